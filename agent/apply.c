@@ -1,0 +1,151 @@
+/* What orders do to this server. Each function can be repeated; which comes when is decide.c's. */
+#include <base/file.h>
+#include <base/log.h>
+#include <base/text.h>
+#include <crypto/crypto.h>
+#include <encryption/config.h>
+
+#include "job.h"
+
+#define LOCK_MS 2000
+
+struct version apply_target(const struct agent *a)
+{
+    const struct cluster_order *o = &a->state.job.order;
+    struct version v = {.generation = o->generation, .stage = o->stage};
+    (void)text_copy(v.hash, sizeof(v.hash), o->hash);
+    return v;
+}
+
+/* The text must be the order's, and an encryption config: checked before anything is touched. */
+static int check_text(const struct cluster_order *o, const struct secret *text, struct error *err)
+{
+    _cleanup_(encryption_config_freep) struct encryption_config *c = NULL;
+    char hash[SHA256_HEX_SIZE], what[64];
+    int rc = crypto_sha256_hex(text->data, text->len, hash, err);
+    if (rc < 0)
+        return rc;
+    if (strcmp(hash, o->hash) != 0)
+        return error_set(err, ERR_INVALID, "generation %lld does not have the hash that order %lld names",
+                         (long long)o->generation, (long long)o->id);
+    snprintf(what, sizeof(what), "generation %lld", (long long)o->generation);
+    return encryption_config_parse(text->data, text->len, what, &c, err);
+}
+
+int apply_fetch(struct agent *a, struct error *err)
+{
+    return apply_fetch_order(a, &a->state.job.order, err);
+}
+
+int apply_fetch_order(struct agent *a, const struct cluster_order *o, struct error *err)
+{
+    _cleanup_(secret_freep) struct secret *text = NULL;
+    int rc = a->ops->fetch(a->ops->ctx, o->generation, &text, err);
+    if (rc == 0)
+        rc = check_text(o, text, err);
+    if (rc < 0)
+        return rc;
+    secret_free(a->work.text);
+    a->work.text = take(text);
+    return 0;
+}
+
+static struct place place_of(const struct agent *a)
+{
+    return (struct place){a->config->encryption_config, &a->dir, &a->finder};
+}
+
+int apply_write(struct agent *a, struct error *err)
+{
+    const struct place place = place_of(a);
+    const struct version present = agent_present(a), target = apply_target(a);
+    int rc = state_lock(&a->dir, LOCK_MS, err);
+    if (rc < 0)
+        return rc;
+    (void)state_refresh(&a->dir, &a->state);
+    rc = place_write(&place, &a->state, &present, a->seen.config_id[0] != 0, &target, a->work.text, err);
+    state_unlock(&a->dir);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "file written", LOG_I("order", a->state.job.order.id),
+                  LOG_I("generation", target.generation), LOG_S("hash", target.hash));
+    return rc;
+}
+
+int apply_put_back(struct agent *a, struct error *err)
+{
+    const struct place place = place_of(a);
+    int rc = state_lock(&a->dir, LOCK_MS, err);
+    if (rc < 0)
+        return rc;
+    (void)state_refresh(&a->dir, &a->state);
+    rc = place_back(&place, &a->state, err);
+    state_unlock(&a->dir);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "previous file put back", LOG_I("order", a->state.job.order.id),
+                  LOG_I("generation", a->state.file.written.generation));
+    return rc;
+}
+
+/* The file that the API server is about to read is the one that the order is about. */
+static int check_file(struct agent *a, struct error *err)
+{
+    const struct job *j = &a->state.job;
+    const char *want = j->step == STEP_BACK ? a->state.file.previous.hash : j->order.hash;
+    struct file_seen now;
+    int rc = place_look(a->config->encryption_config, &now, err);
+    if (rc < 0)
+        return rc;
+    if (want[0] && strcmp(now.hash, want) != 0)
+        return error_set(err, ERR_CONFLICT, "%s was changed by somebody else right before the restart",
+                         a->config->encryption_config);
+    return 0;
+}
+
+int apply_restart(struct agent *a, struct error *err)
+{
+    struct job *j = &a->state.job;
+    int rc = check_file(a, err);
+    if (rc == 0)
+        rc = a->driver->restart(a->config, a->output, &a->work.command, err);
+    if (rc < 0)
+        return rc;
+    a->state.restarts++;
+    j->child = command_id(a->work.command);
+    log_event(LOG_LEVEL_NOTICE, "restart started", LOG_I("order", j->order.id),
+              LOG_S("driver", a->driver->name), LOG_I("pid", j->child.pid));
+    return 0;
+}
+
+static int adopt_check(const struct agent *a, const struct secret *text, char id[CLUSTER_HASH_MAX],
+                       struct error *err)
+{
+    _cleanup_(encryption_config_freep) struct encryption_config *c = NULL;
+    const struct resource_set managed = {(const char *const *)a->config->resources,
+                                         a->config->resources_count};
+    int rc = encryption_config_parse(text->data, text->len, a->config->encryption_config, &c, err);
+    if (rc == 0)
+        rc = encryption_check_managed(c, managed, err);
+    return rc < 0 ? rc : encryption_config_id(c, id, err);
+}
+
+int apply_adopt(struct agent *a, struct error *err)
+{
+    _cleanup_(secret_freep) struct secret *text = NULL;
+    struct cluster_bundle bundle = {0};
+    char hash[SHA256_HEX_SIZE], id[CLUSTER_HASH_MAX];
+    int rc = file_read_secret(a->config->encryption_config, ENCRYPTION_CONFIG_MAX, &text, err);
+    if (rc == 0)
+        rc = crypto_sha256_hex(text->data, text->len, hash, err);
+    if (rc == 0)
+        rc = adopt_check(a, text, id, err);
+    if (rc == 0)
+        rc = a->ops->adopt(a->ops->ctx, a->state.job.order.generation, text, hash, id, &bundle, err);
+    if (rc < 0)
+        return rc;
+    struct version v = {.generation = bundle.generation, .stage = bundle.stage};
+    (void)text_copy(v.hash, sizeof(v.hash), hash);
+    known_add(&a->known, &bundle);
+    cluster_bundle_free(&bundle);
+    (void)place_note(&a->state.file, &v);
+    return 0;
+}

@@ -1,0 +1,40 @@
+/* Putting a generation's file in place, so that a crash at any moment leaves either the old file or the
+ * new one, and a record that tells which. Daemon and `sync` both do it through here, under the state lock. */
+#ifndef AGENT_PLACE_H
+#define AGENT_PLACE_H
+
+#include <agent/process.h>
+#include <agent/proof.h>
+#include <agent/state.h>
+#include <base/secret.h>
+
+#define PLACE_PREVIOUS "previous-config" /* in the state folder */
+
+struct place {
+    const char *config_path; /* the encryption config; a symbolic link is followed, not replaced */
+    const struct state_dir *dir;
+    const struct process_finder *finder;
+};
+
+/* The file's hash and change time: *ret->hash is "" when there is none (not an error). */
+int place_look(const char *config_path, struct file_seen *ret, struct error *err) _must_check_;
+
+/* After a crash between the rename and its record: finds out how it ended. Returns true when the record
+ * changed. */
+bool place_settle(const struct place *p, struct file_record *r);
+
+/* Writes the target's text, 0600. `present` is the file as it was when this was decided (ERR_CONFLICT when it
+ * is another one by now), and whether it is worth putting back. Keeps the present file first, then records
+ * the intent, writes, reads back, and records what processes ran. On failure the file may be either; look. */
+int place_write(const struct place *p, struct agent_state *s, const struct version *present,
+                bool present_valid, const struct version *target, const struct secret *text,
+                struct error *err) _must_check_;
+
+/* Puts <state_dir>/previous-config back, byte for byte. Same rules. */
+int place_back(const struct place *p, struct agent_state *s, struct error *err) _must_check_;
+
+/* The file already has an ordered generation's hash: records that, touching nothing. Returns true when the
+ * record changed. */
+bool place_note(struct file_record *r, const struct version *target);
+
+#endif

@@ -1,0 +1,25 @@
+/* Which file did the running API server load? Pure: the caller brings the observations. */
+#ifndef AGENT_PROOF_H
+#define AGENT_PROOF_H
+
+#include <agent/process.h>
+#include <agent/state.h>
+
+/* What was seen of the file. */
+struct file_seen {
+    char hash[CLUSTER_HASH_MAX]; /* "" when there is none, or it cannot be read */
+    int64_t ctime_us;            /* wall clock */
+};
+
+/* Records which processes run at boot_ms (now). */
+void mark_take(struct mark *m, const struct process_found *p, const char *boot, int64_t boot_ms);
+
+/* True when the process was certainly executed after the mark was taken. */
+bool mark_is_newer(const struct mark *m, const struct process_found *p);
+
+/* Brings s->loaded up to date with the process found: the same process keeps what it was started with; a new
+ * one loaded the file as it is now if it was certainly executed after the file's last change, and an unknown
+ * one otherwise. Returns true when it changed. Nothing changes unless exactly one process was found. */
+bool proof_update(struct agent_state *s, const struct process_found *p, const struct file_seen *file);
+
+#endif

@@ -1,0 +1,30 @@
+/* Shared by the parts of the order machine. */
+#ifndef AGENT_JOB_H
+#define AGENT_JOB_H
+
+#include <agent/agent.h>
+
+/* Formats a reason, cut to fit. `out` may be among the arguments. */
+void agent_note(char out[CLUSTER_TEXT_MAX], const char *format, ...) _printf_(2, 3);
+
+/* An order against a state, as decide_order wants it (`sync` asks the same). */
+void agent_order_view(const struct agent_state *s, const struct version *present,
+                      const struct cluster_order *o, struct order_view *ret);
+
+/* The actions that touch the world. Each returns 0 or a code with the reason; ERR_UNAVAILABLE and the other
+ * transient codes mean: again later. */
+int apply_fetch(struct agent *a, struct error *err) _must_check_;
+/* The same for an order that is not the one at work (`sync`). */
+int apply_fetch_order(struct agent *a, const struct cluster_order *o, struct error *err) _must_check_;
+int apply_write(struct agent *a, struct error *err) _must_check_;
+int apply_put_back(struct agent *a, struct error *err) _must_check_;
+int apply_restart(struct agent *a, struct error *err) _must_check_;
+int apply_adopt(struct agent *a, struct error *err) _must_check_;
+
+/* The version that the order at work asks for. */
+struct version apply_target(const struct agent *a);
+
+/* Looks at the file alone (hash, change time, config id), without a word to anybody. */
+void agent_look_file(struct agent *a);
+
+#endif

@@ -1,0 +1,159 @@
+/* What is seen of this server: the file, the process, readiness. */
+#include <agent/agent.h>
+
+#include <base/clock.h>
+#include <base/file.h>
+#include <base/log.h>
+#include <base/text.h>
+#include <encryption/config.h>
+
+#include "job.h"
+
+#define BUSY_MS         250
+#define READY_IDLE_MS   2000
+#define PROCESS_IDLE_MS 2000
+#define LOCK_MS         2000
+
+/* Parses the text for its config id. */
+static int identify(const struct secret *text, const char *path, char id[CLUSTER_HASH_MAX], struct error *err)
+{
+    _cleanup_(encryption_config_freep) struct encryption_config *c = NULL;
+    int rc = encryption_config_parse(text->data, text->len, path, &c, err);
+    return rc < 0 ? rc : encryption_config_id(c, id, err);
+}
+
+static void file_parse(struct agent *a)
+{
+    struct observation *o = &a->seen;
+    _cleanup_(secret_freep) struct secret *text = NULL;
+    struct error err = ERROR_INIT;
+    o->config_id[0] = 0;
+    o->file_error[0] = 0;
+    int rc = file_read_secret(a->config->encryption_config, ENCRYPTION_CONFIG_MAX, &text, &err);
+    if (rc == 0)
+        rc = identify(text, a->config->encryption_config, o->config_id, &err);
+    if (rc < 0) {
+        o->config_id[0] = 0;
+        agent_note(o->file_error, "%s", err.text);
+    }
+}
+
+void agent_look_file(struct agent *a)
+{
+    struct error err = ERROR_INIT;
+    if (place_look(a->config->encryption_config, &a->seen.file, &err) == 0)
+        file_parse(a);
+    else
+        agent_note(a->seen.file_error, "%s", err.text);
+}
+
+/* Another file, or the same one touched: from here on, processes are told apart from those that run now. */
+static void sight(struct agent *a)
+{
+    struct sighting *s = &a->state.seen;
+    const struct file_seen *f = &a->seen.file;
+    struct process_found found;
+    bool same = strcmp(s->hash, f->hash) == 0;
+    if (same && s->ctime_us == f->ctime_us)
+        return;
+    if (!same)
+        s->since_ms = clock_wall_ms();
+    (void)text_copy(s->hash, sizeof(s->hash), f->hash);
+    s->ctime_us = f->ctime_us;
+    process_find(&a->finder, &found);
+    mark_take(&s->mark, &found, a->boot, clock_mono_ms());
+    if (!same)
+        log_event(LOG_LEVEL_INFO, "encryption config seen", LOG_S("hash", f->hash),
+                  LOG_I("generation", agent_present(a).generation), LOG_S("why", a->seen.file_error));
+    (void)!agent_save(a, NULL); /* logged there */
+}
+
+/* The file has changed: by `sync`, whose record is taken over, or by somebody else. */
+static void file_changed(struct agent *a)
+{
+    const struct place place = {a->config->encryption_config, &a->dir, &a->finder};
+    struct error err = ERROR_INIT;
+    if (state_lock(&a->dir, LOCK_MS, &err) == 0) {
+        (void)state_refresh(&a->dir, &a->state);
+        if (place_settle(&place, &a->state.file))
+            (void)!state_save(&a->dir, &a->state, NULL); /* settled again at the next start */
+        /* Looked at again under the lock: sync may have been in the middle of it. */
+        (void)!place_look(a->config->encryption_config, &a->seen.file, NULL);
+        state_unlock(&a->dir);
+    }
+    file_parse(a);
+    sight(a);
+}
+
+static void observe_file(struct agent *a, bool force)
+{
+    struct file_seen now;
+    struct error err = ERROR_INIT;
+    if (place_look(a->config->encryption_config, &now, &err) < 0) {
+        if (strcmp(a->seen.file_error, err.text) != 0)
+            log_event(LOG_LEVEL_ERROR, "encryption config cannot be read", LOG_S("why", err.text));
+        memset(&a->seen.file, 0, sizeof(a->seen.file));
+        a->seen.config_id[0] = 0;
+        agent_note(a->seen.file_error, "%s", err.text);
+        return;
+    }
+    bool same = strcmp(now.hash, a->seen.file.hash) == 0 && now.ctime_us == a->seen.file.ctime_us;
+    bool read = a->seen.config_id[0] || a->seen.file_error[0];
+    if (same && read && !force)
+        return;
+    a->seen.file = now;
+    if (!same || !read)
+        file_changed(a);
+}
+
+/* Returns true when the process is another than before. */
+static bool observe_process(struct agent *a, int64_t now_ms, bool force)
+{
+    struct observation *o = &a->seen;
+    bool gone = o->process.count == PROCESS_ONE && !process_alive(a->finder.proc, &o->process.id);
+    if (!force && !gone && now_ms < o->process_next_ms)
+        return false;
+    struct process_id before = o->process.id;
+    process_find(&a->finder, &o->process);
+    bool settled = o->process.count == PROCESS_ONE && !agent_busy(a);
+    o->process_next_ms = now_ms + (settled ? PROCESS_IDLE_MS : BUSY_MS);
+    return !process_same(&before, &o->process.id);
+}
+
+static void observe_ready(struct agent *a, int64_t now_ms, bool force)
+{
+    struct observation *o = &a->seen;
+    if (!force && now_ms < o->ready_next_ms)
+        return;
+    struct error err = ERROR_INIT;
+    bool before = o->ready;
+    o->ready = a->ops->ready(a->ops->ctx, &err) == 0;
+    agent_note(o->ready_why, "%s", o->ready ? "" : err.text);
+    o->ready_next_ms = clock_mono_ms() + (agent_busy(a) ? BUSY_MS : READY_IDLE_MS);
+    if (before != o->ready)
+        log_event(LOG_LEVEL_INFO, o->ready ? "API server ready" : "API server not ready",
+                  LOG_S("why", o->ready_why));
+}
+
+static void observe_loaded(struct agent *a)
+{
+    if (!proof_update(&a->state, &a->seen.process, &a->seen.file))
+        return;
+    a->state.loaded.generation = agent_present(a).generation;
+    if (!a->state.loaded.hash[0])
+        a->state.loaded.generation = 0;
+    log_event(LOG_LEVEL_INFO, "API server process", LOG_I("pid", a->state.loaded.process.pid),
+              LOG_S("loaded", a->state.loaded.hash[0] ? a->state.loaded.hash : "unknown"),
+              LOG_I("generation", a->state.loaded.generation));
+    (void)!agent_save(a, NULL); /* logged there */
+}
+
+/* In this order: whoever was found before the file was looked at cannot have read a later one; and a server
+ * is ready only if it was so after its process was found. */
+void agent_observe(struct agent *a, int64_t now_ms, bool force)
+{
+    bool other = observe_process(a, now_ms, force);
+    observe_file(a, force);
+    observe_loaded(a);
+    observe_ready(a, now_ms, force || other);
+}

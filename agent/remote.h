@@ -1,0 +1,42 @@
+/* The agent's connections: state store and API server, as struct agent_ops wants them. */
+#ifndef AGENT_REMOTE_H
+#define AGENT_REMOTE_H
+
+#include <agent/agent.h>
+#include <kube/kube.h>
+#include <store/store.h>
+
+struct remote {
+    const struct config *config;
+    struct store *store;
+    struct kube *kube;     /* NULL until it could be opened */
+    int64_t kube_retry_ms; /* not opened again before this */
+    char kube_why[CLUSTER_TEXT_MAX];
+    struct agent_ops ops;
+
+    /* Is the state store there? Told once when it goes, once when it is back. */
+    bool away;
+    unsigned failures;
+    int64_t retry_ms; /* not asked before this */
+};
+
+/* Opens the state store (the token's keys are derived here, about 0.3 s). `config` is borrowed. */
+int remote_open(struct remote *r, const struct config *config, struct error *err) _must_check_;
+void remote_close(struct remote *r);
+
+/* Opens this server's API client now. ERR_INVALID naming the file that is wrong. */
+int remote_open_kube(struct remote *r, struct error *err) _must_check_;
+
+/* Bookkeeping of a call to the state store: rc as it returned. */
+void remote_result(struct remote *r, int rc, const struct error *err);
+bool remote_may_ask(const struct remote *r, int64_t now_ms);
+
+/* Reads this server's order: 0 with *ret; ERR_NOT_FOUND: there is none; ERR_DENIED: not authentic;
+ * ERR_INVALID: authentic but not understood, with its id in ret->id (0 when even that is not there). */
+int remote_order(struct remote *r, int deadline_ms, struct cluster_order *ret,
+                 struct error *err) _must_check_;
+
+/* Is this server in the published list? ERR_NOT_FOUND: no list yet. */
+int remote_in_spec(struct remote *r, bool *ret, struct error *err) _must_check_;
+
+#endif

@@ -1,0 +1,87 @@
+/* The report: what is published, made of what was seen and what is remembered. */
+#include <agent/agent.h>
+
+#include <inttypes.h>
+
+#include <base/clock.h>
+#include <base/text.h>
+
+struct version agent_present(const struct agent *a)
+{
+    return known_version(&a->known, &a->state.file, a->seen.file.hash, a->state.stage);
+}
+
+bool agent_file_foreign(const struct agent *a)
+{
+    const struct file_record *r = &a->state.file;
+    bool issued = r->written.hash[0] || a->known.count > 0;
+    return issued && a->seen.config_id[0] && agent_present(a).generation == 0 &&
+           !known_config_id(&a->known, a->seen.config_id);
+}
+
+static void report_file(const struct agent *a, struct cluster_report *r)
+{
+    struct version v = agent_present(a);
+    char since[CLOCK_TEXT_MAX];
+    r->generation = v.generation;
+    r->stage = v.stage;
+    (void)text_copy(r->hash, sizeof(r->hash), a->seen.file.hash);
+    (void)text_copy(r->config_id, sizeof(r->config_id), a->seen.config_id);
+    clock_format(a->state.seen.since_ms, since);
+    if (a->seen.file_error[0])
+        (void)text_copy(r->file_why, sizeof(r->file_why), a->seen.file_error);
+    else if (v.generation == 0 && a->state.file.written.hash[0])
+        snprintf(r->file_why, sizeof(r->file_why),
+                 "%.200s was changed by somebody else since %s: it is not generation %" PRId64
+                 " that stood here, nor any other that was issued",
+                 a->config->encryption_config, since, a->state.file.written.generation);
+}
+
+static void report_process(const struct agent *a, struct cluster_report *r)
+{
+    const struct process_found *p = &a->seen.process;
+    const struct loaded *l = &a->state.loaded;
+    char since[CLOCK_TEXT_MAX];
+    if (p->count != PROCESS_ONE) {
+        (void)text_copy(r->process_why, sizeof(r->process_why), p->why);
+        return;
+    }
+    clock_format(p->started_wall_ms, since);
+    snprintf(r->process, sizeof(r->process), "pid %" PRId64 " since %s", p->id.pid, since);
+    r->loaded_known = process_same(&l->process, &p->id);
+    if (!r->loaded_known || !l->hash[0])
+        return;
+    (void)text_copy(r->loaded_hash, sizeof(r->loaded_hash), l->hash);
+    struct version v = known_version(&a->known, &a->state.file, l->hash, STAGE_START);
+    r->loaded_generation = v.generation ? v.generation : l->generation;
+}
+
+static void report_order(const struct agent *a, struct cluster_report *r)
+{
+    const struct job *j = &a->state.job;
+    if (a->refused.id) {
+        r->order_id = a->refused.id;
+        r->order_state = ORDER_REFUSED;
+        (void)text_copy(r->order_why, sizeof(r->order_why), a->refused.why);
+        return;
+    }
+    r->order_id = j->order.id;
+    r->order_state = j->step == STEP_NONE ? ORDER_NONE : j->state;
+    (void)text_copy(r->order_why, sizeof(r->order_why), j->why);
+}
+
+void agent_report(const struct agent *a, int64_t wall_ms, struct cluster_report *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->time_ms = wall_ms;
+    (void)text_copy(ret->server, sizeof(ret->server), a->config->server);
+    (void)text_copy(ret->version, sizeof(ret->version), SECRETS_ENCRYPT_VERSION);
+    (void)text_copy(ret->driver, sizeof(ret->driver), a->driver->name);
+    (void)text_copy(ret->instance, sizeof(ret->instance), a->instance);
+    ret->ready = a->seen.ready;
+    (void)text_copy(ret->ready_why, sizeof(ret->ready_why), a->seen.ready_why);
+    ret->restarts = a->state.restarts;
+    report_file(a, ret);
+    report_process(a, ret);
+    report_order(a, ret);
+}

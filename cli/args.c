@@ -1,0 +1,268 @@
+#include <cli/args.h>
+
+#include <getopt.h>
+
+#include <base/buf.h>
+#include <base/text.h>
+#include <config/nearest.h>
+
+#define EVERYWHERE  (1u << 30) /* a flag of every command */
+#define TIMEOUT_MAX (7 * 24 * 3600)
+
+enum { OPT_NO_RESTART = 256, OPT_NO_WAIT, OPT_TIMEOUT, OPT_CONFIG, OPT_SKIP, OPT_VERSION };
+
+static const struct flag {
+    const char *name;
+    int value;         /* the short flag's letter, or above 255 */
+    const char *takes; /* name of its value in the help; NULL: none */
+    unsigned of;
+    const char *help;
+} flags[] = {
+    {"output", 'o', "FORMAT", FLAG_OUTPUT, "text (K3s's), json, or wide (a line a server)"},
+    {"force", 'f', NULL, FLAG_FORCE,
+     "skip the checks of stage and hashes; never those that keep Secrets readable"},
+    {"skip", OPT_SKIP, NULL, FLAG_SKIP, "keep the old key"},
+    {"no-restart", OPT_NO_RESTART, NULL, FLAG_NO_RESTART,
+     "write the first server's file only; you restart the servers"},
+    {"no-wait", OPT_NO_WAIT, NULL, FLAG_FOLLOW, "return once the coordinator has taken the request"},
+    {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW,
+     "stop following after so long (exit code 6); the operation goes on"},
+    {"config", OPT_CONFIG, "FILE", EVERYWHERE,
+     "default: $SECRETS_ENCRYPT_CONFIG, else /etc/secrets-encrypt/config.yaml"},
+    {"data-dir", 'd', "DIR", EVERYWHERE, "take the cluster token from DIR/server/token, if that is there"},
+    {"token", 't', "VALUE", EVERYWHERE, "the cluster token itself; token_file in the configuration is safer"},
+    {"server", 's', "URL", EVERYWHERE,
+     "accepted for K3s's sake (as $K3S_URL is), and not used: the state store is"},
+    {"help", 'h', NULL, EVERYWHERE, "show this help"},
+    {"version", OPT_VERSION, NULL, EVERYWHERE, "show the version"},
+};
+
+#define FLAGS (sizeof(flags) / sizeof(flags[0]))
+
+static const struct flag *find_flag(int value)
+{
+    for (size_t i = 0; i < FLAGS; i++)
+        if (flags[i].value == value)
+            return &flags[i];
+    return NULL;
+}
+
+static void make_options(struct option long_options[FLAGS + 1], char short_options[2 * FLAGS + 2])
+{
+    char *s = short_options;
+    *s++ = ':'; /* a missing value is told from an unknown flag */
+    memset(long_options, 0, (FLAGS + 1) * sizeof(*long_options));
+    for (size_t i = 0; i < FLAGS; i++) {
+        long_options[i] = (struct option){flags[i].name, flags[i].takes ? required_argument : no_argument,
+                                          NULL, flags[i].value};
+        if (flags[i].value > 255)
+            continue;
+        *s++ = (char)flags[i].value;
+        if (flags[i].takes)
+            *s++ = ':';
+    }
+    *s = 0;
+}
+
+static int unknown_flag(const char *word, struct error *err)
+{
+    if (optopt > 0 && find_flag(optopt)) /* "--force=yes" */
+        return error_set(err, ERR_INVALID, "--%s takes no value", find_flag(optopt)->name);
+    if (optopt > 0)
+        return error_set(err, ERR_INVALID, "unknown flag -%c; see --help", optopt);
+    /* Without what follows a '=': it may be a misspelt flag's token. */
+    char shown[48] = "";
+    size_t len = strcspn(word + 2, "=");
+    memcpy(shown, word + 2, len < sizeof(shown) ? len : sizeof(shown) - 1);
+    const char *names[FLAGS];
+    for (size_t i = 0; i < FLAGS; i++)
+        names[i] = flags[i].name;
+    const char *near = nearest_word(shown, names, FLAGS);
+    if (near)
+        return error_set(err, ERR_INVALID, "unknown flag --%s; did you mean --%s?", shown, near);
+    return error_set(err, ERR_INVALID, "unknown flag --%s; see --help", shown);
+}
+
+static int take_token(struct args *a, char *value, struct error *err)
+{
+    size_t len = strlen(value);
+    secret_free(a->token);
+    a->token = secret_copy(value, len);
+    explicit_bzero(value, len); /* so that it leaves /proc/self/cmdline */
+    return a->token ? 0 : error_no_memory(err);
+}
+
+static int take_output(struct args *a, const char *value, struct error *err)
+{
+    static const char *const words[] = {
+        [OUTPUT_TEXT] = "text", [OUTPUT_JSON] = "json", [OUTPUT_WIDE] = "wide"};
+    for (size_t i = 0; i < array_len(words); i++)
+        if (strcasecmp(words[i], value) == 0) {
+            a->output = (enum output)i;
+            return 0;
+        }
+    return error_set(err, ERR_INVALID, "--output %.32s: not one of text, json, wide", value);
+}
+
+static int take_timeout(struct args *a, const char *value, struct error *err)
+{
+    int rc = text_int(value, 1, TIMEOUT_MAX, &a->timeout_s, err);
+    return rc < 0 ? error_prefix(err, rc, "--timeout") : 0;
+}
+
+static int take_flag(struct args *a, int value, char *argument, struct error *err)
+{
+    switch (value) {
+    case 'o':
+        return take_output(a, argument, err);
+    case 'f':
+        a->force = true;
+        return 0;
+    case OPT_SKIP:
+        a->skip = true;
+        return 0;
+    case OPT_NO_RESTART:
+        a->no_restart = true;
+        return 0;
+    case OPT_NO_WAIT:
+        a->no_wait = true;
+        return 0;
+    case OPT_TIMEOUT:
+        return take_timeout(a, argument, err);
+    case OPT_CONFIG:
+        a->config = argument;
+        return 0;
+    case 'd':
+        a->data_dir = argument;
+        return 0;
+    case 't':
+        return take_token(a, argument, err);
+    case 's':
+        return 0;
+    case 'h':
+        a->help = true;
+        return 0;
+    case OPT_VERSION:
+        a->version = true;
+        return 0;
+    default:
+        return error_set(err, ERR_INTERNAL, "flag %d is in the table and not handled", value);
+    }
+}
+
+static int find_command(const char *word, const struct command *commands, size_t count,
+                        const struct command **ret, struct error *err)
+{
+    const char *names[32];
+    for (size_t i = 0; i < count && i < array_len(names); i++) {
+        if (strcmp(commands[i].name, word) == 0) {
+            *ret = &commands[i];
+            return 0;
+        }
+        names[i] = commands[i].name;
+    }
+    const char *near = nearest_word(word, names, count < array_len(names) ? count : array_len(names));
+    if (near)
+        return error_set(err, ERR_INVALID, "unknown command '%.32s'; did you mean %s?", word, near);
+    return error_set(err, ERR_INVALID, "unknown command '%.32s'; see --help", word);
+}
+
+/* `seen` has a bit for each row of `flags` that was given. */
+static int check_taken(const struct command *c, unsigned seen, const struct command *commands, size_t count,
+                       struct error *err)
+{
+    for (size_t i = 0; i < FLAGS; i++) {
+        if (!(seen & (1u << i)) || flags[i].of == EVERYWHERE || (c->flags & flags[i].of))
+            continue;
+        char takers[160] = "";
+        size_t used = 0;
+        for (size_t k = 0; k < count && used < sizeof(takers); k++)
+            if (commands[k].flags & flags[i].of)
+                used += (size_t)snprintf(takers + used, sizeof(takers) - used, "%s%s", used ? ", " : "",
+                                         commands[k].name);
+        return error_set(err, ERR_INVALID, "--%s is not a flag of %s, but of %s", flags[i].name, c->name,
+                         takers);
+    }
+    return 0;
+}
+
+/* The token may stand after the flag that is refused. */
+static void wipe_tokens_left(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--token=", 8) == 0)
+            explicit_bzero(argv[i] + 8, strlen(argv[i] + 8));
+        else if ((strcmp(argv[i], "-t") == 0 || strcmp(argv[i], "--token") == 0) && i + 1 < argc)
+            explicit_bzero(argv[i + 1], strlen(argv[i + 1]));
+        else if (strncmp(argv[i], "-t", 2) == 0)
+            explicit_bzero(argv[i] + 2, strlen(argv[i] + 2));
+    }
+}
+
+static int parse_flags(int argc, char **argv, struct args *a, unsigned *seen, struct error *err)
+{
+    struct option long_options[FLAGS + 1];
+    char short_options[2 * FLAGS + 2];
+    make_options(long_options, short_options);
+    optind = 0; /* GNU: start anew */
+    opterr = 0;
+    for (;;) {
+        int value = getopt_long(argc, argv, short_options, long_options, NULL);
+        if (value == -1)
+            return 0;
+        if (value == '?')
+            return unknown_flag(argv[optind - 1], err);
+        if (value == ':')
+            return error_set(err, ERR_INVALID, "--%s needs a value (%s)", find_flag(optopt)->name,
+                             find_flag(optopt)->takes);
+        int rc = take_flag(a, value, optarg, err);
+        if (rc < 0)
+            return rc;
+        *seen |= 1u << (find_flag(value) - flags);
+    }
+}
+
+int args_parse(int argc, char **argv, const struct command *commands, size_t count, struct args *ret,
+               const struct command **ret_command, struct error *err)
+{
+    unsigned seen = 0;
+    memset(ret, 0, sizeof(*ret));
+    *ret_command = NULL;
+    int rc = parse_flags(argc, argv, ret, &seen, err);
+    if (rc < 0) {
+        wipe_tokens_left(argc, argv);
+        return rc;
+    }
+    if (optind >= argc)
+        return 0;
+    rc = find_command(argv[optind], commands, count, ret_command, err);
+    if (rc < 0)
+        return rc;
+    if (optind + 1 < argc)
+        return error_set(err, ERR_INVALID, "%s takes no argument '%.32s'", (*ret_command)->name,
+                         argv[optind + 1]);
+    return check_taken(*ret_command, seen, commands, count, err);
+}
+
+void args_free(struct args *a)
+{
+    secret_free(a->token);
+    a->token = NULL;
+}
+
+int args_help(unsigned of, struct buf *out, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < FLAGS && rc == 0; i++) {
+        const struct flag *f = &flags[i];
+        if (f->of != EVERYWHERE && !(of & f->of))
+            continue;
+        char left[48], dash[8] = "    ";
+        if (f->value < 256)
+            snprintf(dash, sizeof(dash), "-%c, ", f->value);
+        snprintf(left, sizeof(left), "%s--%s%s%s", dash, f->name, f->takes ? " " : "",
+                 f->takes ? f->takes : "");
+        rc = buf_addf(out, err, "  %-24s  %s\n", left, f->help);
+    }
+    return rc;
+}

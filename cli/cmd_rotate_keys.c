@@ -1,0 +1,24 @@
+#include "commands.h"
+#include "follow.h"
+
+static int run(const struct args *args)
+{
+    static const struct operation_command command = {
+        .kind = OP_ROTATE_KEYS,
+        .without_wait = "rotation started",
+        .finished = "keys rotated, reencryption finished",
+    };
+    return operation_run(&command, args);
+}
+
+const struct command command_rotate_keys = {
+    .name = "rotate-keys",
+    .flags = FLAG_NO_RESTART | FLAG_FOLLOW,
+    .summary = "prepare, rotate and reencrypt in one",
+    .example = "secrets-encrypt rotate-keys",
+    .help = "Does a whole rotation: a new key on every server, every server writing with it, every value "
+            "rewritten, the old key\n"
+            "gone. Interrupting it (^C) leaves it going; running it again after a halt goes on with the same "
+            "key.\n",
+    .run = run,
+};

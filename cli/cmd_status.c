@@ -1,0 +1,55 @@
+#include "commands.h"
+#include "console.h"
+#include "session.h"
+
+static int render(enum output output, const struct cluster_snapshot *s, const struct key_table *keys,
+                  struct buf *out, struct error *err)
+{
+    switch (output) {
+    case OUTPUT_JSON:
+        return render_status_json(s, keys, out, err);
+    case OUTPUT_WIDE:
+        return render_status_wide(s, keys, out, err);
+    default:
+        return render_status_text(s, keys, out, err);
+    }
+}
+
+static int show(struct session *s, enum output output, struct error *err)
+{
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(1024 * 1024);
+    _cleanup_free_ struct key_table *keys = calloc(1, sizeof(*keys));
+    if (!keys)
+        return error_no_memory(err);
+    session_keys(s, keys);
+    int rc = render(output, s->snapshot, keys, &out, err);
+    if (rc < 0)
+        return rc;
+    if (!keys->known && *keys->why)
+        say("%s", keys->why);
+    return result_text(&out) ? 0 : ERR_IO;
+}
+
+static int run(const struct args *args)
+{
+    struct session s;
+    struct error err = ERROR_INIT;
+    int rc = session_open(args, &s, &err);
+    if (rc == 0)
+        rc = show(&s, args->output, &err);
+    session_close(&s);
+    if (rc < 0 && err.code)
+        return fail(&err);
+    return rc < 0 ? EXIT_ERROR : EXIT_DONE;
+}
+
+const struct command command_status = {
+    .name = "status",
+    .flags = FLAG_OUTPUT,
+    .summary = "show whether encryption is on, the stage, the servers' hashes and the keys",
+    .example = "secrets-encrypt status -o wide",
+    .help = "Prints what K3s's `secrets-encrypt status` prints, from what the agents observe. Exit code 0 "
+            "also when the\n"
+            "servers' hashes differ.\n",
+    .run = run,
+};

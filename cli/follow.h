@@ -1,0 +1,19 @@
+/* The commands that change something: ask the coordinator, then follow what it does until that is done. */
+#ifndef CLI_FOLLOW_H
+#define CLI_FOLLOW_H
+
+#include <cli/args.h>
+#include <cluster/types.h>
+
+struct operation_command {
+    enum operation_kind kind;
+    const char *taken;        /* printed once the request is accepted; NULL: nothing */
+    bool taken_ends;          /* with --no-restart: that is all (K3s's reencrypt) */
+    const char *without_wait; /* printed with --no-wait; NULL: `taken` was enough */
+    const char *finished;
+};
+
+/* Runs the whole command; returns the exit code. Everything is told on the way. */
+int operation_run(const struct operation_command *c, const struct args *args);
+
+#endif

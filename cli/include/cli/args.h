@@ -1,0 +1,52 @@
+/* The command line: one table of flags, which may stand before or after the command. Pure, except that a
+ * token's memory in argv is wiped. */
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <base/error.h>
+#include <base/secret.h>
+
+enum output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_WIDE };
+
+struct args {
+    const char *config; /* borrowed from argv, as all strings here; NULL: not given */
+    const char *data_dir;
+    struct secret *token; /* owned; NULL: not given */
+    enum output output;
+    bool force, skip, no_restart, no_wait, help, version;
+    int64_t timeout_s; /* 0: none */
+};
+
+/* Flags that only some commands take; --config, --data-dir, --token, --server and --help go with all. */
+#define FLAG_OUTPUT     (1u << 0)
+#define FLAG_FORCE      (1u << 1)
+#define FLAG_SKIP       (1u << 2)
+#define FLAG_NO_RESTART (1u << 3)
+#define FLAG_FOLLOW     (1u << 4) /* --no-wait, --timeout */
+
+struct command {
+    const char *name;
+    unsigned flags;                      /* FLAG_… */
+    const char *summary;                 /* its line in the list of commands */
+    const char *example;                 /* one command line */
+    const char *help;                    /* what it does, in full lines */
+    int (*run)(const struct args *args); /* returns the exit code */
+};
+
+/* Parses argv. *ret_command is NULL when none was given. Every bad use is ERR_INVALID with one line: an
+ * unknown command or flag (with the nearest one), a flag that this command does not take, a missing or bad
+ * value, an argument too many. A --token's value is overwritten in argv as soon as it has been copied, also
+ * when parsing fails later. Free with args_free, also after a failure. */
+int args_parse(int argc, char **argv, const struct command *commands, size_t count, struct args *ret,
+               const struct command **ret_command, struct error *err) _must_check_;
+void args_free(struct args *a);
+
+/* The lines of help for the flags that a command takes (flags = its FLAG_… bits). Appended to out. */
+struct buf;
+int args_help(unsigned flags, struct buf *out, struct error *err) _must_check_;
+
+#endif

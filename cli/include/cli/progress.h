@@ -1,0 +1,76 @@
+/* How far an operation is, from a snapshot alone: one line for a terminal, plain lines for a pipe, and
+ * whether the operation that is followed has come to its end. Pure. */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include <base/buf.h>
+#include <cluster/snapshot.h>
+
+/* --- one server in the present phase --- */
+enum server_progress {
+    SERVER_WAITING, /* its turn has not come */
+    SERVER_ORDERED, /* the order is given, its agent has not taken it yet */
+    SERVER_WORKING,
+    SERVER_RESTARTING,
+    SERVER_STARTING, /* the file is there, the API server is not ready with it yet */
+    SERVER_OK,
+    SERVER_RESTART_IT, /* --no-restart: the operator's turn */
+    SERVER_NOT_READY,
+    SERVER_FAILED,
+    SERVER_REFUSED,
+    SERVER_SILENT,
+};
+enum server_progress server_progress(const struct cluster_snapshot *s, const struct snapshot_server *v);
+const char *server_progress_word(enum server_progress p);
+
+/* --- a terminal --- */
+struct progress_options {
+    int width; /* columns; the line is at most width - 1 wide, so that it never wraps */
+    bool color;
+    int64_t now_ms;   /* wall clock */
+    int64_t still_ms; /* since when no server's state and no phase has changed */
+};
+/* The present step as one line without a line break. */
+int progress_line(const struct cluster_snapshot *s, const struct progress_options *o, struct buf *out,
+                  struct error *err) _must_check_;
+/* The step that `before` was in, which is over: the line that stays on the screen. */
+int progress_step_over(const struct cluster_snapshot *before, const struct cluster_snapshot *now,
+                       const struct progress_options *o, struct buf *out, struct error *err) _must_check_;
+/* True when a server's state or the phase differs between the two. */
+bool progress_moved(const struct cluster_snapshot *before, const struct cluster_snapshot *now);
+/* True when `now` is in a later step of the same operation than `before`, or past the last one. */
+bool progress_step_passed(const struct cluster_snapshot *before, const struct cluster_snapshot *now);
+
+/* --- a pipe --- */
+struct progress_log { /* what has been told so far; zeroed at the start */
+    bool started;
+    enum phase phase;
+    enum server_progress servers[SNAPSHOT_SERVERS_MAX];
+    char why[CLUSTER_TEXT_MAX];
+    int64_t why_ms, rewrite_ms; /* when such a line was written last */
+    int64_t done, total;
+};
+/* Appends a line for each change since the last call; during the re-encryption one every 2 s at most. */
+int progress_log_lines(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                       struct buf *out, struct error *err) _must_check_;
+
+/* What a finished operation came to ("re-encrypted 5,000 objects in 0:06, 0 left under another key"), one
+ * line with its break; nothing where no value was rewritten. */
+int progress_summary(const struct cluster_snapshot *s, struct buf *out, struct error *err) _must_check_;
+
+/* --- the end --- */
+struct follow_goal {
+    char operation[CLUSTER_ID_MAX];
+    bool file_only;         /* --no-restart: reached once S1's file is written and its new stage published */
+    int64_t attempt_before; /* of this operation, when it was asked for again; 0: a new one */
+};
+enum follow_state {
+    FOLLOW_NOT_YET, /* the operation's record is not there yet */
+    FOLLOW_RUNNING,
+    FOLLOW_REACHED,
+    FOLLOW_HALTED,    /* rotation.op.why */
+    FOLLOW_OVERTAKEN, /* another operation's record is there */
+};
+enum follow_state follow_state(const struct cluster_snapshot *s, const struct follow_goal *g);
+
+#endif

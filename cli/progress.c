@@ -1,0 +1,405 @@
+/* The lines: `[2/4] rotate       s1 ok  s2 restarting  s3 waiting   00:12`. */
+#include <cli/progress.h>
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include <base/cleanup.h>
+#include <cli/table.h>
+#include <rotation/rotation.h>
+
+#define PIECES_MAX      (SNAPSHOT_SERVERS_MAX + 8)
+#define WORD_WIDTH      13
+#define BAR_MIN         10
+#define BAR_MAX         40
+#define REWRITE_LINE_MS 2000
+#define WHY_LINE_MS     10000
+#define STILL_MS        3000 /* servers that stand still for less are between two steps */
+#define NEWS_MS         5000 /* a re-encryption that has told nothing for so long is pointed at */
+
+/* A line is made of pieces, so that its width is known before colours are put in. */
+struct piece {
+    char text[160];
+    const char *color; /* SGR parameter, or NULL */
+};
+struct line {
+    struct piece pieces[PIECES_MAX];
+    size_t count;
+    size_t width;
+};
+
+static void add_piece(struct line *l, const char *color, const char *format, ...) _printf_(3, 4);
+static void add_piece(struct line *l, const char *color, const char *format, ...)
+{
+    if (l->count == PIECES_MAX)
+        return;
+    struct piece *p = &l->pieces[l->count++];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(p->text, sizeof(p->text), format, ap);
+    va_end(ap);
+    /* Reasons come from other machines: bytes that are a column each, and nothing a terminal obeys. */
+    for (char *c = p->text; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            *c = '?';
+    p->color = color;
+    l->width += strlen(p->text);
+}
+
+/* Cut at width - 1 columns; colours end with their piece. */
+static int print_line(const struct line *l, const struct progress_options *o, struct buf *out,
+                      struct error *err)
+{
+    size_t left = o->width > 1 ? (size_t)o->width - 1 : 0;
+    int rc = 0;
+    for (size_t i = 0; i < l->count && rc == 0 && left > 0; i++) {
+        const struct piece *p = &l->pieces[i];
+        size_t n = strlen(p->text) < left ? strlen(p->text) : left;
+        bool color = o->color && p->color;
+        rc = color ? buf_addf(out, err, "\033[%sm%.*s\033[0m", p->color, (int)n, p->text)
+                   : buf_addf(out, err, "%.*s", (int)n, p->text);
+        left -= n;
+    }
+    return rc;
+}
+
+static const char *color_of(enum server_progress p)
+{
+    switch (p) {
+    case SERVER_OK:
+        return "32";
+    case SERVER_FAILED:
+    case SERVER_REFUSED:
+    case SERVER_SILENT:
+    case SERVER_NOT_READY:
+        return "31";
+    case SERVER_WAITING:
+        return NULL;
+    default:
+        return "33";
+    }
+}
+
+static bool is_busy(enum server_progress p)
+{
+    return p == SERVER_ORDERED || p == SERVER_WORKING || p == SERVER_RESTARTING || p == SERVER_STARTING;
+}
+
+static void add_step(struct line *l, const struct cluster_snapshot *s, const char *word)
+{
+    int number = 0, count = 0;
+    const char *step_word = "";
+    rotation_step(&s->rotation.op, &number, &count, &step_word);
+    add_piece(l, NULL, "[%d/%d] %-*s", number, count, WORD_WIDTH, word ? word : step_word);
+}
+
+static void add_elapsed(struct line *l, const struct cluster_snapshot *s, int64_t now_ms)
+{
+    char text[DURATION_TEXT_MAX];
+    format_clock(now_ms - s->rotation.op.started_ms, text);
+    add_piece(l, NULL, "   %s", text);
+}
+
+/* All servers by name; `over`: the step is proved complete, whatever the older snapshot says. */
+static void add_servers(struct line *l, const struct cluster_snapshot *s, bool over)
+{
+    const char *gap = "";
+    for (size_t i = 0; i < s->servers_count; i++) {
+        if (!s->servers[i].in_spec)
+            continue;
+        enum server_progress p = over ? SERVER_OK : server_progress(s, &s->servers[i]);
+        add_piece(l, color_of(p), "%s%s %s", gap, s->servers[i].name, server_progress_word(p));
+        gap = "  ";
+    }
+}
+
+/* Where that is too wide: how many are ok and how many wait, and the others by name. */
+static void add_servers_short(struct line *l, const struct cluster_snapshot *s, bool over)
+{
+    size_t ok = 0, waiting = 0;
+    for (size_t i = 0; i < s->servers_count; i++) {
+        enum server_progress p = over ? SERVER_OK : server_progress(s, &s->servers[i]);
+        ok += s->servers[i].in_spec && p == SERVER_OK;
+        waiting += s->servers[i].in_spec && p == SERVER_WAITING;
+    }
+    add_piece(l, color_of(SERVER_OK), "%zu ok", ok);
+    for (size_t i = 0; i < s->servers_count && !over; i++) {
+        enum server_progress p = server_progress(s, &s->servers[i]);
+        if (s->servers[i].in_spec && p != SERVER_OK && p != SERVER_WAITING)
+            add_piece(l, color_of(p), "  %s %s", s->servers[i].name, server_progress_word(p));
+    }
+    if (waiting > 0)
+        add_piece(l, NULL, "  %zu waiting", waiting);
+}
+
+/* Nobody is at work, and has not been for a while: what it waits for is worth the room that is left. */
+static void add_reason(struct line *l, const struct cluster_snapshot *s, const struct progress_options *o)
+{
+    if (o->still_ms < STILL_MS)
+        return;
+    for (size_t i = 0; i < s->servers_count; i++)
+        if (s->servers[i].in_spec && is_busy(server_progress(s, &s->servers[i])))
+            return;
+    if (*s->rotation.op.why)
+        add_piece(l, NULL, "  %s", s->rotation.op.why);
+}
+
+static int servers_line(const struct cluster_snapshot *s, const struct progress_options *o, bool over,
+                        struct buf *out, struct error *err)
+{
+    struct line l = {0};
+    add_step(&l, s, NULL);
+    add_servers(&l, s, over);
+    add_elapsed(&l, s, o->now_ms);
+    if (l.width >= (size_t)o->width) {
+        l.count = 0;
+        l.width = 0;
+        add_step(&l, s, NULL);
+        add_servers_short(&l, s, over);
+        add_elapsed(&l, s, o->now_ms);
+    }
+    if (!over)
+        add_reason(&l, s, o);
+    return print_line(&l, o, out, err);
+}
+
+/* The re-encryption of this very operation, or NULL while its record is not there yet. */
+static const struct cluster_reencrypt *rewrite_of(const struct cluster_snapshot *s)
+{
+    bool mine = s->has_reencrypt && strcmp(s->reencrypt.operation, s->rotation.op.id) == 0;
+    return mine ? &s->reencrypt : NULL;
+}
+
+static void add_counts(struct line *l, const struct cluster_reencrypt *r, int64_t now_ms)
+{
+    char done[COUNT_TEXT_MAX], total[COUNT_TEXT_MAX], rate[COUNT_TEXT_MAX], left[DURATION_TEXT_MAX];
+    int64_t total_now = r->total > r->done ? r->total : r->done;
+    format_count(r->done, done);
+    format_count(total_now, total);
+    format_count(r->rate, rate);
+    add_piece(l, NULL, "  %*s/%s", (int)strlen(total), done, total); /* so that the bar keeps its width */
+    add_piece(l, NULL, "  %s/s", rate);
+    if (r->rate > 0) {
+        format_duration((total_now - r->done) * 1000 / r->rate, left);
+        add_piece(l, NULL, "  %s left", left);
+    }
+    if (r->failed > 0)
+        add_piece(l, "31", "  %" PRId64 " failed", r->failed);
+    if (r->state == REENCRYPT_RUNNING && now_ms - r->updated_ms > NEWS_MS)
+        add_piece(l, "33", "  no news for %" PRId64 " s", (now_ms - r->updated_ms) / 1000);
+}
+
+static void add_bar(struct line *l, const struct cluster_reencrypt *r, size_t columns)
+{
+    char bar[BAR_MAX + 1];
+    int64_t total = r->total > r->done ? r->total : r->done;
+    size_t full = total > 0 ? (size_t)((double)r->done / (double)total * (double)columns) : 0;
+    memset(bar, '.', columns);
+    memset(bar, '#', full < columns ? full : columns);
+    bar[columns] = 0;
+    add_piece(l, "32", "[%s]", bar);
+}
+
+static int rewrite_line(const struct cluster_snapshot *s, const struct progress_options *o, struct buf *out,
+                        struct error *err)
+{
+    const struct cluster_reencrypt *r = rewrite_of(s);
+    struct line head = {0}, counts = {0};
+    add_step(&head, s, "re-encrypting");
+    if (!r || r->state == REENCRYPT_IDLE) {
+        add_piece(&head, NULL, "  starting");
+        add_elapsed(&head, s, o->now_ms);
+        return print_line(&head, o, out, err);
+    }
+    add_counts(&counts, r, o->now_ms);
+    size_t used = head.width + counts.width + 5; /* the gap, the brackets, the last column */
+    size_t room = (size_t)o->width > used ? (size_t)o->width - used : 0;
+    if (room >= BAR_MIN) {
+        add_piece(&head, NULL, "  ");
+        add_bar(&head, r, room < BAR_MAX ? room : BAR_MAX);
+    }
+    for (size_t i = 0; i < counts.count; i++)
+        add_piece(&head, counts.pieces[i].color, "%s", counts.pieces[i].text);
+    return print_line(&head, o, out, err);
+}
+
+static int verify_line(const struct cluster_snapshot *s, const struct progress_options *o, struct buf *out,
+                       struct error *err)
+{
+    struct line l = {0};
+    add_step(&l, s, "verifying");
+    add_piece(&l, NULL, "  counting the datastore's values by key");
+    add_elapsed(&l, s, o->now_ms);
+    return print_line(&l, o, out, err);
+}
+
+int progress_line(const struct cluster_snapshot *s, const struct progress_options *o, struct buf *out,
+                  struct error *err)
+{
+    switch (s->rotation.op.phase) {
+    case PHASE_REWRITE:
+        return rewrite_line(s, o, out, err);
+    case PHASE_VERIFY:
+        return verify_line(s, o, out, err);
+    default:
+        return servers_line(s, o, false, out, err);
+    }
+}
+
+static int step_number(const struct cluster_snapshot *s)
+{
+    int number = 0, count = 0;
+    const char *word = "";
+    if (s->rotation.op.phase == PHASE_DONE || s->rotation.op.state == OP_STATE_FINISHED)
+        return INT32_MAX;
+    rotation_step(&s->rotation.op, &number, &count, &word);
+    return number;
+}
+
+bool progress_step_passed(const struct cluster_snapshot *before, const struct cluster_snapshot *now)
+{
+    return before->has_rotation && now->has_rotation &&
+           strcmp(before->rotation.op.id, now->rotation.op.id) == 0 && *now->rotation.op.id &&
+           step_number(now) > step_number(before);
+}
+
+static void add_rewritten(struct line *l, const struct cluster_snapshot *now)
+{
+    const struct cluster_reencrypt *r = rewrite_of(now);
+    char done[COUNT_TEXT_MAX], took[DURATION_TEXT_MAX], stale[COUNT_TEXT_MAX];
+    if (!r)
+        return;
+    format_count(r->done, done);
+    format_duration(r->ended_ms - r->started_ms, took);
+    add_piece(l, NULL, "%s objects in %s", done, took);
+    if (r->failed > 0)
+        add_piece(l, "31", ", %" PRId64 " failed", r->failed);
+    format_count(r->scan_stale, stale);
+    if (r->scan_revision > 0)
+        add_piece(l, NULL, ", %s left under another key", stale);
+}
+
+int progress_step_over(const struct cluster_snapshot *before, const struct cluster_snapshot *now,
+                       const struct progress_options *o, struct buf *out, struct error *err)
+{
+    enum phase phase = before->rotation.op.phase;
+    if (phase != PHASE_REWRITE && phase != PHASE_VERIFY)
+        return servers_line(before, o, true, out, err);
+    struct line l = {0};
+    add_step(&l, before, "re-encrypted");
+    add_rewritten(&l, now);
+    add_elapsed(&l, before, o->now_ms);
+    return print_line(&l, o, out, err);
+}
+
+int progress_summary(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+{
+    struct line l = {0};
+    if (!rewrite_of(s))
+        return 0;
+    add_piece(&l, NULL, "re-encrypted ");
+    add_rewritten(&l, s);
+    const struct progress_options o = {.width = 4096};
+    int rc = print_line(&l, &o, out, err);
+    return rc == 0 ? buf_adds(out, "\n", err) : rc;
+}
+
+/* --- plain lines --- */
+
+static int log_line(const struct cluster_snapshot *s, int64_t now_ms, struct buf *out, struct error *err,
+                    const char *format, ...) _printf_(5, 6);
+static int log_line(const struct cluster_snapshot *s, int64_t now_ms, struct buf *out, struct error *err,
+                    const char *format, ...)
+{
+    int number = 0, count = 0;
+    const char *word = "";
+    char text[CLUSTER_TEXT_MAX + 160], elapsed[DURATION_TEXT_MAX];
+    rotation_step(&s->rotation.op, &number, &count, &word);
+    format_clock(now_ms - s->rotation.op.started_ms, elapsed);
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    return buf_addf(out, err, "%s [%d/%d] %s: %s\n", elapsed, number, count, word, text);
+}
+
+static int log_servers(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                       struct buf *out, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < s->servers_count && rc == 0; i++) {
+        enum server_progress p = server_progress(s, &s->servers[i]);
+        if (!s->servers[i].in_spec || p == log->servers[i])
+            continue;
+        log->servers[i] = p;
+        rc = log_line(s, now_ms, out, err, "%s %s", s->servers[i].name, server_progress_word(p));
+    }
+    return rc;
+}
+
+static int log_why(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                   struct buf *out, struct error *err)
+{
+    const char *why = s->rotation.op.why;
+    for (size_t i = 0; i < s->servers_count; i++)
+        if (s->servers[i].in_spec && is_busy(server_progress(s, &s->servers[i])))
+            return 0;
+    /* Nobody is at work, yet the record waits for an order: it is a turn behind the reports. */
+    bool behind = strcmp(s->rotation.op.row, "order-in-flight") == 0;
+    if (behind || !*why || strcmp(why, log->why) == 0 || now_ms - log->why_ms < WHY_LINE_MS)
+        return 0;
+    memcpy(log->why, why, sizeof(log->why));
+    log->why_ms = now_ms;
+    return log_line(s, now_ms, out, err, "%s", why);
+}
+
+static int log_rewrite(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                       struct buf *out, struct error *err)
+{
+    const struct cluster_reencrypt *r = rewrite_of(s);
+    if (!r || (r->done == log->done && r->total == log->total) || now_ms - log->rewrite_ms < REWRITE_LINE_MS)
+        return 0;
+    struct line l = {0};
+    add_counts(&l, r, now_ms);
+    char text[PIECES_MAX * 8] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < l.count && used < sizeof(text); i++)
+        used +=
+            (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? "," : "", l.pieces[i].text + 1);
+    log->done = r->done;
+    log->total = r->total;
+    log->rewrite_ms = now_ms;
+    return log_line(s, now_ms, out, err, "%s", text + 1);
+}
+
+static int log_phase(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                     struct buf *out, struct error *err)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    if (log->started && log->phase == op->phase)
+        return 0;
+    log->started = true;
+    log->phase = op->phase;
+    /* The first reason of a phase is told only once it has lasted: most pass at once. */
+    log->why_ms = now_ms;
+    for (size_t i = 0; i < s->servers_count; i++)
+        log->servers[i] = SERVER_WAITING;
+    return op->phase == PHASE_DONE ? 0 : log_line(s, now_ms, out, err, "begins");
+}
+
+int progress_log_lines(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                       struct buf *out, struct error *err)
+{
+    int rc = log_phase(log, s, now_ms, out, err);
+    enum phase phase = s->rotation.op.phase;
+    if (rc < 0 || phase == PHASE_DONE || s->rotation.op.state != OP_STATE_RUNNING)
+        return rc;
+    if (phase == PHASE_REWRITE)
+        rc = log_rewrite(log, s, now_ms, out, err);
+    else if (phase != PHASE_VERIFY)
+        rc = log_servers(log, s, now_ms, out, err);
+    if (rc == 0)
+        rc = log_why(log, s, now_ms, out, err);
+    make_printable(out);
+    return rc;
+}

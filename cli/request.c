@@ -1,0 +1,208 @@
+#include "request.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <base/clock.h>
+#include <base/text.h>
+#include <cluster/codec.h>
+#include <crypto/crypto.h>
+#include <etcd/lease.h>
+
+#include "console.h"
+
+#define REQUEST_LEASE_S 600
+#define REQUEST_MAX     (16 * 1024)
+#define CALL_MS         2000
+#define NO_LEADER_MS    15000
+#define NO_ANSWER_MS    60000
+#define POLL_MS         250
+
+/* "root@s1", for people who read the audit. */
+static void name_user(char out[CLUSTER_NAME_MAX])
+{
+    char host[CLUSTER_NAME_MAX] = "?", text[2 * CLUSTER_NAME_MAX];
+    char space[1024];
+    struct passwd entry, *found = NULL;
+    const char *user = "?";
+    if (getpwuid_r(getuid(), &entry, space, sizeof(space), &found) == 0 && found)
+        user = entry.pw_name;
+    if (gethostname(host, sizeof(host)) == 0)
+        host[sizeof(host) - 1] = 0;
+    snprintf(text, sizeof(text), "%.60s@%.60s", user, host);
+    text_copy(out, CLUSTER_NAME_MAX, text);
+}
+
+static int store_request(struct session *s, const struct cluster_request *v, struct request *r,
+                         struct error *err)
+{
+    char path[CLUSTER_KEY_PATH_MAX];
+    cluster_key_path(path, store_cluster(s->store), CLUSTER_KEY_REQUEST, v->id);
+    _cleanup_(buf_freep) struct buf body = BUF_INIT(REQUEST_MAX);
+    int rc = cluster_request_encode(v, &body, err);
+    if (rc < 0)
+        return rc;
+    _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(s->store));
+    etcd_txn_if_create(txn, path, 0);
+    rc = store_txn_put(s->store, txn, CLUSTER_KEY_REQUEST, v->id, &body, r->lease, err);
+    if (rc == 0)
+        rc = etcd_txn_commit(txn, CONNECT_MS, &r->mod, err);
+    return rc == ERR_CONFLICT ? 0
+                              : rc; /* the id is ours alone: a first try whose answer was lost stored it */
+}
+
+int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
+                 struct error *err)
+{
+    struct cluster_request v = {
+        .kind = kind, .force = args->force, .skip = args->skip, .restart = !args->no_restart};
+    memset(ret, 0, sizeof(*ret));
+    v.time_ms = clock_wall_ms();
+    name_user(v.by);
+    int rc = crypto_uuid(v.id, err);
+    if (rc < 0)
+        return rc;
+    text_copy(ret->id, sizeof(ret->id), v.id);
+    rc = etcd_lease_grant(store_etcd(s->store), REQUEST_LEASE_S, CONNECT_MS, &ret->lease, err);
+    if (rc == 0)
+        rc = store_request(s, &v, ret, err);
+    if (rc == ERR_TIMEOUT || rc == ERR_UNAVAILABLE) {
+        /* It may be there all the same: without its lease it goes. */
+        bool gone =
+            ret->lease == 0 || etcd_lease_revoke(store_etcd(s->store), ret->lease, CALL_MS, NULL) == 0;
+        error_prefix(err, rc,
+                     gone ? "the request was not stored" : "the request may have been stored (see status)");
+    }
+    return rc;
+}
+
+/* 0 with *ret_answered; ERR_NOT_FOUND: the key is gone. */
+static int read_answer(struct session *s, struct request *r, bool *ret_answered, struct error *err)
+{
+    _cleanup_(buf_freep) struct buf body = BUF_INIT(REQUEST_MAX);
+    int rc = store_read(s->store, CLUSTER_KEY_REQUEST, r->id, CALL_MS, &body, NULL, &r->mod, err);
+    if (rc < 0)
+        return rc;
+    rc = cluster_request_decode(buf_str(&body), body.len, &r->answer, err);
+    *ret_answered = rc == 0 && r->answer.answer != ANSWER_NONE;
+    return rc;
+}
+
+/* Takes the request back, unless it was answered meanwhile (*ret_answered). True: it is gone. */
+static bool withdraw(struct session *s, struct request *r, bool *ret_answered)
+{
+    char path[CLUSTER_KEY_PATH_MAX];
+    cluster_key_path(path, store_cluster(s->store), CLUSTER_KEY_REQUEST, r->id);
+    for (int tries = 0; tries < 3 && !*ret_answered; tries++) {
+        _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(s->store));
+        etcd_txn_if_mod(txn, path, r->mod);
+        etcd_txn_delete(txn, path);
+        int rc = etcd_txn_commit(txn, CALL_MS, NULL, NULL);
+        if (rc == 0)
+            return true;
+        rc = read_answer(s, r, ret_answered, NULL); /* written since: by the leader, with its answer */
+        if (rc < 0)
+            return rc == ERR_NOT_FOUND;
+    }
+    return false;
+}
+
+/* Ends the waiting without an answer; 0 when one came at the last moment. */
+static int give_up(struct session *s, struct request *r, int code, const char *why, struct error *err)
+{
+    bool answered = false;
+    bool gone = withdraw(s, r, &answered);
+    if (answered)
+        return 0;
+    return error_set(
+        err, code, "%s%s", why,
+        gone ? "; the request was taken back and nothing was changed"
+             : "; the request could not be taken back and may still be carried out within 10 minutes: see "
+               "`secrets-encrypt status`");
+}
+
+static void list_servers(const struct config *c, char *out, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < c->servers_count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s",
+                                 i == 0                      ? ""
+                                 : i + 1 == c->servers_count ? " or "
+                                                             : ", ",
+                                 c->servers[i].name);
+}
+
+/* The reason for which waiting any longer is no use; "" while it is. */
+static void find_reason(struct session *s, const char *leader, int64_t waited_ms, char *why, size_t size)
+{
+    char servers[CLUSTER_TEXT_MAX / 2] = "";
+    why[0] = 0;
+    if (!*leader && waited_ms >= NO_LEADER_MS) {
+        list_servers(s->config, servers, sizeof(servers));
+        snprintf(why, size, "no coordinator leads cluster %s: start secrets-encrypt-coordinator on %s",
+                 s->config->cluster, servers);
+    } else if (waited_ms >= NO_ANSWER_MS) {
+        snprintf(why, size, "the coordinator on %s has not answered for %d s: look at its log", leader,
+                 NO_ANSWER_MS / 1000);
+    }
+}
+
+struct wait {
+    int64_t start_ms, deadline_ms;
+    char leader[CLUSTER_NAME_MAX];
+    unsigned failures;
+    struct error last; /* while failures > 0 */
+};
+
+static int poll_once(struct session *s, struct request *r, struct wait *w, bool *ret_answered,
+                     struct error *err)
+{
+    struct error now = ERROR_INIT;
+    int rc = read_answer(s, r, ret_answered, &now);
+    if (rc == 0 && !*ret_answered) {
+        rc = store_snapshot(s->store, CALL_MS, s->snapshot, &now);
+        if (rc == 0)
+            memcpy(w->leader, s->snapshot->leader, sizeof(w->leader));
+    }
+    if (rc == ERR_NOT_FOUND)
+        return error_set(err, ERR_UNAVAILABLE,
+                         "the request is gone from the state store, and was not answered: run the "
+                         "command again");
+    if (rc < 0 && !error_is_transient(rc)) {
+        if (err)
+            *err = now;
+        return rc;
+    }
+    w->failures = rc < 0 ? w->failures + 1 : 0;
+    w->last = now;
+    return 0;
+}
+
+static int check_wait(struct session *s, struct request *r, struct wait *w, struct error *err)
+{
+    char why[CLUSTER_TEXT_MAX];
+    int64_t now = clock_mono_ms();
+    if (interrupted())
+        return give_up(s, r, ERR_CANCELED, "interrupted before the coordinator answered", err);
+    if (w->deadline_ms > 0 && now >= w->deadline_ms)
+        return give_up(s, r, ERR_TIMEOUT, "the coordinator has not answered within --timeout", err);
+    if (w->failures > 0 && now - w->start_ms >= NO_LEADER_MS)
+        return give_up(s, r, ERR_UNAVAILABLE, w->last.text, err);
+    find_reason(s, w->leader, w->failures ? 0 : now - w->start_ms, why, sizeof(why));
+    return *why ? give_up(s, r, ERR_UNAVAILABLE, why, err) : 1;
+}
+
+int request_await(struct session *s, struct request *r, int64_t deadline_mono_ms, struct error *err)
+{
+    struct wait w = {.start_ms = clock_mono_ms(), .deadline_ms = deadline_mono_ms};
+    for (;;) {
+        bool answered = false;
+        int rc = poll_once(s, r, &w, &answered, err);
+        if (rc < 0 || answered)
+            return rc;
+        rc = check_wait(s, r, &w, err);
+        if (rc <= 0)
+            return rc;
+        interrupt_wait(-1, w.failures > 0 ? backoff_ms(w.failures, POLL_MS, 2000) : POLL_MS);
+    }
+}

@@ -1,0 +1,59 @@
+/* The coordinator's parts, all on one thread except the job (job.h). */
+#ifndef COORDINATOR_COORDINATOR_H
+#define COORDINATOR_COORDINATOR_H
+
+#include <config/config.h>
+#include <etcd/etcd.h>
+#include <etcd/lease.h>
+#include <rotation/rotation.h>
+#include <store/store.h>
+
+#include "job.h"
+
+#define STORE_DEADLINE_MS 3000
+#define REWRITE_PASSES_MAX 3
+
+struct coordinator {
+    const struct config *config;
+    struct store *store;
+    struct etcd *datastore;  /* where the Kubernetes objects are; a client of its own */
+    struct cluster_spec spec; /* from the config file */
+    struct etcd_lease *lease;
+    int64_t fence;           /* our leader key's create revision */
+    struct job *job;         /* NULL: none */
+    char last_row[48];       /* the last decision that was logged, so that each is logged once */
+    char last_why[CLUSTER_TEXT_MAX];
+    int64_t progress_ms;     /* when progress was last written */
+};
+
+/* --- tick.c --- */
+enum tick_result { TICK_IDLE, TICK_AGAIN, TICK_RESIGN };
+/* Observe, decide, take one fenced step. AGAIN: something was done, look again at once. Errors are the
+ * state store's or a lost guard; the caller looks again after a moment. */
+int tick(struct coordinator *c, enum tick_result *ret, struct error *err) _must_check_;
+
+/* --- act.c --- */
+/* Takes the decided step; s->rotation is changed in place to what was written. ERR_CONFLICT: somebody else
+ * wrote first, or we lead no more. */
+int act(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err) _must_check_;
+/* Writes what the operation waits for, when that has changed. */
+int act_note(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err) _must_check_;
+/* Writes the job's progress (and its end) into the reencrypt record. */
+int act_progress(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;
+
+/* --- issue.c --- */
+/* Makes the next config of op->phase out of generation `from`, sealed as generation `target`, and updates
+ * the key names in *r. For PHASE_ADOPT: nothing (an agent seals it). */
+int issue_bundle(struct coordinator *c, const struct cluster_operation *op, int64_t from, int64_t target,
+                 struct cluster_rotation *r, struct cluster_bundle *ret, struct error *err) _must_check_;
+/* Reads an adopted generation, and fills in what *r says of its keys. */
+int issue_learn(struct coordinator *c, int64_t generation, struct cluster_rotation *r, struct error *err) _must_check_;
+
+/* --- campaign.c --- */
+/* Waits until this coordinator leads (0), or `stop_fd` is readable (ERR_CANCELED). Troubles with the state
+ * store are logged and outlasted. On success c->lease and c->fence are set. */
+int campaign(struct coordinator *c, int stop_fd, struct error *err) _must_check_;
+/* Gives up the leadership (best effort) and the lease. */
+void campaign_end(struct coordinator *c);
+
+#endif

@@ -1,0 +1,207 @@
+/* secrets-encrypt-coordinator: one on every server; one leads, the others stand by. */
+#include "coordinator.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include <base/clock.h>
+#include <base/log.h>
+#include <base/text.h>
+#include <etcd/watch.h>
+
+#define PROGRAM "secrets-encrypt-coordinator"
+#define TICK_EVERY_MS 1000
+
+static const char help[] =
+    "Usage: " PROGRAM " [--config FILE]\n"
+    "\n"
+    "Runs in the foreground on every server. One coordinator leads, that of the first server preferred;\n"
+    "the others stand by. It drives operations that `secrets-encrypt` asks for.\n"
+    "\n"
+    "  --config FILE   default $SECRETS_ENCRYPT_CONFIG, else " CONFIG_DEFAULT_PATH "\n"
+    "  --version       print the version\n"
+    "  --help          this text\n";
+
+/* Key material passes through this process: no core dumps, no ptrace by others, private files. */
+static void harden(void)
+{
+    struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    umask(077);
+}
+
+static int stop_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL); /* before any thread: they inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int spec_from_config(const struct config *config, struct cluster_spec *spec, struct error *err)
+{
+    memset(spec, 0, sizeof(*spec));
+    for (size_t i = 0; i < config->servers_count; i++) {
+        struct cluster_spec_server *v = &spec->servers[i];
+        if (!text_copy(v->name, sizeof(v->name), config->servers[i].name) ||
+            !text_copy(v->api, sizeof(v->api), config->servers[i].api))
+            return error_set(err, ERR_INVALID, "%s: servers[%zu] is too long", config->path, i);
+    }
+    spec->servers_count = config->servers_count;
+    for (size_t i = 0; i < config->resources_count; i++)
+        if (!text_copy(spec->resources[i], sizeof(spec->resources[i]), config->resources[i]))
+            return error_set(err, ERR_INVALID, "%s: resources[%zu] is too long", config->path, i);
+    spec->resources_count = config->resources_count;
+    return 0;
+}
+
+static void drain(struct etcd_watch *w)
+{
+    struct etcd_event ev;
+    while (etcd_watch_next(w, 0, &ev, NULL) == 0)
+        etcd_event_free(&ev);
+}
+
+/* Waits for something to look at. False: it is time to stop. */
+static bool wait_event(struct coordinator *c, struct etcd_watch *w, int stop_fd, int64_t timeout_ms)
+{
+    struct pollfd fds[] = {
+        {stop_fd, POLLIN, 0},
+        {etcd_watch_fd(w), POLLIN, 0},
+        {etcd_lease_fd(c->lease), POLLIN, 0},
+        {c->job ? job_fd(c->job) : -1, POLLIN, 0},
+    };
+    (void)poll(fds, array_len(fds), (int)timeout_ms);
+    drain(w);
+    return !fds[0].revents;
+}
+
+/* Ticks until the leadership ends. False: the program is to stop. */
+static bool lead(struct coordinator *c, int stop_fd)
+{
+    char prefix[CLUSTER_KEY_PATH_MAX];
+    struct error err = ERROR_INIT;
+    _cleanup_(etcd_watch_freep) struct etcd_watch *w = NULL;
+    cluster_key_path(prefix, store_cluster(c->store), CLUSTER_KEY_ALL, NULL);
+    if (etcd_watch_new(store_etcd(c->store), prefix, 0, &w, &err) < 0) {
+        log_event(LOG_LEVEL_ERROR, "cannot watch the state store", LOG_S("why", err.text));
+        return true;
+    }
+    unsigned failures = 0;
+    while (etcd_lease_alive(c->lease)) {
+        enum tick_result result = TICK_IDLE;
+        int rc = tick(c, &result, &err);
+        if (rc == ERR_DENIED && failures == 0)
+            log_event(LOG_LEVEL_ERROR, "nothing may be decided", LOG_S("why", err.text));
+        else if (rc < 0 && rc != ERR_CONFLICT && failures == 0)
+            log_event(LOG_LEVEL_WARNING, "a step did not go through; trying again", LOG_S("why", err.text));
+        else if (rc == 0 && failures)
+            log_event(LOG_LEVEL_NOTICE, "steps go through again");
+        failures = rc < 0 ? failures + 1 : 0;
+        if (rc == 0 && result == TICK_RESIGN) {
+            log_event(LOG_LEVEL_NOTICE, "handing over to a preferred coordinator");
+            return true;
+        }
+        int64_t wait = rc < 0 ? backoff_ms(failures, 100, 5000) : result == TICK_AGAIN ? 0 : TICK_EVERY_MS;
+        if (!wait_event(c, w, stop_fd, wait))
+            return false;
+    }
+    log_event(LOG_LEVEL_WARNING, "lost the leadership: the lease ran out");
+    return true;
+}
+
+static int serve(struct coordinator *c, int stop_fd, struct error *err)
+{
+    for (;;) {
+        int rc = campaign(c, stop_fd, err);
+        bool go_on = rc == 0;
+        if (rc == 0) {
+            log_event(LOG_LEVEL_NOTICE, "leading", LOG_I("fence", c->fence));
+            go_on = lead(c, stop_fd);
+            job_free(take(c->job));
+        }
+        campaign_end(c);
+        if (rc < 0 && rc != ERR_CANCELED)
+            return rc;
+        if (!go_on)
+            return 0;
+    }
+}
+
+static int open_all(struct coordinator *c, struct config **config, const char *path, struct error *err)
+{
+    int rc = config_load(path, CONFIG_FOR_COORDINATOR, config, err);
+    if (rc < 0)
+        return rc;
+    c->config = *config;
+    log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level));
+    rc = spec_from_config(*config, &c->spec, err);
+    if (rc == 0)
+        rc = store_open(*config, &c->store, err);
+    if (rc == 0)
+        rc = store_etcd_open(&(*config)->datastore, &c->datastore, err);
+    return rc;
+}
+
+static int run(const char *path, int stop_fd)
+{
+    struct coordinator *c = calloc(1, sizeof(*c));
+    struct config *config = NULL;
+    struct error err = ERROR_INIT;
+    int rc = c ? open_all(c, &config, path, &err) : error_no_memory(&err);
+    if (rc == 0) {
+        log_event(LOG_LEVEL_NOTICE, "started", LOG_S("version", SECRETS_ENCRYPT_VERSION), LOG_S("cluster", config->cluster),
+                  LOG_S("state_store", etcd_name(store_etcd(c->store))), LOG_S("datastore", etcd_name(c->datastore)));
+        rc = serve(c, stop_fd, &err);
+    }
+    if (rc < 0)
+        fprintf(stderr, PROGRAM ": %s\n", err.text);
+    if (c) {
+        etcd_close(c->datastore);
+        store_free(c->store);
+    }
+    config_free(config);
+    free(c);
+    return rc < 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0},
+    };
+    const char *path = getenv("SECRETS_ENCRYPT_CONFIG");
+    int o;
+    while ((o = getopt_long(argc, argv, "c:Vh", options, NULL)) != -1) {
+        switch (o) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'V':
+            puts(PROGRAM " " SECRETS_ENCRYPT_VERSION);
+            return 0;
+        case 'h':
+            fputs(help, stdout);
+            return 0;
+        default:
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, PROGRAM ": '%s': takes no arguments; see --help\n", argv[optind]);
+        return 2;
+    }
+    harden();
+    int stop_fd = stop_signals();
+    return run(path && *path ? path : CONFIG_DEFAULT_PATH, stop_fd);
+}

@@ -1,0 +1,226 @@
+/* Re-encryption through the API: every object gets an empty merge patch. The API server writes it again when
+ * its stored value is stale, and does nothing otherwise; so a pass can be broken off and begun again at any
+ * time.
+ *
+ * No Secret's content enters this process: the names come from the datastore's keys, read without their
+ * values. (A list through the API would carry annotations, among them the copy of a whole Secret that
+ * `kubectl apply` leaves there.) Objects made while the pass runs are written with the new key anyway. */
+#include <inttypes.h>
+
+#include <base/clock.h>
+#include <base/text.h>
+#include <kube/touch.h>
+
+#include "../job.h"
+#include "../resource_prefix.h"
+#include "names.h"
+
+#define FIND_DEADLINE_MS  30000
+#define FIND_ROUNDS       5
+#define TOUCH_DEADLINE_MS 15000
+#define TOUCH_ATTEMPTS    8
+#define RATE_WINDOW_MS    1000
+
+struct pass {
+    struct job *job;
+    const struct job_options *o;
+    struct kube_options servers[CLUSTER_SERVERS_MAX];
+    struct kube_toucher *toucher;
+    struct kube_resource resource;
+    int64_t window_ms, window_done; /* for the rate */
+    int64_t done;
+};
+
+/* ---------- what the record is told ---------- */
+
+struct outcome {
+    const struct pass *pass;
+    const struct kube_object *object;
+    enum kube_touch_result result;
+    const char *why;
+    int64_t rate; /* -1: unchanged */
+};
+
+static void add_failure(struct cluster_reencrypt *r, const struct outcome *o)
+{
+    r->failed++;
+    if (r->failures_count == CLUSTER_FAILURES_MAX)
+        return; /* the count goes on; the list is for people */
+    struct cluster_failure *f = &r->failures[r->failures_count++];
+    snprintf(f->object, sizeof(f->object), "%.100s/%.60s%s%.80s", o->pass->resource.name, o->object->namespace,
+             *o->object->namespace ? "/" : "", o->object->name);
+    text_copy(f->why, sizeof(f->why), o->why ? o->why : "");
+}
+
+static void change_outcome(struct cluster_reencrypt *r, void *arg)
+{
+    const struct outcome *o = arg;
+    r->done++;
+    r->gone += o->result == KUBE_TOUCH_GONE;
+    if (o->result == KUBE_TOUCH_FAILED)
+        add_failure(r, o);
+    if (r->total < r->done)
+        r->total = r->done;
+    if (o->rate >= 0)
+        r->rate = o->rate;
+}
+
+static int64_t measure(struct pass *p)
+{
+    int64_t now = clock_mono_ms(), span = now - p->window_ms;
+    if (span < RATE_WINDOW_MS)
+        return -1;
+    int64_t rate = (p->done - p->window_done) * 1000 / span;
+    p->window_ms = now;
+    p->window_done = p->done;
+    return rate;
+}
+
+static bool on_touched(void *arg, const struct kube_object *object, enum kube_touch_result result, const char *why)
+{
+    struct pass *p = arg;
+    p->done++;
+    struct outcome o = {p, object, result, why, measure(p)};
+    job_update(p->job, change_outcome, &o);
+    return !job_canceled(p->job);
+}
+
+static void change_total(struct cluster_reencrypt *r, void *arg)
+{
+    const int64_t *total = arg;
+    r->total = *total > r->done ? *total : r->done;
+}
+
+static void change_begin(struct cluster_reencrypt *r, void *arg)
+{
+    (void)arg;
+    r->state = REENCRYPT_RUNNING;
+    r->started_ms = r->started_ms ? r->started_ms : clock_wall_ms();
+    r->done = r->total = r->gone = r->failed = r->rate = 0;
+    r->failures_count = 0;
+    r->scan_revision = 0;
+    r->why[0] = 0;
+    text_copy(r->engine, sizeof(r->engine), "api");
+}
+
+static void change_end(struct cluster_reencrypt *r, void *arg)
+{
+    (void)arg;
+    r->ended_ms = clock_wall_ms();
+}
+
+/* ---------- the pass ---------- */
+
+static void use_servers(struct pass *p)
+{
+    for (size_t i = 0; i < p->o->spec.servers_count; i++)
+        kube_toucher_use(p->toucher, i, job_usable(p->job, i));
+}
+
+static int find_on(struct pass *p, size_t server, const char *name, struct error *err)
+{
+    _cleanup_(kube_closep) struct kube *k = NULL;
+    int rc = kube_open(&p->servers[server], &k, err);
+    return rc < 0 ? rc : kube_find_resource(k, name, FIND_DEADLINE_MS, &p->resource, err);
+}
+
+/* Where the API serves a resource, from whichever server answers. */
+static int find_resource(struct pass *p, const char *name, struct error *err)
+{
+    int rc = error_set(err, ERR_UNAVAILABLE, "no API server is ready");
+    size_t n = p->o->spec.servers_count;
+    for (size_t i = 0; i < FIND_ROUNDS * n && !job_canceled(p->job); i++) {
+        if (!job_usable(p->job, i % n) && i < n * (FIND_ROUNDS - 1))
+            continue;
+        rc = find_on(p, i % n, name, err);
+        if (rc == 0 || !error_is_transient(rc))
+            return rc;
+    }
+    return rc;
+}
+
+static int touch_names(void *arg, const struct kube_object *objects, size_t count, struct error *err)
+{
+    struct pass *p = arg;
+    use_servers(p);
+    return kube_touch(p->toucher, &p->resource, objects, count, on_touched, p, err);
+}
+
+static int pass_resource(struct pass *p, const char *name, struct error *err)
+{
+    char prefix[2 * CLUSTER_KEY_NAME_MAX];
+    resource_prefix(p->o->config->datastore_prefix, name, prefix, sizeof(prefix));
+    int rc = find_resource(p, name, err);
+    if (rc == 0)
+        rc = names_each(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page, touch_names, p, err);
+    return rc < 0 ? error_prefix(err, rc, "%s", name) : 0;
+}
+
+static int count_all(struct pass *p, struct error *err)
+{
+    int64_t total = 0;
+    for (size_t i = 0; i < p->o->spec.resources_count; i++) {
+        char prefix[2 * CLUSTER_KEY_NAME_MAX];
+        int64_t count = 0;
+        resource_prefix(p->o->config->datastore_prefix, p->o->spec.resources[i], prefix, sizeof(prefix));
+        int rc = names_count(p->o->datastore, prefix, &count, err);
+        if (rc < 0)
+            return rc;
+        total += count;
+    }
+    job_update(p->job, change_total, &total);
+    return 0;
+}
+
+static void server_options(struct pass *p)
+{
+    const struct config *c = p->o->config;
+    for (size_t i = 0; i < p->o->spec.servers_count; i++)
+        p->servers[i] = (struct kube_options){
+            .server = p->o->spec.servers[i].name,
+            .url = p->o->spec.servers[i].api,
+            .ca_file = *c->kube_ca_file ? c->kube_ca_file : NULL,
+            .cert_file = *c->kube_cert_file ? c->kube_cert_file : NULL,
+            .key_file = *c->kube_key_file ? c->kube_key_file : NULL,
+            .token_file = *c->kube_token_file ? c->kube_token_file : NULL,
+        };
+}
+
+static void cancel_toucher(void *arg)
+{
+    kube_toucher_cancel(arg);
+}
+
+static int run_pass(struct pass *p, struct error *err)
+{
+    const struct config *c = p->o->config;
+    struct kube_touch_options options = {
+        .servers = p->servers,
+        .servers_count = p->o->spec.servers_count,
+        .in_flight_max = (int)c->reencrypt_in_flight,
+        .max_rate = (double)c->reencrypt_max_rate,
+        .request_deadline_ms = TOUCH_DEADLINE_MS,
+        .attempts_max = TOUCH_ATTEMPTS,
+    };
+    int rc = kube_toucher_new(&options, &p->toucher, err);
+    if (rc < 0)
+        return rc;
+    job_on_cancel(p->job, cancel_toucher, p->toucher);
+    rc = count_all(p, err);
+    for (size_t i = 0; rc == 0 && i < p->o->spec.resources_count; i++)
+        rc = pass_resource(p, p->o->spec.resources[i], err);
+    job_on_cancel(p->job, NULL, NULL);
+    return rc;
+}
+
+int reencrypt_api_run(struct job *j, struct error *err)
+{
+    struct pass p = {.job = j, .o = job_opts(j), .window_ms = clock_mono_ms()};
+    server_options(&p);
+    job_update(j, change_begin, NULL);
+    int rc = run_pass(&p, err);
+    if (rc == 0)
+        job_update(j, change_end, NULL);
+    kube_toucher_free(p.toucher);
+    return rc;
+}

@@ -1,0 +1,79 @@
+/* One turn: observe, decide, take one step. */
+#include "coordinator.h"
+
+#include <base/clock.h>
+#include <base/log.h>
+#include <base/text.h>
+
+#define PROGRESS_EVERY_MS 500
+
+/* The API servers that a job may ask: those whose agents say that they are ready. */
+static void steer_job(struct coordinator *c, const struct cluster_snapshot *s)
+{
+    for (size_t i = 0; i < c->spec.servers_count; i++) {
+        const struct snapshot_server *v = snapshot_server(s, c->spec.servers[i].name);
+        job_use(c->job, i, v && v->reports && v->report.ready);
+    }
+}
+
+static int tend_job(struct coordinator *c, struct cluster_snapshot *s, struct error *err)
+{
+    if (!c->job)
+        return 0;
+    steer_job(c, s);
+    int64_t now = clock_mono_ms();
+    if (!job_ended(c->job) && now - c->progress_ms < PROGRESS_EVERY_MS)
+        return 0;
+    c->progress_ms = now;
+    return act_progress(c, s, err);
+}
+
+static void log_decision(struct coordinator *c, const struct cluster_snapshot *s, const struct decision *d)
+{
+    if (strcmp(c->last_row, d->row) == 0 && strcmp(c->last_why, d->why) == 0)
+        return;
+    text_copy(c->last_row, sizeof(c->last_row), d->row);
+    text_copy(c->last_why, sizeof(c->last_why), d->why);
+    bool running = s->rotation.op.state == OP_STATE_RUNNING && *s->rotation.op.id;
+    log_event(running ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "decided", LOG_S("operation", running ? s->rotation.op.id : ""),
+              LOG_S("row", d->row), LOG_S("action", action_name(d->action)), LOG_S("why", d->why));
+}
+
+static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_result *ret, struct error *err)
+{
+    struct planner_self self = {
+        .server = c->config->server,
+        .fence = c->fence,
+        .spec = &c->spec,
+        .job_running = c->job != NULL,
+        .job_operation = c->job ? job_operation(c->job) : "",
+        .passes_max = REWRITE_PASSES_MAX,
+    };
+    struct decision d;
+    rotation_decide(s, &self, &d);
+    log_decision(c, s, &d);
+    if (d.action == ACTION_RESIGN) {
+        *ret = TICK_RESIGN;
+        return 0;
+    }
+    if (d.action == ACTION_WAIT) {
+        *ret = TICK_IDLE;
+        return act_note(c, s, &d, err);
+    }
+    *ret = TICK_AGAIN;
+    return act(c, s, &d, err);
+}
+
+int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
+{
+    _cleanup_free_ struct cluster_snapshot *s = malloc(sizeof(*s));
+    if (!s)
+        return error_no_memory(err);
+    int rc = store_snapshot(c->store, STORE_DEADLINE_MS, s, err);
+    /* The fence is in every write too; this is to stop early, and to say why. */
+    if (rc == 0 && s->leader_fence != c->fence)
+        return error_set(err, ERR_DENIED, "another coordinator leads: %s", *s->leader ? s->leader : "none");
+    if (rc == 0)
+        rc = tend_job(c, s, err);
+    return rc < 0 ? rc : decide(c, s, ret, err);
+}

@@ -1,0 +1,75 @@
+#include <base/secret.h>
+
+#include <sys/mman.h>
+
+/* The struct stands in front of its bytes in the same mapping, so that one munmap frees both. */
+struct mapping {
+    struct secret secret;
+    size_t size;
+    uint8_t data[];
+};
+
+struct secret *secret_new(size_t cap)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (cap > SIZE_MAX / 2)
+        return NULL;
+    size_t size = (sizeof(struct mapping) + cap + 1 + page - 1) / page * page;
+    struct mapping *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (m == MAP_FAILED)
+        return NULL;
+    /* Both are best effort: RLIMIT_MEMLOCK may be small, and a secret that can be swapped is still better
+     * than a rotation that cannot run. */
+    (void)mlock(m, size);
+    (void)madvise(m, size, MADV_DONTDUMP);
+    m->size = size;
+    m->secret.data = m->data;
+    m->secret.cap = cap;
+    return &m->secret;
+}
+
+struct secret *secret_copy(const void *data, size_t len)
+{
+    struct secret *s = secret_new(len);
+    if (!s)
+        return NULL;
+    if (len)
+        memcpy(s->data, data, len);
+    s->len = len;
+    return s;
+}
+
+int secret_add(struct secret *s, const void *data, size_t len, struct error *err)
+{
+    if (len > s->cap - s->len)
+        return error_set(err, ERR_TOO_LARGE, "a secret of more than %zu bytes", s->cap);
+    if (len)
+        memcpy(s->data + s->len, data, len);
+    s->len += len;
+    return 0;
+}
+
+void secret_free(struct secret *s)
+{
+    if (!s)
+        return;
+    struct mapping *m = (struct mapping *)s;
+    size_t size = m->size;
+    explicit_bzero(m, size);
+    munmap(m, size);
+}
+
+int mem_equal_ct(const void *a, const void *b, size_t len)
+{
+    const volatile uint8_t *x = a;
+    const volatile uint8_t *y = b;
+    unsigned diff = 0;
+    for (size_t i = 0; i < len; i++)
+        diff |= (unsigned)(x[i] ^ y[i]);
+    return diff == 0;
+}
+
+int secret_equal(const struct secret *a, const struct secret *b)
+{
+    return a->len == b->len && mem_equal_ct(a->data, b->data, a->len);
+}

@@ -1,0 +1,80 @@
+/* The whole shared state as one value: what the coordinator decides on and what status prints. */
+#ifndef CLUSTER_SNAPSHOT_H
+#define CLUSTER_SNAPSHOT_H
+
+#include <cluster/codec.h>
+#include <cluster/types.h>
+
+struct snapshot_server {
+    char name[CLUSTER_NAME_MAX];
+    bool in_spec;
+    bool reports;                /* a report that lives (its lease does) and is authentic */
+    bool plain_keys_differ;      /* stage/hash keys say something else than the signed report */
+    char report_why[CLUSTER_TEXT_MAX]; /* why there is none: "silent", "forged …" */
+    struct cluster_report report;
+    bool has_order;
+    int64_t order_mod; /* mod revision of the order's key, 0: none */
+    struct cluster_order order;
+};
+
+struct snapshot_bundle {
+    int64_t generation;
+    enum stage stage;
+    char hash[CLUSTER_HASH_MAX];
+    char config_id[CLUSTER_HASH_MAX];
+};
+
+#define SNAPSHOT_BUNDLES_MAX  256 /* the newest; older ones are kept in the store, not in the snapshot */
+#define SNAPSHOT_REQUESTS_MAX 16  /* the oldest unanswered ones */
+#define SNAPSHOT_SERVERS_MAX  (2 * CLUSTER_SERVERS_MAX)
+
+struct cluster_snapshot {
+    int64_t revision; /* of the state store: everything below was read at it */
+    int64_t now_ms;   /* wall clock of the reader */
+    bool has_spec;
+    int64_t spec_mod;
+    struct cluster_spec spec;
+    /* Servers of the spec in its order, then others that publish (in_spec false). */
+    struct snapshot_server servers[SNAPSHOT_SERVERS_MAX];
+    size_t servers_count;
+    bool has_rotation;
+    int64_t rotation_mod;
+    struct cluster_rotation rotation;
+    bool has_reencrypt;
+    int64_t reencrypt_mod;
+    struct cluster_reencrypt reencrypt;
+    struct snapshot_bundle bundles[SNAPSHOT_BUNDLES_MAX]; /* rising */
+    size_t bundles_count;
+    struct { struct cluster_request request; int64_t mod; int64_t create; } requests[SNAPSHOT_REQUESTS_MAX]; /* unanswered, oldest first */
+    size_t requests_count;
+    char leader[CLUSTER_NAME_MAX]; /* "" = none */
+    int64_t leader_fence;          /* create revision of its key */
+    char candidates[CLUSTER_SERVERS_MAX][CLUSTER_NAME_MAX];
+    size_t candidates_count;
+};
+
+/* A raw key-value of the state store, with the signature already checked by the caller: `body` is the
+ * record's body for signed keys (NULL: the signature was wrong, `why` says how), the value itself for plain ones. */
+struct snapshot_input {
+    const char *key;
+    const char *body;
+    size_t len;
+    const char *why;
+    int64_t create_revision, mod_revision;
+};
+
+/* Builds a snapshot out of the key-values of CLUSTER_KEY_ALL's prefix. A record that is not authentic or
+ * does not decode is an error for rotation, spec and bundles (ERR_DENIED, ERR_INVALID: nothing may be decided
+ * on them); a server's bad report counts as none, with the reason; bad orders and requests are left out. */
+int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const struct snapshot_input *inputs, size_t count,
+                   struct cluster_snapshot *ret, struct error *err) _must_check_;
+
+const struct snapshot_server *snapshot_server(const struct cluster_snapshot *s, const char *name); /* or NULL */
+const struct snapshot_bundle *snapshot_bundle(const struct cluster_snapshot *s, int64_t generation); /* or NULL */
+
+/* K3s's verdict over the servers of the spec, in order: true when all published "<stage>-<hash>" are equal;
+ * else false with K3s's text: "hash does not match between s1 and s2" (the first pair that differs). A
+ * silent server is a mismatch: "missing hash on s3". */
+bool snapshot_hashes_match(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
+
+#endif

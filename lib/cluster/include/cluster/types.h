@@ -1,0 +1,217 @@
+/* The shared state: what stands in the state store, as C types. Sizes are those of the wire too: a text
+ * that is longer is refused when it is read.
+ *
+ *   /secrets-encrypt/<cluster>/spec                    struct cluster_spec      signed, by the leader
+ *   /secrets-encrypt/<cluster>/servers/<name>/stage    "<stage>"                plain, by the agent, leased
+ *   /secrets-encrypt/<cluster>/servers/<name>/hash     "<stage>-<sha256>"       plain, by the agent, leased
+ *   /secrets-encrypt/<cluster>/servers/<name>/report   struct cluster_report    signed, by the agent, leased
+ *   /secrets-encrypt/<cluster>/orders/<name>           struct cluster_order     signed, by the leader
+ *   /secrets-encrypt/<cluster>/rotation                struct cluster_rotation  signed, by the leader
+ *   /secrets-encrypt/<cluster>/bundles/<generation>    struct cluster_bundle    signed, config sealed inside
+ *   /secrets-encrypt/<cluster>/reencrypt               struct cluster_reencrypt signed, by the leader
+ *   /secrets-encrypt/<cluster>/requests/<id>           struct cluster_request   signed, by the CLI, leased
+ *   /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
+ *   /secrets-encrypt/<cluster>/leader/candidates/<name>  time                   presence, leased
+ *
+ * "Signed" values are {"mac":"…","body":{…}} (crypto/seal.h). Times are wall-clock milliseconds. */
+#ifndef CLUSTER_TYPES_H
+#define CLUSTER_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLUSTER_SERVERS_MAX   16
+#define CLUSTER_RESOURCES_MAX 32
+#define CLUSTER_NAME_MAX      64  /* cluster and server names, with the NUL */
+#define CLUSTER_KEY_NAME_MAX  256 /* names of encryption keys */
+#define CLUSTER_TEXT_MAX      512 /* reasons */
+#define CLUSTER_HASH_MAX      65
+#define CLUSTER_ID_MAX        40
+#define CLUSTER_URL_MAX       256
+#define CLUSTER_FAILURES_MAX  20
+#define CLUSTER_KEYS_MAX      64
+
+/* K3s's stages, in the order of a rotation. */
+enum stage { STAGE_START, STAGE_PREPARE, STAGE_ROTATE, STAGE_REENCRYPT_REQUEST, STAGE_REENCRYPT_ACTIVE, STAGE_REENCRYPT_FINISHED };
+
+struct cluster_spec_server {
+    char name[CLUSTER_NAME_MAX];
+    char api[CLUSTER_URL_MAX];
+};
+struct cluster_spec {
+    struct cluster_spec_server servers[CLUSTER_SERVERS_MAX]; /* in restart order */
+    size_t servers_count;
+    char resources[CLUSTER_RESOURCES_MAX][CLUSTER_KEY_NAME_MAX];
+    size_t resources_count;
+};
+
+/* --- what the coordinator asks of one agent --- */
+enum order_kind {
+    ORDER_ADOPT,    /* seal the present file as generation `generation` (1) */
+    ORDER_APPLY,    /* write the generation's file, restart, wait until ready */
+    ORDER_WRITE,    /* write the generation's file; the restart is the operator's (--no-restart, S1) */
+    ORDER_SYNC,     /* write it when the operator restarts this server (`secrets-encrypt-agent sync`) */
+    ORDER_RESTART,  /* restart and wait until ready; the file stays */
+};
+struct cluster_order {
+    int64_t id; /* rises with each order ever given to this cluster */
+    enum order_kind kind;
+    char operation[CLUSTER_ID_MAX];
+    int64_t generation;
+    char hash[CLUSTER_HASH_MAX]; /* that the file shall have afterwards; "" for ADOPT */
+    enum stage stage;            /* to publish with it */
+    int64_t fence;               /* create revision of the leader key when it was given */
+    int64_t given_ms;
+};
+
+/* --- what one agent observed --- */
+enum order_state {
+    ORDER_NONE,       /* no order seen yet, or the last one is older than this agent's memory */
+    ORDER_TAKEN,      /* accepted, at work */
+    ORDER_RESTARTING, /* the file is written, the restart runs, or the server is waited for */
+    ORDER_DONE,
+    ORDER_FAILED,     /* given up; the previous file is back where that was possible. `order_why` */
+    ORDER_REFUSED,    /* stale, forged or impossible; nothing was touched. `order_why` */
+};
+struct cluster_report {
+    char server[CLUSTER_NAME_MAX];
+    int64_t time_ms;
+    char version[32];           /* of the agent */
+    char driver[16];
+    char instance[CLUSTER_ID_MAX]; /* random, new at each start of the agent */
+
+    enum stage stage;
+    char hash[CLUSTER_HASH_MAX];      /* of the raw file now; "" when there is none */
+    char config_id[CLUSTER_HASH_MAX]; /* of its canonical form; "" when it does not parse */
+    char file_why[CLUSTER_TEXT_MAX];  /* why it cannot be read or parsed, or why it is drifted; "" = fine */
+    int64_t generation;               /* of the file: the one whose hash it has; 0 = none that was issued here */
+
+    bool loaded_known;         /* the API server's process was found */
+    int64_t loaded_generation; /* started after that generation was written; 0 = unknown */
+    char loaded_hash[CLUSTER_HASH_MAX];   /* of the file that it was started with; "" = unknown */
+    char process[64];          /* "pid 4711 since 2026-11-24T22:42:40Z", for people */
+    char process_why[CLUSTER_TEXT_MAX];   /* why it was not found */
+
+    bool ready;
+    char ready_why[CLUSTER_TEXT_MAX];     /* when not */
+
+    int64_t order_id; /* the last order that was looked at */
+    enum order_state order_state;
+    char order_why[CLUSTER_TEXT_MAX];
+    int64_t restarts; /* done by this agent on order, ever (kept in its state folder) */
+};
+
+/* --- the operation --- */
+enum operation_kind {
+    OP_PREPARE,
+    OP_ROTATE,
+    OP_REENCRYPT,
+    OP_ROTATE_KEYS,
+    OP_ENABLE,
+    OP_DISABLE,
+    OP_ADOPT, /* the coordinator's own: take the servers' present config over as generation 1 */
+};
+enum operation_state { OP_STATE_RUNNING, OP_STATE_FINISHED, OP_STATE_HALTED };
+
+/* The steps of operations; which an operation runs through is lib/rotation's table. */
+enum phase {
+    PHASE_ADOPT,   /* the present config becomes generation 1 */
+    PHASE_APPEND,  /* the new key readable everywhere        -> stage prepare */
+    PHASE_PROMOTE, /* the new key written with everywhere    -> stage rotate */
+    PHASE_REWRITE, /* every value rewritten                  -> stage reencrypt_active */
+    PHASE_VERIFY,  /* a scan of the datastore finds none under another key */
+    PHASE_DROP,    /* the old key leaves every server        -> stage reencrypt_finished */
+    PHASE_IDENTITY,/* plain values readable everywhere (before a disable, where they are not yet) */
+    PHASE_SWITCH,  /* enable / disable: another provider writes */
+    PHASE_DONE,
+};
+
+struct cluster_operation {
+    char id[CLUSTER_ID_MAX]; /* "" = there has been none */
+    enum operation_kind kind;
+    enum operation_state state;
+    bool force, skip, restart;
+    enum phase phase;
+    int64_t from;            /* generation that every server had when the phase began */
+    int64_t target;          /* generation that the phase brings to every server; 0: not issued yet, or none */
+    char target_hash[CLUSTER_HASH_MAX];
+    char requested_by[CLUSTER_NAME_MAX];
+    int64_t started_ms, phase_ms, ended_ms;
+    enum stage stage_before; /* of the cluster when it was accepted */
+    int64_t passes;          /* how often every value was touched so far */
+    int64_t attempt;         /* 1, and one more for each time a halted operation is asked for again */
+    char why[CLUSTER_TEXT_MAX];     /* halted: the reason; running: what it waits for; finished: "" */
+    char row[48];            /* id of the planner's row that decided last */
+};
+
+/* What outlives an operation, and the operation that runs or ran last. */
+struct cluster_rotation {
+    enum stage stage;
+    int64_t generation;      /* the newest that every server is known to have loaded; 0: nothing adopted yet */
+    char hash[CLUSTER_HASH_MAX];    /* of its file */
+    int64_t issued;          /* the newest generation ever issued */
+    int64_t next_order;      /* id for the next order */
+    char write_key[CLUSTER_KEY_NAME_MAX]; /* that the newest issued config writes with; "" = plain */
+    char write_provider[16];
+    char new_key[CLUSTER_KEY_NAME_MAX];   /* appended by prepare and not yet promoted; "" = none */
+    char new_provider[16];
+    char old_key[CLUSTER_KEY_NAME_MAX];   /* that wrote before the last rotate and is still readable; "" = none */
+    char old_provider[16];
+    bool reads_plain;        /* the newest issued config reads plain values (identity is among its providers) */
+    int64_t keys;            /* keys in its managed entries */
+    struct cluster_operation op;
+};
+
+struct cluster_bundle {
+    int64_t generation;
+    enum stage stage;
+    char hash[CLUSTER_HASH_MAX];
+    char config_id[CLUSTER_HASH_MAX];
+    int64_t created_ms;
+    char *box; /* the sealed config: a JSON object's text. Owned; freed by cluster_bundle_free */
+    size_t box_len;
+};
+void cluster_bundle_free(struct cluster_bundle *b); /* frees the contents and zeroes */
+
+/* --- progress of re-encryption --- */
+struct cluster_failure {
+    char object[CLUSTER_TEXT_MAX / 2]; /* "secrets/default/name" */
+    char why[CLUSTER_TEXT_MAX / 2];
+};
+struct cluster_key_count {
+    char provider[16];
+    char name[CLUSTER_KEY_NAME_MAX]; /* "" for plain values */
+    int64_t values;
+};
+struct cluster_reencrypt {
+    char operation[CLUSTER_ID_MAX];
+    char engine[16]; /* "api" */
+    enum { REENCRYPT_IDLE, REENCRYPT_RUNNING, REENCRYPT_ENDED, REENCRYPT_FAILED } state;
+    int64_t started_ms, updated_ms, ended_ms;
+    int64_t done, total, gone, failed; /* objects; total grows while pages are listed (server's estimate) */
+    int64_t rate;                      /* objects per second, over the last few seconds */
+    struct cluster_failure failures[CLUSTER_FAILURES_MAX];
+    size_t failures_count;
+    char why[CLUSTER_TEXT_MAX];        /* FAILED */
+    /* the scan that followed */
+    int64_t scan_revision, scan_values, scan_stale, scan_plain; /* revision 0: not made yet */
+    int64_t scan_ms;
+    struct cluster_key_count keys[CLUSTER_KEYS_MAX];
+    size_t keys_count;
+};
+
+/* --- what an operator asks for --- */
+enum answer { ANSWER_NONE, ANSWER_ACCEPTED, ANSWER_RESUMED, ANSWER_REFUSED };
+struct cluster_request {
+    char id[CLUSTER_ID_MAX];
+    enum operation_kind kind;
+    bool force, skip, restart;
+    char by[CLUSTER_NAME_MAX]; /* user@host, for people */
+    int64_t time_ms;
+    enum answer answer;        /* by the leader */
+    char operation[CLUSTER_ID_MAX]; /* the operation that it became, or that was resumed */
+    char why[CLUSTER_TEXT_MAX];     /* REFUSED */
+};
+
+#endif

@@ -1,0 +1,78 @@
+#include "words.h"
+
+#include <base/cleanup.h>
+#include <cluster/codec.h>
+
+#define WORDS(id, ...)                                \
+    static const char *const id##_list[] = {__VA_ARGS__}; \
+    const struct words id = {id##_list, array_len(id##_list)}
+
+WORDS(stage_words, "start", "prepare", "rotate", "reencrypt_request", "reencrypt_active", "reencrypt_finished");
+WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart");
+WORDS(order_state_words, "none", "taken", "restarting", "done", "failed", "refused");
+WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable",
+      "adopt");
+WORDS(operation_state_words, "running", "finished", "halted");
+WORDS(phase_words, "adopt", "append", "promote", "rewrite", "verify", "drop", "identity", "switch", "done");
+WORDS(reencrypt_state_words, "idle", "running", "ended", "failed");
+WORDS(answer_words, "none", "accepted", "resumed", "refused");
+
+_Static_assert(array_len(stage_words_list) == STAGE_REENCRYPT_FINISHED + 1, "a word for each stage");
+_Static_assert(array_len(order_kind_words_list) == ORDER_RESTART + 1, "a word for each order kind");
+_Static_assert(array_len(order_state_words_list) == ORDER_REFUSED + 1, "a word for each order state");
+_Static_assert(array_len(operation_kind_words_list) == OP_ADOPT + 1, "a word for each operation");
+_Static_assert(array_len(phase_words_list) == PHASE_DONE + 1, "a word for each phase");
+_Static_assert(array_len(answer_words_list) == ANSWER_REFUSED + 1, "a word for each answer");
+
+const char *words_name(const struct words *w, int value)
+{
+    return value >= 0 && (size_t)value < w->count ? w->names[value] : NULL;
+}
+
+int words_find(const struct words *w, const char *name)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->names[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+const char *stage_name(enum stage s)
+{
+    return words_name(&stage_words, (int)s);
+}
+
+int stage_parse(const char *word)
+{
+    return words_find(&stage_words, word);
+}
+
+const char *order_kind_name(enum order_kind k)
+{
+    return words_name(&order_kind_words, (int)k);
+}
+
+const char *order_state_name(enum order_state s)
+{
+    return words_name(&order_state_words, (int)s);
+}
+
+const char *operation_kind_name(enum operation_kind k)
+{
+    return words_name(&operation_kind_words, (int)k);
+}
+
+int operation_kind_parse(const char *word)
+{
+    return words_find(&operation_kind_words, word);
+}
+
+const char *operation_state_name(enum operation_state s)
+{
+    return words_name(&operation_state_words, (int)s);
+}
+
+const char *phase_name(enum phase p)
+{
+    return words_name(&phase_words, (int)p);
+}

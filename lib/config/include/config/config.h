@@ -1,0 +1,123 @@
+/* The one configuration file of agent, coordinator and CLI (YAML or JSON), default
+ * /etc/secrets-encrypt/config.yaml. One table (config.c) names every field with type, default, limits and
+ * a line of help; the parser and the reference in docs/ are both made from it.
+ *
+ *   cluster: demo                      # names this cluster's keys in the state store
+ *   server: s1                         # which of `servers` this machine is; not needed by the CLI elsewhere
+ *   servers:                           # in restart order; the first is S1
+ *     - {name: s1, api: "https://10.0.0.1:6443"}
+ *     - {name: s2, api: "https://10.0.0.2:6443"}
+ *   resources: [secrets]               # managed resources
+ *   token_file: /etc/secrets-encrypt/token
+ *   state_dir: /var/lib/secrets-encrypt
+ *   state_store:
+ *     endpoints: ["https://10.0.0.1:2379", …]
+ *     ca_file: …   cert_file: …   key_file: …   server_name: …
+ *   datastore:                         # where the Kubernetes objects are; default: as state_store
+ *     endpoints: […] …                 # same fields
+ *     prefix: /registry                # kube-apiserver's --etcd-prefix
+ *   kubernetes:                        # how we log in to the API servers
+ *     ca_file: …   token_file: …   cert_file: …   key_file: …
+ *   encryption_config: /etc/kubernetes/encryption-config.json
+ *   driver: exec
+ *   exec:
+ *     restart: ["systemctl", "restart", "kube-apiserver"]   # an argument list; no shell
+ *     timeout: 120                     # seconds the command may take
+ *   pid_file: ""                       # of the kube-apiserver; default: found by its argument list
+ *   ready_timeout: 180                 # seconds after a restart until /readyz must answer
+ *   lease_ttl: 10                      # seconds after which a silent agent or coordinator counts as gone
+ *   key_type: ""                       # provider of new keys: aescbc, aesgcm, secretbox; default: as today's
+ *   reencrypt: {max_rate: 0, in_flight: 32, page: 500}
+ *   log_level: info
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <base/buf.h>
+#include <base/cleanup.h>
+#include <base/error.h>
+
+#define CONFIG_DEFAULT_PATH  "/etc/secrets-encrypt/config.yaml"
+#define CONFIG_FILE_MAX      (1024 * 1024)
+#define CONFIG_SERVERS_MAX   16
+#define CONFIG_ENDPOINTS_MAX 16
+#define CONFIG_RESOURCES_MAX 32
+#define CONFIG_ARGV_MAX      64
+#define CONFIG_NAME_MAX      64 /* cluster and server names, with the NUL: [A-Za-z0-9._-] */
+
+struct config_etcd {
+    char *endpoints[CONFIG_ENDPOINTS_MAX];
+    size_t endpoints_count;
+    char *ca_file; /* "" when not given; so all strings below */
+    char *cert_file;
+    char *key_file;
+    char *server_name;
+};
+
+struct config_server {
+    char name[CONFIG_NAME_MAX];
+    char *api; /* URL of its API server */
+};
+
+struct config {
+    char *path; /* of the file that this was read from */
+    char cluster[CONFIG_NAME_MAX];
+    char server[CONFIG_NAME_MAX]; /* "" when not given */
+    struct config_server servers[CONFIG_SERVERS_MAX];
+    size_t servers_count;
+    char *resources[CONFIG_RESOURCES_MAX];
+    size_t resources_count;
+    char *token_file;
+    char *state_dir;
+    struct config_etcd state_store;
+    struct config_etcd datastore; /* filled in from state_store when not given */
+    char *datastore_prefix;
+    char *kube_ca_file;
+    char *kube_token_file;
+    char *kube_cert_file;
+    char *kube_key_file;
+    char *encryption_config;
+    char *driver;
+    char *exec_restart[CONFIG_ARGV_MAX + 1]; /* NULL-terminated */
+    size_t exec_restart_count;
+    int64_t exec_timeout_s;
+    char *pid_file;
+    int64_t ready_timeout_s;
+    int64_t lease_ttl_s;
+    char *key_type; /* "" : as today's */
+    int64_t reencrypt_max_rate; /* 0: no limit */
+    int64_t reencrypt_in_flight;
+    int64_t reencrypt_page;
+    char *log_level;
+};
+
+enum config_role { CONFIG_FOR_AGENT, CONFIG_FOR_COORDINATOR, CONFIG_FOR_CLI };
+
+/* Reads and checks the file for a role: ERR_INVALID (or the reading's own code) with one line that names
+ * the file, the field and what is wrong ("…/config.yaml: servers[2].api: not an http(s) URL"): unknown and
+ * misspelt fields (with the nearest known one), duplicates, wrong types, values out of range, a `server`
+ * that is not among `servers`, endpoints that mix http and https, certificate without key, a driver that
+ * does not exist, fields that the role needs and that are missing. Referenced files are not opened here.
+ * Caller frees. */
+int config_load(const char *path, enum config_role role, struct config **ret, struct error *err) _must_check_;
+/* The same from memory; `path` names the text in errors and becomes (*ret)->path. */
+int config_parse(const char *text, size_t len, const char *path, enum config_role role, struct config **ret,
+                 struct error *err) _must_check_;
+void config_free(struct config *c);
+DEFINE_CLEANUP(struct config *, config_free);
+
+/* Which file to read: `given` (a --config flag's value, or NULL), else $SECRETS_ENCRYPT_CONFIG, else
+ * CONFIG_DEFAULT_PATH. Borrowed. */
+const char *config_path(const char *given);
+
+/* The index of a server in restart order, or -1. */
+int config_server_index(const struct config *c, const char *name);
+
+/* The reference of all fields as Markdown, from the parser's own table (for docs/configuration.md). */
+int config_reference(struct buf *out, struct error *err) _must_check_;
+
+#endif

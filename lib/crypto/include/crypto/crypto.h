@@ -1,0 +1,43 @@
+/* The only room that uses OpenSSL (and libsodium, for secretbox): randomness, digests, the ciphers of
+ * Kubernetes's at-rest formats, and base64 of key material. */
+#ifndef CRYPTO_CRYPTO_H
+#define CRYPTO_CRYPTO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <base/buf.h>
+#include <base/error.h>
+#include <base/secret.h>
+
+#define SHA256_SIZE     32
+#define SHA256_HEX_SIZE 65 /* with the NUL */
+
+int crypto_random(void *out, size_t len, struct error *err) _must_check_;
+/* A secret of len random bytes; caller frees. */
+int crypto_random_secret(size_t len, struct secret **ret, struct error *err) _must_check_;
+/* A random (version 4) UUID as text; out needs 37. */
+int crypto_uuid(char out[37], struct error *err) _must_check_;
+
+int crypto_sha256(const void *data, size_t len, uint8_t out[SHA256_SIZE], struct error *err) _must_check_;
+int crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX_SIZE],
+                      struct error *err) _must_check_;
+
+/* Standard base64 (padded), strict: no white space, no missing padding, no stray bits. The decoded bytes
+ * and the encoded text are key material, hence secrets; caller frees. Works in constant memory patterns
+ * (EVP_Encode/DecodeBlock or better) and wipes temporaries. */
+int crypto_base64_encode(const void *data, size_t len, struct secret **ret, struct error *err) _must_check_;
+int crypto_base64_decode(const char *text, size_t len, struct secret **ret, struct error *err) _must_check_;
+
+/* Ciphers of k8s:enc:…: bodies as Kubernetes writes them (lib/encryption knows the prefixes).
+ *   aescbc     16-byte IV, AES-CBC with PKCS#7            key 16, 24 or 32
+ *   aesgcm     12-byte nonce, ciphertext, 16-byte tag     key 16, 24 or 32; aad = the etcd key
+ *   secretbox  24-byte nonce, XSalsa20-Poly1305 box       key 32; aad not used
+ * A wrong key or a changed body is ERR_DENIED (for aescbc as far as the padding tells). */
+enum cipher { CIPHER_AESCBC, CIPHER_AESGCM, CIPHER_SECRETBOX };
+int crypto_encrypt(enum cipher cipher, const struct secret *key, const void *aad, size_t aad_len,
+                   const void *plain, size_t plain_len, struct buf *out, struct error *err) _must_check_;
+int crypto_decrypt(enum cipher cipher, const struct secret *key, const void *aad, size_t aad_len,
+                   const void *body, size_t body_len, struct secret **ret, struct error *err) _must_check_;
+
+#endif

@@ -1,0 +1,142 @@
+/* etcd v3 over gRPC: client, key-value operations, transactions, one consistent snapshot, cluster health.
+ * Leases, watches and elections stand in lease.h, watch.h and election.h.
+ *
+ * Calls block the calling thread until done or until `deadline_ms` (a duration) has passed; any number of
+ * threads may share a client. After ERR_TIMEOUT or ERR_UNAVAILABLE a write may still have happened:
+ * guard it by a revision and re-read before a retry. */
+#ifndef ETCD_ETCD_H
+#define ETCD_ETCD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <base/cleanup.h>
+#include <base/error.h>
+
+#define ETCD_KEY_MAX      1024
+#define ETCD_VALUE_MAX    (1536 * 1024) /* etcd's own default limit on a whole request */
+#define ETCD_TXN_OPS_MAX  128
+#define ETCD_ENDPOINT_MAX 16
+
+struct etcd_options {
+    const char *const *endpoints; /* "http://127.0.0.1:2379", "https://…", or "host:port"; all plain or all TLS */
+    size_t endpoints_count;       /* 1 to ETCD_ENDPOINT_MAX */
+    const char *ca_file;          /* TLS: PEM files; NULL for plain */
+    const char *cert_file;
+    const char *key_file;
+    const char *server_name;      /* TLS: a name or address that every member's certificate carries; NULL: the first endpoint's host */
+};
+
+struct etcd;
+
+/* Opens a client. Does not wait for a connection; a missing or malformed file or endpoint is ERR_INVALID
+ * naming it. Strings are copied. Caller closes after every watch, lease and election on it is freed. */
+int etcd_open(const struct etcd_options *options, struct etcd **ret, struct error *err) _must_check_;
+void etcd_close(struct etcd *e);
+DEFINE_CLEANUP(struct etcd *, etcd_close);
+
+/* The endpoints as one text for error messages and status ("https://a:2379,https://b:2379"). Borrowed. */
+const char *etcd_name(const struct etcd *e);
+
+struct etcd_kv {
+    char *key; /* NUL-terminated; key_len bytes before the NUL */
+    size_t key_len;
+    uint8_t *value; /* value_len bytes and a NUL past them */
+    size_t value_len;
+    int64_t create_revision;
+    int64_t mod_revision;
+    int64_t version;
+    int64_t lease;
+};
+
+struct etcd_range {
+    struct etcd_kv *kvs; /* sorted by key, ascending */
+    size_t count;
+    bool more;        /* the limit cut the answer */
+    int64_t total;    /* keys in the range at that revision */
+    int64_t revision; /* the store's revision that the answer was read at */
+};
+void etcd_range_free(struct etcd_range *r); /* frees the contents and zeroes *r; NULL is safe */
+
+/* Reads one key (linearizable). ERR_NOT_FOUND when it is not there. `ret` is a range of one. */
+int etcd_get(struct etcd *e, const char *key, int deadline_ms, struct etcd_range *ret, struct error *err) _must_check_;
+
+struct etcd_range_options {
+    const char *prefix;    /* keys that start with it … */
+    const char *from;      /* … and are >= from (NULL: all of them): the page cursor */
+    size_t from_len;       /* 0: strlen(from) */
+    int64_t limit;         /* keys at most; 0: no limit */
+    int64_t revision;      /* read at this revision; 0: now */
+    bool keys_only;
+    bool count_only;
+    bool serializable;     /* answered by any member, possibly stale */
+};
+/* ERR_COMPACTED when `revision` is gone. */
+int etcd_list(struct etcd *e, const struct etcd_range_options *options, int deadline_ms, struct etcd_range *ret,
+              struct error *err) _must_check_;
+
+/* The whole prefix in pages of 500 pinned to one revision (the first page's): a consistent snapshot. More
+ * than max_keys keys is ERR_TOO_LARGE. */
+int etcd_snapshot(struct etcd *e, const char *prefix, size_t max_keys, int deadline_ms, struct etcd_range *ret,
+                  struct error *err) _must_check_;
+
+/* Unguarded single writes (for tools and tests). lease 0: none. ret_revision may be NULL. */
+int etcd_put(struct etcd *e, const char *key, const void *value, size_t len, int64_t lease, int deadline_ms,
+             int64_t *ret_revision, struct error *err) _must_check_;
+/* Deletes one key, or (prefix) all keys that start with it; ret_deleted may be NULL. */
+int etcd_delete(struct etcd *e, const char *key, bool prefix, int deadline_ms, int64_t *ret_deleted,
+                struct error *err) _must_check_;
+
+/* Forgets the history before `revision`: reads and watches below it get ERR_COMPACTED. */
+int etcd_compact(struct etcd *e, int64_t revision, int deadline_ms, struct error *err) _must_check_;
+
+/* --- transactions: guards, then writes, all or nothing ---
+ *   struct etcd_txn *t = etcd_txn_new(e);
+ *   etcd_txn_if_mod(t, key, revision);  etcd_txn_put(t, key, value, len, 0);
+ *   rc = etcd_txn_commit(t, 2000, &revision, err);
+ * Out of memory and too many operations are remembered and reported by commit. Keys and values are copied. */
+struct etcd_txn;
+struct etcd_txn *etcd_txn_new(struct etcd *e); /* NULL when memory is out; every function below accepts NULL */
+void etcd_txn_free(struct etcd_txn *t);
+DEFINE_CLEANUP(struct etcd_txn *, etcd_txn_free);
+
+void etcd_txn_if_create(struct etcd_txn *t, const char *key, int64_t create_revision); /* 0: the key is not there */
+void etcd_txn_if_mod(struct etcd_txn *t, const char *key, int64_t mod_revision);       /* 0: the key is not there */
+void etcd_txn_if_lease(struct etcd_txn *t, const char *key, int64_t lease);
+void etcd_txn_put(struct etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease);
+void etcd_txn_delete(struct etcd_txn *t, const char *key);
+
+/* ERR_CONFLICT when a guard was refused (nothing was written). ret_revision may be NULL. One use only. */
+int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, struct error *err) _must_check_;
+
+/* --- health --- */
+struct etcd_member {
+    uint64_t id;
+    char name[128];
+    char client_url[256]; /* the first one, "" while it has not started */
+    bool learner;
+};
+struct etcd_members {
+    struct etcd_member members[ETCD_ENDPOINT_MAX];
+    size_t count;
+};
+int etcd_member_list(struct etcd *e, int deadline_ms, struct etcd_members *ret, struct error *err) _must_check_;
+
+struct etcd_status {
+    char version[32];
+    int64_t db_size;        /* bytes */
+    int64_t db_size_in_use; /* bytes */
+    uint64_t leader;        /* member id, 0: none */
+    uint64_t member;        /* the one that answered */
+    int64_t revision;
+    uint64_t raft_index;
+    uint64_t raft_applied_index;
+    uint64_t raft_term;
+    bool learner;
+};
+/* Asks one endpoint by its index in the options (a connection of its own). */
+int etcd_member_status(struct etcd *e, size_t endpoint, int deadline_ms, struct etcd_status *ret,
+                       struct error *err) _must_check_;
+
+#endif

@@ -1,0 +1,60 @@
+#include "internal.h"
+
+#define ROW(service, call, type, repeat)                                                                     \
+    {                                                                                                        \
+        {"/etcdserverpb." service "/" call, &etcdserverpb__##type##__descriptor}, (repeat)                   \
+    }
+
+/* Every call this program knows. Only reads are repeated: a write whose answer was lost may have happened. */
+static const struct {
+    struct rpc_method rpc;
+    bool repeat;
+} methods[] = {
+    [METHOD_RANGE] = ROW("KV", "Range", range_response, true),
+    [METHOD_PUT] = ROW("KV", "Put", put_response, false),
+    [METHOD_DELETE] = ROW("KV", "DeleteRange", delete_range_response, false),
+    [METHOD_TXN] = ROW("KV", "Txn", txn_response, false),
+    [METHOD_COMPACT] = ROW("KV", "Compact", compaction_response, false),
+    [METHOD_LEASE_GRANT] = ROW("Lease", "LeaseGrant", lease_grant_response, false),
+    [METHOD_LEASE_REVOKE] = ROW("Lease", "LeaseRevoke", lease_revoke_response, false),
+    [METHOD_LEASE_KEEP_ALIVE] = ROW("Lease", "LeaseKeepAlive", lease_keep_alive_response, false),
+    [METHOD_LEASE_TTL] = ROW("Lease", "LeaseTimeToLive", lease_time_to_live_response, true),
+    [METHOD_WATCH] = ROW("Watch", "Watch", watch_response, false),
+    [METHOD_MEMBER_LIST] = ROW("Cluster", "MemberList", member_list_response, true),
+    [METHOD_STATUS] = ROW("Maintenance", "Status", status_response, true),
+    [METHOD_ALARM] = ROW("Maintenance", "Alarm", alarm_response, false),
+    [METHOD_DEFRAGMENT] = ROW("Maintenance", "Defragment", defragment_response, false),
+    [METHOD_SNAPSHOT] = ROW("Maintenance", "Snapshot", snapshot_response, false),
+};
+
+const struct rpc_method *method_rpc(enum method m)
+{
+    return &methods[m].rpc;
+}
+
+int etcd_fail(const char *name, int code, struct error *err, const char *what, const char *key)
+{
+    if (!err)
+        return code;
+    struct error inner = *err;
+    return error_set(err, code, "etcd %.300s: %.500s (%s%s%.150s)", name, inner.text, what, key ? " " : "",
+                     key ? key : "");
+}
+
+int etcd_call_at(struct etcd *e, int which, enum method m, const void *request, int deadline_ms,
+                 const char *what, const char *key, void *ret_reply, struct error *err)
+{
+    ProtobufCMessage **ret = ret_reply;
+    const struct rpc_method *method = &methods[m].rpc;
+    int rc = methods[m].repeat ? rpc_call_repeat(e->channel, which, method, request, deadline_ms, ret, err)
+                               : rpc_call(e->channel, method, request, deadline_ms, ret, err);
+    if (rc == 0)
+        return 0;
+    return etcd_fail(which < 0 ? e->name : e->endpoints[which].url, rc, err, what, key);
+}
+
+int etcd_call(struct etcd *e, enum method m, const void *request, int deadline_ms, const char *what,
+              const char *key, void *ret_reply, struct error *err)
+{
+    return etcd_call_at(e, RPC_ANY, m, request, deadline_ms, what, key, ret_reply, err);
+}

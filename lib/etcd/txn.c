@@ -1,0 +1,238 @@
+#include "internal.h"
+
+struct guard {
+    Etcdserverpb__Compare__CompareTarget target;
+    char *key;
+    int64_t number;
+};
+
+struct operation {
+    bool put;
+    char *key;
+    void *value;
+    size_t len;
+    int64_t lease;
+};
+
+struct etcd_txn {
+    struct etcd *etcd;
+    struct guard guards[ETCD_TXN_OPS_MAX];
+    size_t guards_count;
+    struct operation ops[ETCD_TXN_OPS_MAX];
+    size_t ops_count;
+    bool committed;
+    int code; /* the first thing that went wrong while it was built */
+    struct error err;
+};
+
+/* The same as messages: protobuf-c wants arrays of pointers. */
+struct wire {
+    Etcdserverpb__TxnRequest txn;
+    Etcdserverpb__Compare compares[ETCD_TXN_OPS_MAX], *compare_ptrs[ETCD_TXN_OPS_MAX];
+    Etcdserverpb__RequestOp ops[ETCD_TXN_OPS_MAX], *op_ptrs[ETCD_TXN_OPS_MAX];
+    union {
+        Etcdserverpb__PutRequest put;
+        Etcdserverpb__DeleteRangeRequest del;
+    } args[ETCD_TXN_OPS_MAX];
+};
+
+struct etcd_txn *etcd_txn_new(struct etcd *e)
+{
+    struct etcd_txn *t = calloc(1, sizeof(*t));
+    if (t)
+        t->etcd = e;
+    return t;
+}
+
+void etcd_txn_free(struct etcd_txn *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->guards_count; i++)
+        free(t->guards[i].key);
+    for (size_t i = 0; i < t->ops_count; i++) {
+        free(t->ops[i].key);
+        free(t->ops[i].value);
+    }
+    free(t);
+}
+
+static void remember(struct etcd_txn *t, int code, const struct error *err)
+{
+    if (t->code < 0)
+        return;
+    t->code = code;
+    t->err = *err;
+}
+
+/* A copy of the key; NULL when something is wrong with it or with the number of entries so far. */
+static char *admit(struct etcd_txn *t, const char *key, size_t count)
+{
+    struct error err = ERROR_INIT;
+    int rc = key_check(t->etcd, key, &err);
+    if (rc == 0 && count == ETCD_TXN_OPS_MAX)
+        rc = error_set(&err, ERR_TOO_LARGE,
+                       "etcd %.300s: too many operations: a transaction takes %d (%.200s)", t->etcd->name,
+                       ETCD_TXN_OPS_MAX, key);
+    char *copy = rc == 0 ? strdup(key) : NULL;
+    if (rc == 0 && !copy)
+        rc = error_no_memory(&err);
+    if (rc < 0)
+        remember(t, rc, &err);
+    return copy;
+}
+
+static void add_guard(struct etcd_txn *t, Etcdserverpb__Compare__CompareTarget target, const char *key,
+                      int64_t number)
+{
+    if (!t)
+        return;
+    char *copy = admit(t, key, t->guards_count);
+    if (copy)
+        t->guards[t->guards_count++] = (struct guard){target, copy, number};
+}
+
+void etcd_txn_if_create(struct etcd_txn *t, const char *key, int64_t create_revision)
+{
+    add_guard(t, ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE, key, create_revision);
+}
+
+void etcd_txn_if_mod(struct etcd_txn *t, const char *key, int64_t mod_revision)
+{
+    add_guard(t, ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD, key, mod_revision);
+}
+
+void etcd_txn_if_lease(struct etcd_txn *t, const char *key, int64_t lease)
+{
+    add_guard(t, ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE, key, lease);
+}
+
+void etcd_txn_put(struct etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease)
+{
+    if (!t)
+        return;
+    char *copy = admit(t, key, t->ops_count);
+    if (!copy)
+        return;
+    void *bytes = malloc(len ? len : 1);
+    if (!bytes) {
+        struct error err = ERROR_INIT;
+        remember(t, error_no_memory(&err), &err);
+        free(copy);
+        return;
+    }
+    if (len)
+        memcpy(bytes, value, len);
+    t->ops[t->ops_count++] = (struct operation){true, copy, bytes, len, lease};
+}
+
+void etcd_txn_delete(struct etcd_txn *t, const char *key)
+{
+    if (!t)
+        return;
+    char *copy = admit(t, key, t->ops_count);
+    if (copy)
+        t->ops[t->ops_count++] = (struct operation){.put = false, .key = copy};
+}
+
+static void wire_guard(const struct guard *g, Etcdserverpb__Compare *c)
+{
+    etcdserverpb__compare__init(c);
+    c->result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
+    c->target = g->target;
+    c->key = bytes_of(g->key, strlen(g->key));
+    switch (g->target) {
+    case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
+        c->target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
+        c->create_revision = g->number;
+        break;
+    case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
+        c->target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE;
+        c->lease = g->number;
+        break;
+    default:
+        c->target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
+        c->mod_revision = g->number;
+        break;
+    }
+}
+
+static void wire_op(struct wire *w, size_t i, const struct operation *o)
+{
+    Etcdserverpb__RequestOp *op = &w->ops[i];
+    etcdserverpb__request_op__init(op);
+    if (o->put) {
+        Etcdserverpb__PutRequest *put = &w->args[i].put;
+        etcdserverpb__put_request__init(put);
+        put->key = bytes_of(o->key, strlen(o->key));
+        put->value = bytes_of(o->value, o->len);
+        put->lease = o->lease;
+        op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+        op->request_put = put;
+    } else {
+        Etcdserverpb__DeleteRangeRequest *del = &w->args[i].del;
+        etcdserverpb__delete_range_request__init(del);
+        del->key = bytes_of(o->key, strlen(o->key));
+        op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
+        op->request_delete_range = del;
+    }
+}
+
+static struct wire *wire_new(const struct etcd_txn *t)
+{
+    struct wire *w = calloc(1, sizeof(*w));
+    if (!w)
+        return NULL;
+    etcdserverpb__txn_request__init(&w->txn);
+    for (size_t i = 0; i < t->guards_count; i++) {
+        wire_guard(&t->guards[i], &w->compares[i]);
+        w->compare_ptrs[i] = &w->compares[i];
+    }
+    for (size_t i = 0; i < t->ops_count; i++) {
+        wire_op(w, i, &t->ops[i]);
+        w->op_ptrs[i] = &w->ops[i];
+    }
+    w->txn.compare = w->compare_ptrs;
+    w->txn.n_compare = t->guards_count;
+    w->txn.success = w->op_ptrs;
+    w->txn.n_success = t->ops_count;
+    return w;
+}
+
+/* A key to name in errors: what is written, else what is compared. */
+static const char *first_key(const struct etcd_txn *t)
+{
+    if (t->ops_count)
+        return t->ops[0].key;
+    return t->guards_count ? t->guards[0].key : NULL;
+}
+
+int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, struct error *err)
+{
+    if (!t)
+        return error_no_memory(err);
+    if (t->code < 0) {
+        if (err)
+            *err = t->err;
+        return t->code;
+    }
+    if (t->committed)
+        return error_set(err, ERR_INTERNAL, "etcd %.300s: a transaction is for one use only", t->etcd->name);
+    t->committed = true;
+    _cleanup_free_ struct wire *w = wire_new(t);
+    if (!w)
+        return error_no_memory(err);
+    const char *key = first_key(t);
+    _reply_ Etcdserverpb__TxnResponse *reply = NULL;
+    int rc = etcd_call(t->etcd, METHOD_TXN, &w->txn, deadline_ms, "transaction on", key, &reply, err);
+    if (rc < 0)
+        return rc;
+    if (!reply->succeeded)
+        return error_set(
+            err, ERR_CONFLICT,
+            "etcd %.300s: a guard was refused, somebody else wrote first: read again (transaction on %.200s)",
+            t->etcd->name, key ? key : "nothing");
+    if (ret_revision)
+        *ret_revision = revision_of(reply->header);
+    return 0;
+}

@@ -1,0 +1,32 @@
+#include "table.h"
+
+static void explain(const struct row *row, const struct facts *f, char why[CLUSTER_TEXT_MAX])
+{
+    const char *about = row->about >= 0 ? f->text[row->about] : "";
+    snprintf(why, CLUSTER_TEXT_MAX, "%s%s%s", row->why, *row->why && *about ? ": " : "", about);
+}
+
+static const struct row *find_row(const struct facts *f)
+{
+    for (size_t i = 0; i < rotation_rows_count; i++) {
+        const struct row *r = &rotation_rows[i];
+        if ((f->bits & r->yes) == r->yes && (f->bits & r->no) == 0)
+            return r;
+    }
+    return &rotation_rows[rotation_rows_count - 1];
+}
+
+void rotation_decide(const struct cluster_snapshot *s, const struct planner_self *self, struct decision *ret)
+{
+    struct facts f;
+    facts_compute(s, self, &f);
+    const struct row *row = find_row(&f);
+    memset(ret, 0, sizeof(*ret));
+    ret->action = row->action;
+    ret->row = row->id;
+    explain(row, &f, ret->why);
+    ret->server = f.next_server;
+    ret->order_kind = f.next_kind;
+    ret->generation = s->rotation.op.target;
+    ret->request = f.request;
+}

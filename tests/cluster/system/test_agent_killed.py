@@ -1,0 +1,52 @@
+"""Agents are killed while they apply a step: before they write, after they wrote, while the API server
+restarts and before it is ready. Started again they go on with the same key."""
+import time
+
+import support
+from support import LabTest, labs, names, observe, say, without_repeats
+
+SECRETS = 60
+LEASE = 5
+
+# (server, what is waited for, seconds until the agent is started again), in the order of a rotation
+MOMENTS = [("s1", "order", 0.5), ("s2", "file", 0.5), ("s3", "restart", 0.5), ("s1", "process", 1),
+           ("s2", "file", LEASE + 3), ("s3", "restart", 0), ("s1", "file", 0), ("s3", "process", 0.2)]
+
+
+class AgentKilledTest(LabTest):
+    def test_agents_resume(self):
+        with self.lab(SECRETS, servers=3, members=1, settings={"lease_ttl": LEASE}) as lab:
+            with observe.Rotation(lab) as rotation, observe.Files(lab) as seen, \
+                    observe.Availability(lab) as availability:
+                command = lab.cli_start("rotate-keys")
+                for server, what, pause in MOMENTS:
+                    self.kill_at(lab, command, lab.server(server), what, pause)
+                labs.wait_for("the command ends", lambda: command.exit_code is not None, 240)
+            self.assertEqual(0, command.exit_code, command.tail())
+            self.assertEqual(support.STAGES, rotation.stages())
+            # An agent that died does not know whether the restart came about, so that it may do it again.
+            self.assertEqual(names(lab) * 3, without_repeats(lab.restarts()))
+            self.assertEqual([], availability.overlaps())
+            self.assert_rotated(lab, seen)
+            self.assert_readable(lab, SECRETS)
+
+    def kill_at(self, lab, command, server, what, pause):
+        look = {"order": lambda: lab.record(f"orders/{server.name}"),
+                "file": server.encryption_config.read_bytes,
+                "restart": lambda: lab.restarts().count(server.name),
+                "process": lambda: server.entry()["pid"]}[what]
+        before = look()
+
+        def changed():
+            if command.exit_code is not None:
+                raise labs.LabError(f"the command ended with {command.exit_code} before {server.name}'s {what} changed")
+            return look() != before
+        labs.wait_for(f"{server.name}: {what} changes", changed, 120, every=0.005)
+        server.agent.kill()
+        say(f"killed the agent on {server.name} when its {what} changed")
+        time.sleep(pause)
+        server.agent.start()
+
+
+if __name__ == "__main__":
+    support.main()

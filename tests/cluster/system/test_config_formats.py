@@ -1,0 +1,76 @@
+"""Rotations of other files than K3s's: YAML, secretbox, aesgcm, several managed entries, and entries of
+resources that are not ours to manage, which stay as they are."""
+import json
+
+import support
+from support import LabTest, files, observe, say
+
+SECRETS = 60
+CONFIG_MAPS = 5
+
+
+class ConfigFormatsTest(LabTest):
+    def rotate(self, lab, **expected):
+        with observe.Files(lab) as seen:
+            self.run_cli(lab, "rotate-keys")
+        name = self.assert_rotated(lab, seen, **expected)
+        self.assert_readable(lab, SECRETS)
+        return name
+
+    def make_config_maps(self, lab):
+        for i in range(CONFIG_MAPS):
+            lab.clients()[0].call("POST", "/api/v1/namespaces/default/configmaps",
+                                  {"metadata": {"name": f"settings-{i}"}, "data": {"number": str(i)}})
+
+    def check_config_maps(self, lab):
+        found = {o["metadata"]["name"]: o["data"] for o in lab.clients()[0].list("default", "configmaps")
+                 if o["metadata"]["name"].startswith("settings-")}
+        self.assertEqual({f"settings-{i}": {"number": str(i)} for i in range(CONFIG_MAPS)}, found)
+
+    def test_yaml_and_secretbox(self):
+        with self.lab(SECRETS, servers=1, members=1, form="yaml",
+                      entries=[files.entry(["secrets"], "secretbox")]) as lab:
+            name = self.rotate(lab, provider="secretbox", old="secretboxkey")
+            text = lab.servers[0].encryption_config.read_text()
+            self.assertFalse(text.lstrip().startswith("{"), "a YAML file stays YAML")
+            self.assert_status(lab, stage="reencrypt_finished", rows=[(True, "XSalsa20-POLY1305", name)])
+
+    def test_aesgcm_beside_an_entry_that_is_not_managed(self):
+        foreign = files.entry(["configmaps"], "aescbc", "configmaps:own-key")
+        with self.lab(SECRETS, servers=1, members=1,
+                      entries=[foreign, files.entry(["secrets"], "aesgcm")]) as lab:
+            self.make_config_maps(lab)
+            before = stored(lab, "configmaps")
+            name = self.rotate_beside(lab)
+            entries = json.loads(lab.servers[0].encryption_config.read_text())["resources"]
+            self.assertEqual(foreign, entries[0], "the entry that is not managed changed")
+            self.assertEqual({"plain": 0, f"aesgcm:{name}": SECRETS}, lab.count_by_key())
+            self.assertEqual(before, stored(lab, "configmaps"), "values that are not managed were rewritten")
+            self.check_config_maps(lab)
+            say("the foreign entry and its values are as before")
+
+    def rotate_beside(self, lab):
+        return self.rotate(lab, provider="aesgcm", old="aesgcmkey")
+
+    def test_two_managed_entries(self):
+        entries = [files.entry(["secrets"], "aescbc"), files.entry(["configmaps"], "aescbc")]
+        with self.lab(SECRETS, servers=1, members=1, resources=("secrets", "configmaps"),
+                      entries=same_keys(entries)) as lab:
+            self.make_config_maps(lab)
+            self.rotate(lab, resources=("secrets", "configmaps"))
+            self.check_config_maps(lab)
+
+
+def stored(lab, resource):
+    """The raw values of our objects of a resource."""
+    return {kv.key: kv.value for kv in lab.etcd.range(f"/registry/{resource}/") if "settings-" in kv.key}
+
+
+def same_keys(entries):
+    """Both entries with the first one's key, as an administrator writes them."""
+    entries[1]["providers"] = entries[0]["providers"]
+    return entries
+
+
+if __name__ == "__main__":
+    support.main()

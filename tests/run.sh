@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, and runs them through ctest. On Debian 12, as root where packages
+# are missing.
+#
+#   tests/run.sh                 everything
+#   tests/run.sh unit cluster    only the tests with one of these labels
+set -euo pipefail
+
+cd -- "$(dirname -- "$(readlink -f -- "$0")")/.."
+
+labels=()
+for label in "$@"; do
+    [[ $label =~ ^[a-z0-9_-]+$ ]] || { printf 'tests/run.sh: not a label: %s\n' "$label" >&2; exit 2; }
+    labels+=("$label")
+done
+cluster= # unit tests and fuzzers do without API servers
+[ "${#labels[@]}" -gt 0 ] || cluster=1
+for label in "${labels[@]}"; do
+    case "$label" in unit | fuzz) ;; *) cluster=1 ;; esac
+done
+
+say() { printf '== %s (%s s)\n' "$1" "$SECONDS"; }
+
+say "packages"
+deploy/lab/install-packages.sh build run test </dev/null
+say "build"
+cmake --preset release </dev/null
+cmake --build --preset release </dev/null
+if [ -n "$cluster" ]; then
+    say "kube-apiserver"
+    KUBE_APISERVER=$(deploy/lab/get-kube-apiserver.sh </dev/null)
+    export KUBE_APISERVER
+fi
+say "tests: ${labels[*]-all}"
+select=()
+if [ "${#labels[@]}" -gt 0 ]; then
+    select=(-L "^($(IFS='|'; echo "${labels[*]}"))\$")
+fi
+cd build/release
+exec ctest --output-on-failure --no-tests=error -j2 "${select[@]}" </dev/null

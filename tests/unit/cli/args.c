@@ -1,0 +1,207 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+
+#include <base/buf.h>
+#include <cli/args.h>
+
+static const struct command commands[] = {
+    {.name = "status", .flags = FLAG_OUTPUT},
+    {.name = "prepare", .flags = FLAG_FORCE | FLAG_NO_RESTART | FLAG_FOLLOW},
+    {.name = "reencrypt", .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW},
+};
+
+#define WORDS_MAX 16
+
+/* argv as the kernel gives it: writable words. */
+struct line {
+    char text[256];
+    char *argv[WORDS_MAX];
+    int argc;
+};
+
+static void make_line(struct line *l, const char *words)
+{
+    memset(l, 0, sizeof(*l));
+    snprintf(l->text, sizeof(l->text), "secrets-encrypt %s", words);
+    for (char *p = l->text; p && *p;) {
+        l->argv[l->argc++] = p;
+        p = strchr(p, ' ');
+        if (p)
+            *p++ = 0;
+    }
+}
+
+static int parse(struct line *l, const char *words, struct args *a, const struct command **c,
+                 struct error *err)
+{
+    make_line(l, words);
+    return args_parse(l->argc, l->argv, commands, array_len(commands), a, c, err);
+}
+
+static void test_flags_before_and_after(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "--config /c -d /data -s https://x prepare -f --no-restart --no-wait --timeout 60",
+        "prepare -f --no-restart --no-wait --timeout 60 --config /c -d /data -s https://x",
+        "-f --no-restart prepare --config=/c --data-dir=/data --server=https://x --no-wait --timeout=60",
+    };
+    for (size_t i = 0; i < array_len(lines); i++) {
+        struct line l;
+        struct args a;
+        const struct command *c = NULL;
+        struct error err = ERROR_INIT;
+        if (parse(&l, lines[i], &a, &c, &err) < 0)
+            fail_msg("%s: %s", lines[i], err.text);
+        assert_string_equal(c->name, "prepare");
+        assert_string_equal(a.config, "/c");
+        assert_string_equal(a.data_dir, "/data");
+        assert_true(a.force && a.no_restart && a.no_wait && !a.skip && !a.help && !a.version);
+        assert_int_equal(a.timeout_s, 60);
+        assert_null(a.token);
+        args_free(&a);
+    }
+}
+
+static void test_output(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        enum output expected;
+    } rows[] = {
+        {"status", OUTPUT_TEXT},         {"status -o text", OUTPUT_TEXT},
+        {"status -o json", OUTPUT_JSON}, {"status -oJSON", OUTPUT_JSON}, /* as K3s: any case */
+        {"-o wide status", OUTPUT_WIDE}, {"status --output=wide", OUTPUT_WIDE},
+    };
+    for (size_t i = 0; i < array_len(rows); i++) {
+        struct line l;
+        struct args a;
+        const struct command *c = NULL;
+        struct error err = ERROR_INIT;
+        assert_int_equal(parse(&l, rows[i].line, &a, &c, &err), 0);
+        assert_int_equal(a.output, rows[i].expected);
+        args_free(&a);
+    }
+}
+
+static void test_skip_and_help(void **state)
+{
+    (void)state;
+    struct line l;
+    struct args a;
+    const struct command *c = NULL;
+    struct error err = ERROR_INIT;
+    assert_int_equal(parse(&l, "reencrypt --force --skip", &a, &c, &err), 0);
+    assert_true(a.force && a.skip);
+    args_free(&a);
+    assert_int_equal(parse(&l, "--help", &a, &c, &err), 0);
+    assert_true(a.help);
+    assert_null(c);
+    args_free(&a);
+    assert_int_equal(parse(&l, "status -h", &a, &c, &err), 0);
+    assert_true(a.help);
+    assert_string_equal(c->name, "status");
+    args_free(&a);
+    assert_int_equal(parse(&l, "--version", &a, &c, &err), 0);
+    assert_true(a.version);
+    args_free(&a);
+}
+
+static void test_bad_use(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *expected;
+    } rows[] = {
+        {"statsu", "unknown command 'statsu'; did you mean status?"},
+        {"destroy", "unknown command 'destroy'; see --help"},
+        {"prepare --forse", "unknown flag --forse; did you mean --force?"},
+        {"prepare --banana", "unknown flag --banana; see --help"},
+        {"prepare -x", "unknown flag -x; see --help"},
+        {"prepare --force=yes", "--force takes no value"},
+        {"prepare --timeout", "--timeout needs a value (SECONDS)"},
+        {"prepare -d", "--data-dir needs a value (DIR)"},
+        {"prepare --timeout soon", "--timeout: 'soon' is not a whole number"},
+        {"prepare --timeout 0", "--timeout: 0 is not within 1 and 604800"},
+        {"status -o yaml", "--output yaml: not one of text, json, wide"},
+        {"status now", "status takes no argument 'now'"},
+        {"status --force", "--force is not a flag of status, but of prepare, reencrypt"},
+        {"prepare --skip", "--skip is not a flag of prepare, but of reencrypt"},
+        {"prepare -o json", "--output is not a flag of prepare, but of status"},
+        {"--tokn=SECRET status", "unknown flag --tokn; did you mean --token?"},
+    };
+    for (size_t i = 0; i < array_len(rows); i++) {
+        struct line l;
+        struct args a;
+        const struct command *c = NULL;
+        struct error err = ERROR_INIT;
+        int rc = parse(&l, rows[i].line, &a, &c, &err);
+        if (rc != ERR_INVALID || strcmp(err.text, rows[i].expected) != 0)
+            fail_msg("%s: %d %s", rows[i].line, rc, err.text);
+        args_free(&a);
+    }
+}
+
+/* The token must not stay where /proc/self/cmdline shows it, whatever else is wrong with the line. */
+static void test_token_leaves_argv(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        bool good;
+    } rows[] = {
+        {"-t SECRET0123456789 status", true},           {"status --token SECRET0123456789", true},
+        {"status --token=SECRET0123456789", true},      {"status -tSECRET0123456789", true},
+        {"--banana -t SECRET0123456789 status", false}, {"--banana --token=SECRET0123456789 status", false},
+        {"-t SECRET0123456789 statsu", false},          {"-t OTHER -t SECRET0123456789 status", true},
+    };
+    for (size_t i = 0; i < array_len(rows); i++) {
+        struct line l;
+        struct args a;
+        const struct command *c = NULL;
+        struct error err = ERROR_INIT;
+        int rc = parse(&l, rows[i].line, &a, &c, &err);
+        assert_int_equal(rc == 0, rows[i].good);
+        if (rows[i].good) {
+            assert_int_equal(a.token->len, 16);
+            assert_memory_equal(a.token->data, "SECRET0123456789", 16);
+        }
+        for (size_t k = 0; k + 6 <= sizeof(l.text); k++)
+            assert_memory_not_equal(l.text + k, "SECRET", 6);
+        args_free(&a);
+        assert_null(a.token);
+    }
+}
+
+static void test_help_lists_the_flags_of_a_command(void **state)
+{
+    (void)state;
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(8192);
+    struct error err = ERROR_INIT;
+    assert_int_equal(args_help(FLAG_SKIP, &out, &err), 0);
+    assert_non_null(strstr(buf_str(&out), "      --skip"));
+    assert_non_null(strstr(buf_str(&out), "  -t, --token VALUE "));
+    assert_non_null(strstr(buf_str(&out), "  -s, --server URL "));
+    assert_null(strstr(buf_str(&out), "--output"));
+    assert_null(strstr(buf_str(&out), "--timeout"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flags_before_and_after),
+        cmocka_unit_test(test_output),
+        cmocka_unit_test(test_skip_and_help),
+        cmocka_unit_test(test_bad_use),
+        cmocka_unit_test(test_token_leaves_argv),
+        cmocka_unit_test(test_help_lists_the_flags_of_a_command),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,26 @@
+/* Snapshots made by hand for the tests of the CLI. */
+#ifndef TEST_CLI_FIXTURE_H
+#define TEST_CLI_FIXTURE_H
+
+#include <cluster/snapshot.h>
+
+#define NOW_MS   1700000100000
+#define OLD_HASH "1111111111111111111111111111111111111111111111111111111111111111"
+#define NEW_HASH "2222222222222222222222222222222222222222222222222222222222222222"
+
+/* `count` servers, named by a prefix and a number from 1 on: all report generation 1 with OLD_HASH at stage
+ * start, loaded and ready, one second ago; one coordinator leads; no operation. Caller frees with free(). */
+struct cluster_snapshot *fixture_cluster(int count, const char *name_format)
+    __attribute__((format(printf, 2, 0)));
+
+/* An operation that has run for 12 seconds, in the phase, towards generation 2 with NEW_HASH at `stage`. */
+void fixture_operation(struct cluster_snapshot *s, enum operation_kind kind, enum phase phase,
+                       enum stage stage);
+
+/* The server has got and done what the phase brings: file, stage, loaded. */
+void fixture_at_target(struct cluster_snapshot *s, int index);
+
+/* Its order in this phase, and what its agent says about it. */
+void fixture_order(struct cluster_snapshot *s, int index, enum order_kind kind, enum order_state state);
+
+#endif

@@ -1,0 +1,85 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <base/cleanup.h>
+#include <cluster/codec.h>
+
+static const struct {
+    enum cluster_key key;
+    const char *name;
+    const char *path;
+} cases[] = {
+    {CLUSTER_KEY_SPEC, "", "/secrets-encrypt/demo/spec"},
+    {CLUSTER_KEY_STAGE, "s1", "/secrets-encrypt/demo/servers/s1/stage"},
+    {CLUSTER_KEY_HASH, "s1", "/secrets-encrypt/demo/servers/s1/hash"},
+    {CLUSTER_KEY_REPORT, "node-2.example", "/secrets-encrypt/demo/servers/node-2.example/report"},
+    {CLUSTER_KEY_ORDER, "s3", "/secrets-encrypt/demo/orders/s3"},
+    {CLUSTER_KEY_ROTATION, "", "/secrets-encrypt/demo/rotation"},
+    {CLUSTER_KEY_BUNDLE, "00000000000000000012", "/secrets-encrypt/demo/bundles/00000000000000000012"},
+    {CLUSTER_KEY_REENCRYPT, "", "/secrets-encrypt/demo/reencrypt"},
+    {CLUSTER_KEY_REQUEST, "r-1", "/secrets-encrypt/demo/requests/r-1"},
+    {CLUSTER_KEY_LEADER, "", "/secrets-encrypt/demo/leader/holder"},
+    {CLUSTER_KEY_CANDIDATE, "s2", "/secrets-encrypt/demo/leader/candidates/s2"},
+};
+
+static void paths_both_ways(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        char path[CLUSTER_KEY_PATH_MAX];
+        const char *name = NULL;
+        cluster_key_path(path, "demo", cases[i].key, cases[i].name);
+        assert_string_equal(path, cases[i].path);
+        assert_int_equal(cluster_key_parse(path, "demo", &name), cases[i].key);
+        assert_string_equal(name, cases[i].name);
+    }
+    char path[CLUSTER_KEY_PATH_MAX];
+    cluster_bundle_path(path, "demo", 12);
+    assert_string_equal(path, cases[6].path);
+    cluster_key_path(path, "demo", CLUSTER_KEY_ALL, NULL);
+    assert_string_equal(path, "/secrets-encrypt/demo/");
+}
+
+static void foreign_keys_are_not_ours(void **state)
+{
+    (void)state;
+    static const char *const foreign[] = {
+        "/secrets-encrypt/demo2/spec",
+        "/secrets-encrypt/demo",
+        "/secrets-encrypt/demo/servers//stage",
+        "/secrets-encrypt/demo/servers/a/b/stage",
+        "/secrets-encrypt/demo/orders/",
+        "/secrets-encrypt/demo/orders/a/b",
+        "/registry/secrets/default/x",
+        "/secrets-encrypt/demo/servers/s1/other",
+        "",
+    };
+    for (size_t i = 0; i < array_len(foreign); i++)
+        assert_int_equal(cluster_key_parse(foreign[i], "demo", NULL), -1);
+}
+
+static void words_both_ways(void **state)
+{
+    (void)state;
+    for (int s = STAGE_START; s <= STAGE_REENCRYPT_FINISHED; s++)
+        assert_int_equal(stage_parse(stage_name((enum stage)s)), s);
+    for (int k = OP_PREPARE; k <= OP_ADOPT; k++)
+        assert_int_equal(operation_kind_parse(operation_kind_name((enum operation_kind)k)), k);
+    assert_int_equal(stage_parse("finished"), -1);
+    assert_null(stage_name((enum stage)99));
+    assert_string_equal(operation_kind_name(OP_ROTATE_KEYS), "rotate-keys");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_both_ways),
+        cmocka_unit_test(foreign_keys_are_not_ours),
+        cmocka_unit_test(words_both_ways),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
