@@ -1,5 +1,4 @@
-/* What the files of this room share: the client, the table of calls, and small helpers around the messages.
- */
+/* What the files of this room share: the client, the table of calls, and what is handy around messages. */
 #ifndef ETCD_INTERNAL_H
 #define ETCD_INTERNAL_H
 

@@ -160,19 +160,16 @@ static void test_rival(void **state)
     assert_non_null(daemon_published(b));
 }
 
-/* Killed while the restart runs; the next start finishes the order, without a second restart. */
-static void test_killed_during_restart(void **state)
+static void stop_during_restart(struct daemon_bench *b, int signal_number, int status)
 {
-    struct daemon_bench *b = *state;
     daemon_start_server(b);
     daemon_start(b, 0);
     daemon_await_report(b, 10000);
     daemon_await(b, daemon_order(b, ORDER_ADOPT, 1), ORDER_DONE, 10000);
     daemon_issue(b, 2, STAGE_PREPARE);
-    daemon_script(b, "echo x >>runs\nsleep 1\nrestart");
     int64_t id = daemon_order(b, ORDER_APPLY, 2);
     daemon_await_log(b, 0, "restart started", 10000);
-    daemon_stop(b, 0, SIGKILL);
+    assert_int_equal(daemon_stop(b, 0, signal_number), status);
     daemon_start(b, 0);
     daemon_await(b, id, ORDER_DONE, 20000);
     assert_int_equal(daemon_published(b)->report.loaded_generation, 2);
@@ -180,8 +177,46 @@ static void test_killed_during_restart(void **state)
     struct buf t = BUF_INIT(64);
     snprintf(path, sizeof(path), "%s/runs", b->dir);
     assert_int_equal(file_read(path, 64, &t, NULL), 0);
-    assert_string_equal(buf_str(&t), "x\n");
+    assert_string_equal(buf_str(&t), "x\n"); /* not restarted a second time */
     buf_free(&t);
+}
+
+/* Killed while the restart runs; the next start finishes the order. */
+static void test_killed_during_restart(void **state)
+{
+    struct daemon_bench *b = *state;
+    daemon_script(b, "echo x >>runs\nsleep 1\nrestart");
+    stop_during_restart(b, SIGKILL, -SIGKILL);
+}
+
+/* Stopped while the restart runs, which takes longer than the stop waits. */
+static void test_stopped_during_restart(void **state)
+{
+    struct daemon_bench *b = *state;
+    daemon_script(b, "echo x >>runs\nsleep 7\nrestart");
+    stop_during_restart(b, SIGTERM, 0);
+}
+
+/* The published list of servers does not have this one: it runs and reports, and says so. */
+static void test_not_in_spec(void **state)
+{
+    struct daemon_bench *b = *state;
+    struct cluster_spec *spec = calloc(1, sizeof(*spec));
+    struct buf body = BUF_INIT(65536);
+    spec->servers_count = spec->resources_count = 1;
+    (void)text_copy(spec->servers[0].name, CLUSTER_NAME_MAX, "s7");
+    (void)text_copy(spec->servers[0].api, CLUSTER_URL_MAX, "https://127.0.0.1:1");
+    (void)text_copy(spec->resources[0], CLUSTER_KEY_NAME_MAX, "secrets");
+    struct etcd_txn *txn = etcd_txn_new(store_etcd(b->store));
+    assert_int_equal(cluster_spec_encode(spec, &body, NULL), 0);
+    assert_int_equal(store_txn_put(b->store, txn, CLUSTER_KEY_SPEC, NULL, &body, 0, NULL), 0);
+    assert_int_equal(etcd_txn_commit(txn, 3000, NULL, NULL), 0);
+    etcd_txn_free(txn);
+    buf_free(&body);
+    free(spec);
+    daemon_start(b, 0);
+    daemon_await_log(b, 0, "this server is not among the cluster's servers", 10000);
+    assert_non_null(daemon_published(b));
 }
 
 /* The state store dies in the middle of a restart (one server: it often lives on the same machine). */
@@ -277,6 +312,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sync_after_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rival, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_during_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stopped_during_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_in_spec, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state_store_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check, setup, teardown),

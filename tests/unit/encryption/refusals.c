@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 /* A key that is planted in the bad files, as text and as it would be cut or decoded. */
+#define BARE  "UExBTlRFRFBMQU5URURQTEFOVEVEUExBTlRFRFBMQU4x" /* without '=' at its end */
 #define PLANT "UExBTlRFRFBMQU5URURQTEFOVEVEUExBTlRFRFBMQU4="
 
 static void assert_refused(const void *text, size_t len, int code, const char *why)
@@ -48,6 +49,7 @@ static const struct {
     {"{\"kind\":\"EncryptionConfig\",\"apiVersion\":\"v1\"}", "kind is \"EncryptionConfig\""},
     {"{\"kind\":\"" PLANT PLANT "\"}", "kind is a text of 88 bytes"},
     {"{\"kind\":\"" PLANT "\"}", "kind is a text of 44 bytes"},
+    {"{\"kind\":\"" BARE "\"}", "kind is a text of 44 bytes"},
     {"{\"kind\":\"EncryptionConfiguration\"}", "apiVersion is missing"},
     {"{\"kind\":\"EncryptionConfiguration\",\"apiVersion\":\"v1\"}",
      "apiVersion is \"v1\"; only apiserver.config.k8s.io/v1"},
@@ -80,6 +82,7 @@ static const struct {
     {ONE(IDENTITY ",{\"aes\":{}}"), "resources[0].providers[1]: unknown provider \"aes\""},
     {ONE("{\"AESCBC\":{}}"), "unknown provider \"AESCBC\""},
     {ONE("{\"" PLANT "\":{}}"), "unknown provider a text of 44 bytes"},
+    {ONE("{\"" BARE "\":{}}"), "unknown provider a text of 44 bytes"},
     {ONE("{\"identity\":null}"), "resources[0].providers[0].identity: must be an object"},
     {ONE("{\"kms\":7}"), "resources[0].providers[0].kms: must be an object"},
     {ONE("{\"aescbc\":[]}"), "resources[0].providers[0].aescbc: must be an object"},

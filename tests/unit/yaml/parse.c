@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <yaml/yaml.h>
 
 static void assert_reads(const char *text, const char *json)
@@ -179,6 +180,21 @@ static void a_wide_mapping_is_cheap(void **state)
     assert_int_equal(json_count(j), 50000);
 }
 
+/* A program that uses the room frees libyaml's memory by the room's function, not by libyaml's own. */
+static void libyaml_takes_our_allocator(void **state)
+{
+    (void)state;
+    static const char *const functions[] = {"yaml_malloc", "yaml_realloc", "yaml_free", "yaml_strdup"};
+    Dl_info here, there;
+    assert_int_not_equal(dladdr((void *)(uintptr_t)libyaml_takes_our_allocator, &here), 0);
+    for (size_t i = 0; i < array_len(functions); i++) {
+        void *f = dlsym(RTLD_DEFAULT, functions[i]);
+        assert_non_null(f);
+        assert_int_not_equal(dladdr(f, &there), 0);
+        assert_ptr_equal(there.dli_fbase, here.dli_fbase);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +206,7 @@ int main(void)
         cmocka_unit_test(tells_line_and_column),
         cmocka_unit_test(bounds_the_depth),
         cmocka_unit_test(a_wide_mapping_is_cheap),
+        cmocka_unit_test(libyaml_takes_our_allocator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
