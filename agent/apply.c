@@ -149,3 +149,9 @@ int apply_adopt(struct agent *a, struct error *err)
     (void)place_note(&a->state.file, &v);
     return 0;
 }
+
+void apply_forget(struct agent *a)
+{
+    const struct place place = place_of(a);
+    place_forget(&place, &a->state);
+}

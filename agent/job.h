@@ -18,6 +18,9 @@ int apply_fetch(struct agent *a, struct error *err) _must_check_;
 int apply_fetch_order(struct agent *a, const struct cluster_order *o, struct error *err) _must_check_;
 int apply_write(struct agent *a, struct error *err) _must_check_;
 int apply_put_back(struct agent *a, struct error *err) _must_check_;
+
+/* The previous file is not needed any more. */
+void apply_forget(struct agent *a);
 int apply_restart(struct agent *a, struct error *err) _must_check_;
 int apply_adopt(struct agent *a, struct error *err) _must_check_;
 

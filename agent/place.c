@@ -178,3 +178,13 @@ int place_back(const struct place *p, struct agent_state *s, struct error *err)
         return error_set(err, ERR_INVALID, "%s is not the file that was kept: it was changed", path);
     return replace(p, s, &previous, text, err);
 }
+
+void place_forget(const struct place *p, struct agent_state *s)
+{
+    char path[PATH_MAX];
+    if (!s->file.previous.hash[0] || state_path(p->dir, PLACE_PREVIOUS, path, NULL) < 0)
+        return;
+    if (unlink(path) < 0 && errno != ENOENT)
+        return; /* it is 0600 beside a file of the same kind, and the next write replaces it */
+    memset(&s->file.previous, 0, sizeof(s->file.previous));
+}

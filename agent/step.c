@@ -342,6 +342,20 @@ static void note_file(struct agent *a)
     (void)!agent_save(a, NULL); /* logged there */
 }
 
+/* No order is at work, and the API server runs with the present file and is ready: the file before it is not
+ * needed for a way back any more, and the keys that only it holds are to go. */
+static void forget_previous(struct agent *a)
+{
+    const struct loaded *l = &a->state.loaded;
+    enum job_step step = a->state.job.step;
+    bool at_work = step != STEP_ENDED && step != STEP_NONE;
+    if (at_work || !a->state.file.previous.hash[0] || !a->seen.ready || !l->hash[0] ||
+        strcmp(l->hash, a->seen.file.hash) != 0 || !process_same(&l->process, &a->seen.process.id))
+        return;
+    apply_forget(a);
+    (void)!agent_save(a, NULL); /* logged there */
+}
+
 /* A file that nobody issued is only believed to be one after the bundles were read again. */
 static bool refresh_first(struct agent *a, const struct job_view *v, bool *ret_held)
 {
@@ -369,6 +383,7 @@ bool agent_step(struct agent *a, int64_t now_ms)
     bool held = false;
     poll_command(a);
     note_file(a);
+    forget_previous(a);
     if (now_ms < a->work.retry_ms)
         return false;
     agent_job_view(a, now_ms, &view);

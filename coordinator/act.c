@@ -25,7 +25,8 @@ static struct etcd_txn *fenced(struct coordinator *c, const struct cluster_snaps
     return t;
 }
 
-static int put_rotation(struct coordinator *c, struct etcd_txn *t, const struct cluster_rotation *r, struct error *err)
+static int put_rotation(struct coordinator *c, struct etcd_txn *t, const struct cluster_rotation *r,
+                        struct error *err)
 {
     _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
     int rc = cluster_rotation_encode(r, &body, err);
@@ -40,8 +41,8 @@ static void txn_delete(struct coordinator *c, struct etcd_txn *t, enum cluster_k
 }
 
 /* Puts the rotation record and commits; the snapshot then holds what was written. */
-static int commit(struct coordinator *c, struct cluster_snapshot *s, struct etcd_txn *t, const struct cluster_rotation *r,
-                  struct error *err)
+static int commit(struct coordinator *c, struct cluster_snapshot *s, struct etcd_txn *t,
+                  const struct cluster_rotation *r, struct error *err)
 {
     int64_t revision = 0;
     int rc = put_rotation(c, t, r, err);
@@ -57,8 +58,8 @@ static int commit(struct coordinator *c, struct cluster_snapshot *s, struct etcd
 
 /* ---------- requests ---------- */
 
-static int answer(struct coordinator *c, struct etcd_txn *t, const struct cluster_request *request, enum answer what,
-                  const char *operation, const char *why, struct error *err)
+static int answer(struct coordinator *c, struct etcd_txn *t, const struct cluster_request *request,
+                  enum answer what, const char *operation, const char *why, struct error *err)
 {
     _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
     struct cluster_request r = *request;
@@ -76,14 +77,16 @@ static int answer(struct coordinator *c, struct etcd_txn *t, const struct cluste
 }
 
 /* The request must still be the one that was read, and unanswered. */
-static void guard_request(struct coordinator *c, struct etcd_txn *t, const struct cluster_snapshot *s, size_t i)
+static void guard_request(struct coordinator *c, struct etcd_txn *t, const struct cluster_snapshot *s,
+                          size_t i)
 {
     char path[CLUSTER_KEY_PATH_MAX];
     cluster_key_path(path, store_cluster(c->store), CLUSTER_KEY_REQUEST, s->requests[i].request.id);
     etcd_txn_if_mod(t, path, s->requests[i].mod);
 }
 
-static int act_refuse(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_refuse(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                      struct error *err)
 {
     const struct cluster_request *request = &s->requests[d->request].request;
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = fenced(c, s);
@@ -93,11 +96,13 @@ static int act_refuse(struct coordinator *c, struct cluster_snapshot *s, const s
         rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
     if (rc == 0)
         log_event(LOG_LEVEL_NOTICE, "request refused", LOG_S("request", request->id),
-                  LOG_S("kind", operation_kind_name(request->kind)), LOG_S("by", request->by), LOG_S("why", d->why));
+                  LOG_S("kind", operation_kind_name(request->kind)), LOG_S("by", request->by),
+                  LOG_S("why", d->why));
     return rc;
 }
 
-static int act_start(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_start(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                     struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     char id[CLUSTER_ID_MAX];
@@ -113,12 +118,14 @@ static int act_start(struct coordinator *c, struct cluster_snapshot *s, const st
     txn_delete(c, t, CLUSTER_KEY_REENCRYPT, NULL);
     rc = commit(c, s, t, &r, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_NOTICE, "operation started", LOG_S("operation", id), LOG_S("kind", operation_kind_name(r.op.kind)),
-                  LOG_S("by", r.op.requested_by), LOG_S("phase", phase_name(r.op.phase)));
+        log_event(LOG_LEVEL_NOTICE, "operation started", LOG_S("operation", id),
+                  LOG_S("kind", operation_kind_name(r.op.kind)), LOG_S("by", r.op.requested_by),
+                  LOG_S("phase", phase_name(r.op.phase)));
     return rc;
 }
 
-static int act_adopt(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_adopt(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                     struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     char id[CLUSTER_ID_MAX];
@@ -133,7 +140,8 @@ static int act_adopt(struct coordinator *c, struct cluster_snapshot *s, const st
     return rc;
 }
 
-static int act_resume(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_resume(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                      struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     bool drop_progress = false;
@@ -150,14 +158,15 @@ static int act_resume(struct coordinator *c, struct cluster_snapshot *s, const s
             txn_delete(c, t, CLUSTER_KEY_ORDER, s->servers[i].name);
     rc = commit(c, s, t, &r, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_NOTICE, "operation resumed", LOG_S("operation", r.op.id), LOG_I("attempt", r.op.attempt),
-                  LOG_S("phase", phase_name(r.op.phase)));
+        log_event(LOG_LEVEL_NOTICE, "operation resumed", LOG_S("operation", r.op.id),
+                  LOG_I("attempt", r.op.attempt), LOG_S("phase", phase_name(r.op.phase)));
     return rc;
 }
 
 /* ---------- the operation ---------- */
 
-static int act_publish_spec(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_publish_spec(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                            struct error *err)
 {
     char path[CLUSTER_KEY_PATH_MAX];
     _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
@@ -170,24 +179,27 @@ static int act_publish_spec(struct coordinator *c, struct cluster_snapshot *s, c
     if (rc == 0)
         rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_NOTICE, "servers' list published", LOG_I("servers", c->spec.servers_count), LOG_S("why", d->why));
+        log_event(LOG_LEVEL_NOTICE, "servers' list published", LOG_I("servers", c->spec.servers_count),
+                  LOG_S("why", d->why));
     return rc;
 }
 
-static int act_halt(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_halt(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                    struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     rotation_halt(s, d, &r);
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = fenced(c, s);
     int rc = commit(c, s, t, &r, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_ERROR, "operation halted", LOG_S("operation", r.op.id), LOG_S("phase", phase_name(r.op.phase)),
-                  LOG_S("row", d->row), LOG_S("why", d->why));
+        log_event(LOG_LEVEL_ERROR, "operation halted", LOG_S("operation", r.op.id),
+                  LOG_S("phase", phase_name(r.op.phase)), LOG_S("row", d->row), LOG_S("why", d->why));
     return rc;
 }
 
 /* A config that cannot be made will not come right by itself: the operation halts with the reason. */
-static int issue_failed(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, int rc, struct error *err)
+static int issue_failed(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, int rc,
+                        struct error *err)
 {
     if (error_is_transient(rc) && rc != ERR_CONFLICT)
         return rc;
@@ -196,7 +208,8 @@ static int issue_failed(struct coordinator *c, struct cluster_snapshot *s, const
     return act_halt(c, s, &halt, err);
 }
 
-static int act_issue(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_issue(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                     struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     int64_t target = r.issued + 1;
@@ -217,14 +230,15 @@ static int act_issue(struct coordinator *c, struct cluster_snapshot *s, const st
     if (rc == 0)
         rc = commit(c, s, t, &r, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_NOTICE, "generation issued", LOG_S("operation", r.op.id), LOG_I("generation", target),
-                  LOG_S("phase", phase_name(r.op.phase)), LOG_S("hash", bundle.hash), LOG_S("write_key", r.write_key),
-                  LOG_S("new_key", r.new_key));
+        log_event(LOG_LEVEL_NOTICE, "generation issued", LOG_S("operation", r.op.id),
+                  LOG_I("generation", target), LOG_S("phase", phase_name(r.op.phase)),
+                  LOG_S("hash", bundle.hash), LOG_S("write_key", r.write_key), LOG_S("new_key", r.new_key));
     cluster_bundle_free(&bundle);
     return rc;
 }
 
-static int act_order(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_order(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                     struct error *err)
 {
     const struct snapshot_server *v = &s->servers[d->server];
     char path[CLUSTER_KEY_PATH_MAX];
@@ -241,17 +255,20 @@ static int act_order(struct coordinator *c, struct cluster_snapshot *s, const st
     if (rc == 0)
         rc = commit(c, s, t, &r, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_NOTICE, "order given", LOG_S("operation", r.op.id), LOG_S("server", v->name), LOG_I("order", o.id),
-                  LOG_S("kind", order_kind_name(o.kind)), LOG_I("generation", o.generation));
+        log_event(LOG_LEVEL_NOTICE, "order given", LOG_S("operation", r.op.id), LOG_S("server", v->name),
+                  LOG_I("order", o.id), LOG_S("kind", order_kind_name(o.kind)),
+                  LOG_I("generation", o.generation));
     return rc;
 }
 
-static int act_next_phase(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_next_phase(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                          struct error *err)
 {
     enum phase completed = s->rotation.op.phase;
     struct cluster_rotation r = s->rotation;
     if (!rotation_settle(s, &r))
-        return error_set(err, ERR_INTERNAL, "generation %" PRId64 " is gone from the state store", r.op.target);
+        return error_set(err, ERR_INTERNAL, "generation %" PRId64 " is gone from the state store",
+                         r.op.target);
     int rc = completed == PHASE_ADOPT ? issue_learn(c, r.generation, &r, err) : 0;
     if (rc < 0)
         return rc;
@@ -260,8 +277,9 @@ static int act_next_phase(struct coordinator *c, struct cluster_snapshot *s, con
     rc = commit(c, s, t, &r, err);
     if (rc == 0)
         log_event(LOG_LEVEL_NOTICE, r.op.phase == PHASE_DONE ? "operation finished" : "phase complete",
-                  LOG_S("operation", r.op.id), LOG_S("completed", phase_name(completed)), LOG_S("next", phase_name(r.op.phase)),
-                  LOG_S("stage", stage_name(r.stage)), LOG_I("generation", r.generation), LOG_S("why", d->why));
+                  LOG_S("operation", r.op.id), LOG_S("completed", phase_name(completed)),
+                  LOG_S("next", phase_name(r.op.phase)), LOG_S("stage", stage_name(r.stage)),
+                  LOG_I("generation", r.generation), LOG_S("why", d->why));
     return rc;
 }
 
@@ -278,12 +296,13 @@ static int job_keys(struct coordinator *c, const struct cluster_snapshot *s, str
     if (rc == 0)
         rc = encryption_config_parse(text->data, text->len, "the present generation", ret_config, err);
     if (rc == 0)
-        o->keys_count = encryption_keys(*ret_config, (struct resource_set){names, c->spec.resources_count}, o->keys,
-                                        ENCRYPTION_KEYS_MAX);
+        o->keys_count = encryption_keys(*ret_config, (struct resource_set){names, c->spec.resources_count},
+                                        o->keys, ENCRYPTION_KEYS_MAX);
     return rc;
 }
 
-static int start_job(struct coordinator *c, const struct cluster_snapshot *s, enum job_kind kind, struct error *err)
+static int start_job(struct coordinator *c, const struct cluster_snapshot *s, enum job_kind kind,
+                     struct error *err)
 {
     _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
     _cleanup_free_ struct job_options *o = calloc(1, sizeof(*o));
@@ -304,11 +323,13 @@ static int start_job(struct coordinator *c, const struct cluster_snapshot *s, en
     c->job = NULL;
     rc = job_start(o, &c->job, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_NOTICE, kind == JOB_REWRITE ? "rewriting values" : "counting values", LOG_S("operation", o->operation));
+        log_event(LOG_LEVEL_NOTICE, kind == JOB_REWRITE ? "rewriting values" : "counting values",
+                  LOG_S("operation", o->operation));
     return rc;
 }
 
-static int act_rewrite(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_rewrite(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                       struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     rotation_rewrite(d, &r);
@@ -317,13 +338,15 @@ static int act_rewrite(struct coordinator *c, struct cluster_snapshot *s, const 
     return rc < 0 ? rc : start_job(c, s, JOB_REWRITE, err);
 }
 
-static int act_scan(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_scan(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                    struct error *err)
 {
     (void)d;
     return start_job(c, s, JOB_SCAN, err);
 }
 
-static int act_rewrite_again(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+static int act_rewrite_again(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                             struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     rotation_rewrite_again(d, &r);
@@ -331,7 +354,8 @@ static int act_rewrite_again(struct coordinator *c, struct cluster_snapshot *s, 
     txn_delete(c, t, CLUSTER_KEY_REENCRYPT, NULL);
     int rc = commit(c, s, t, &r, err);
     if (rc == 0)
-        log_event(LOG_LEVEL_WARNING, "another pass", LOG_S("operation", r.op.id), LOG_I("passes", r.op.passes), LOG_S("why", d->why));
+        log_event(LOG_LEVEL_WARNING, "another pass", LOG_S("operation", r.op.id),
+                  LOG_I("passes", r.op.passes), LOG_S("why", d->why));
     return rc;
 }
 
@@ -360,9 +384,10 @@ int act_progress(struct coordinator *c, struct cluster_snapshot *s, struct error
     s->has_reencrypt = true;
     if (ended) {
         log_event(r->state == REENCRYPT_FAILED ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE,
-                  job_kind_of(c->job) == JOB_REWRITE ? "values rewritten" : "values counted", LOG_S("operation", r->operation),
-                  LOG_I("done", r->done), LOG_I("gone", r->gone), LOG_I("failed", r->failed), LOG_I("values", r->scan_values),
-                  LOG_I("stale", r->scan_stale), LOG_S("why", r->why));
+                  job_kind_of(c->job) == JOB_REWRITE ? "values rewritten" : "values counted",
+                  LOG_S("operation", r->operation), LOG_I("done", r->done), LOG_I("gone", r->gone),
+                  LOG_I("failed", r->failed), LOG_I("values", r->scan_values), LOG_I("stale", r->scan_stale),
+                  LOG_S("why", r->why));
         job_free(take(c->job));
     }
     return 0;
@@ -381,13 +406,21 @@ int act_note(struct coordinator *c, struct cluster_snapshot *s, const struct dec
 
 static const struct {
     enum action action;
-    int (*act)(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err);
+    int (*act)(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+               struct error *err);
 } acts[] = {
-    {ACTION_PUBLISH_SPEC, act_publish_spec}, {ACTION_REFUSE, act_refuse},   {ACTION_START, act_start},
+    {ACTION_PUBLISH_SPEC, act_publish_spec},
+    {ACTION_REFUSE, act_refuse},
+    {ACTION_START, act_start},
     {ACTION_ADOPT, act_adopt},
-    {ACTION_RESUME, act_resume},             {ACTION_ISSUE, act_issue},     {ACTION_ORDER, act_order},
-    {ACTION_NEXT_PHASE, act_next_phase},     {ACTION_REWRITE, act_rewrite}, {ACTION_SCAN, act_scan},
-    {ACTION_REWRITE_AGAIN, act_rewrite_again}, {ACTION_HALT, act_halt},
+    {ACTION_RESUME, act_resume},
+    {ACTION_ISSUE, act_issue},
+    {ACTION_ORDER, act_order},
+    {ACTION_NEXT_PHASE, act_next_phase},
+    {ACTION_REWRITE, act_rewrite},
+    {ACTION_SCAN, act_scan},
+    {ACTION_REWRITE_AGAIN, act_rewrite_again},
+    {ACTION_HALT, act_halt},
 };
 
 int act(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)

@@ -31,7 +31,8 @@ static int announce(struct coordinator *c, struct error *err)
         return rc;
     cluster_key_path(path, store_cluster(c->store), CLUSTER_KEY_CANDIDATE, c->config->server);
     clock_format(clock_wall_ms(), now);
-    rc = etcd_put(store_etcd(c->store), path, now, strlen(now), etcd_lease_id(c->lease), STORE_DEADLINE_MS, NULL, err);
+    rc = etcd_put(store_etcd(c->store), path, now, strlen(now), etcd_lease_id(c->lease), STORE_DEADLINE_MS,
+                  NULL, err);
     if (rc < 0) {
         etcd_lease_free(c->lease, true);
         c->lease = NULL;
@@ -73,8 +74,8 @@ static int try_to_lead(struct coordinator *c, struct error *err)
     if (preferred)
         return error_set(err, ERR_CONFLICT, "a preferred coordinator is there");
     leader_path(c, path);
-    return etcd_election_try(store_etcd(c->store), path, c->config->server, etcd_lease_id(c->lease), STORE_DEADLINE_MS,
-                             &c->fence, err);
+    return etcd_election_try(store_etcd(c->store), path, c->config->server, etcd_lease_id(c->lease),
+                             STORE_DEADLINE_MS, &c->fence, err);
 }
 
 static void drain(struct etcd_watch *w)

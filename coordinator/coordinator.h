@@ -10,20 +10,20 @@
 
 #include "job.h"
 
-#define STORE_DEADLINE_MS 3000
+#define STORE_DEADLINE_MS  3000
 #define REWRITE_PASSES_MAX 3
 
 struct coordinator {
     const struct config *config;
     struct store *store;
-    struct etcd *datastore;  /* where the Kubernetes objects are; a client of its own */
+    struct etcd *datastore;   /* where the Kubernetes objects are; a client of its own */
     struct cluster_spec spec; /* from the config file */
     struct etcd_lease *lease;
-    int64_t fence;           /* our leader key's create revision */
-    struct job *job;         /* NULL: none */
-    char last_row[48];       /* the last decision that was logged, so that each is logged once */
+    int64_t fence;     /* our leader key's create revision */
+    struct job *job;   /* NULL: none */
+    char last_row[48]; /* the last decision that was logged, so that each is logged once */
     char last_why[CLUSTER_TEXT_MAX];
-    int64_t progress_ms;     /* when progress was last written */
+    int64_t progress_ms; /* when progress was last written */
 };
 
 /* --- tick.c --- */
@@ -35,9 +35,11 @@ int tick(struct coordinator *c, enum tick_result *ret, struct error *err) _must_
 /* --- act.c --- */
 /* Takes the decided step; s->rotation is changed in place to what was written. ERR_CONFLICT: somebody else
  * wrote first, or we lead no more. */
-int act(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err) _must_check_;
+int act(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+        struct error *err) _must_check_;
 /* Writes what the operation waits for, when that has changed. */
-int act_note(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err) _must_check_;
+int act_note(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+             struct error *err) _must_check_;
 /* Writes the job's progress (and its end) into the reencrypt record. */
 int act_progress(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;
 
@@ -47,7 +49,8 @@ int act_progress(struct coordinator *c, struct cluster_snapshot *s, struct error
 int issue_bundle(struct coordinator *c, const struct cluster_operation *op, int64_t from, int64_t target,
                  struct cluster_rotation *r, struct cluster_bundle *ret, struct error *err) _must_check_;
 /* Reads an adopted generation, and fills in what *r says of its keys. */
-int issue_learn(struct coordinator *c, int64_t generation, struct cluster_rotation *r, struct error *err) _must_check_;
+int issue_learn(struct coordinator *c, int64_t generation, struct cluster_rotation *r,
+                struct error *err) _must_check_;
 
 /* --- campaign.c --- */
 /* Waits until this coordinator leads (0), or `stop_fd` is readable (ERR_CANCELED). Troubles with the state

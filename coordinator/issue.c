@@ -23,8 +23,8 @@ static void managed_init(struct managed *m, const struct cluster_spec *spec)
     m->set = (struct resource_set){m->names, spec->resources_count};
 }
 
-static int open_generation(struct coordinator *c, int64_t generation, struct managed *m, struct encryption_config **ret,
-                           struct error *err)
+static int open_generation(struct coordinator *c, int64_t generation, struct managed *m,
+                           struct encryption_config **ret, struct error *err)
 {
     char what[64];
     snprintf(what, sizeof(what), "generation %" PRId64, generation);
@@ -42,7 +42,8 @@ static int open_generation(struct coordinator *c, int64_t generation, struct man
 }
 
 /* What the record says of a config's keys. */
-static void describe(const struct encryption_config *config, const struct managed *m, struct cluster_rotation *r)
+static void describe(const struct encryption_config *config, const struct managed *m,
+                     struct cluster_rotation *r)
 {
     struct key_view keys[ENCRYPTION_KEYS_MAX];
     size_t count = encryption_keys(config, m->set, keys, ENCRYPTION_KEYS_MAX);
@@ -130,7 +131,8 @@ static int drop(const struct step *s, struct encryption_config **ret, struct err
         if (keys[i].active)
             continue;
         struct encryption_config *next = NULL;
-        rc = encryption_drop_key(now ? now : s->config, s->m->set, keys[i].provider, keys[i].name, &next, err);
+        rc =
+            encryption_drop_key(now ? now : s->config, s->m->set, keys[i].provider, keys[i].name, &next, err);
         if (rc == 0) {
             encryption_config_free(now);
             now = next;
@@ -160,7 +162,7 @@ static const struct {
     enum phase phase;
     int (*make)(const struct step *s, struct encryption_config **ret, struct error *err);
 } makers[] = {
-    {PHASE_APPEND, append},     {PHASE_PROMOTE, promote},       {PHASE_DROP, drop},
+    {PHASE_APPEND, append},     {PHASE_PROMOTE, promote},      {PHASE_DROP, drop},
     {PHASE_IDENTITY, identity}, {PHASE_SWITCH, switch_writer},
 };
 

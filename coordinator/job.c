@@ -13,7 +13,7 @@ struct job {
     pthread_t thread;
     pthread_mutex_t lock;
     struct cluster_reencrypt record; /* under lock */
-    void (*on_cancel)(void *arg); /* under lock */
+    void (*on_cancel)(void *arg);    /* under lock */
     void *on_cancel_arg;
     atomic_bool cancel;
     atomic_bool ended;

@@ -47,8 +47,8 @@ void job_free(struct job *j);
 
 /* --- what the work functions use --- */
 bool job_canceled(struct job *j);
-/* What to call, from another thread, when the job is asked to stop while it waits somewhere; NULL: nothing (any
- * more). Called at once when it is stopping already. */
+/* What to call, from another thread, when the job is asked to stop while it waits somewhere; NULL: nothing
+ * (any more). Called at once when it is stopping already. */
 void job_on_cancel(struct job *j, void (*cancel)(void *arg), void *arg);
 const struct job_options *job_opts(const struct job *j);
 bool job_usable(struct job *j, size_t server);

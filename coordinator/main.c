@@ -15,7 +15,7 @@
 #include <base/text.h>
 #include <etcd/watch.h>
 
-#define PROGRAM "secrets-encrypt-coordinator"
+#define PROGRAM       "secrets-encrypt-coordinator"
 #define TICK_EVERY_MS 1000
 
 static const char help[] =
@@ -160,8 +160,9 @@ static int run(const char *path, int stop_fd)
     struct error err = ERROR_INIT;
     int rc = c ? open_all(c, &config, path, &err) : error_no_memory(&err);
     if (rc == 0) {
-        log_event(LOG_LEVEL_NOTICE, "started", LOG_S("version", SECRETS_ENCRYPT_VERSION), LOG_S("cluster", config->cluster),
-                  LOG_S("state_store", etcd_name(store_etcd(c->store))), LOG_S("datastore", etcd_name(c->datastore)));
+        log_event(LOG_LEVEL_NOTICE, "started", LOG_S("version", SECRETS_ENCRYPT_VERSION),
+                  LOG_S("cluster", config->cluster), LOG_S("state_store", etcd_name(store_etcd(c->store))),
+                  LOG_S("datastore", etcd_name(c->datastore)));
         rc = serve(c, stop_fd, &err);
     }
     if (rc < 0)
@@ -178,7 +179,10 @@ static int run(const char *path, int stop_fd)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0},
+        {"config", required_argument, NULL, 'c'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     const char *path = getenv("SECRETS_ENCRYPT_CONFIG");
     int o;

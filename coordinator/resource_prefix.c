@@ -5,13 +5,29 @@
 #include <base/cleanup.h>
 
 /* Groups that kube-apiserver itself serves keep their objects at <prefix>/<plural>; every other group is a
- * custom one, at <prefix>/<group>/<plural>. The exceptions are the names that etcd has kept from Kubernetes' first
- * years. Source: pkg/kubeapiserver/default_storage_factory_builder.go, pkg/registry/…/storage. */
+ * custom one, at <prefix>/<group>/<plural>. The exceptions are the names that etcd has kept from Kubernetes'
+ * first years. Source: pkg/kubeapiserver/default_storage_factory_builder.go, pkg/registry/…/storage. */
 static const char *const builtin_groups[] = {
-    "", "admissionregistration.k8s.io", "apps", "authentication.k8s.io", "autoscaling", "batch", "certificates.k8s.io",
-    "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "extensions", "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io",
-    "resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io",
+    "",
+    "admissionregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "extensions",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
 };
 
 static const struct {

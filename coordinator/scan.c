@@ -23,14 +23,17 @@ struct scan {
     int64_t page; /* keys a page; halved when values are so large that a page is refused */
 };
 
-static struct cluster_key_count *key_count(struct scan *v, enum provider provider, const char *name, size_t len)
+static struct cluster_key_count *key_count(struct scan *v, enum provider provider, const char *name,
+                                           size_t len)
 {
     const char *type = provider == PROVIDER_IDENTITY ? "plain" : provider_name(provider);
     for (size_t i = 0; i < v->keys_count; i++)
-        if (strcmp(v->keys[i].provider, type) == 0 && strlen(v->keys[i].name) == len && memcmp(v->keys[i].name, name, len) == 0)
+        if (strcmp(v->keys[i].provider, type) == 0 && strlen(v->keys[i].name) == len &&
+            memcmp(v->keys[i].name, name, len) == 0)
             return &v->keys[i];
     /* Past the table all unknown keys share its last row; they are stale in any case. */
-    struct cluster_key_count *k = &v->keys[v->keys_count < CLUSTER_KEYS_MAX ? v->keys_count++ : CLUSTER_KEYS_MAX - 1];
+    struct cluster_key_count *k =
+        &v->keys[v->keys_count < CLUSTER_KEYS_MAX ? v->keys_count++ : CLUSTER_KEYS_MAX - 1];
     text_copy(k->provider, sizeof(k->provider), type);
     snprintf(k->name, sizeof(k->name), "%.*s", (int)len, name);
     return k;
@@ -71,7 +74,8 @@ static void publish(struct cluster_reencrypt *r, void *arg)
     r->keys_count = v->keys_count;
 }
 
-static int read_page(struct scan *v, const char *prefix, const struct buf *from, struct etcd_range *ret, struct error *err)
+static int read_page(struct scan *v, const char *prefix, const struct buf *from, struct etcd_range *ret,
+                     struct error *err)
 {
     for (unsigned attempt = 0;; attempt++) {
         struct etcd_range_options options = {
@@ -86,7 +90,8 @@ static int read_page(struct scan *v, const char *prefix, const struct buf *from,
             v->page /= 2;
             continue;
         }
-        if (rc == 0 || !error_is_transient(rc) || rc == ERR_COMPACTED || attempt == ATTEMPTS_MAX || job_canceled(v->job))
+        if (rc == 0 || !error_is_transient(rc) || rc == ERR_COMPACTED || attempt == ATTEMPTS_MAX ||
+            job_canceled(v->job))
             return rc;
     }
 }
@@ -130,7 +135,8 @@ static int scan_resource(struct scan *v, const char *resource, struct error *err
         job_update(v->job, publish, v);
     }
     if (seen != total)
-        return error_set(err, ERR_INTERNAL, "%s: %" PRId64 " values were read of %" PRId64 " at revision %" PRId64, prefix, seen,
+        return error_set(err, ERR_INTERNAL,
+                         "%s: %" PRId64 " values were read of %" PRId64 " at revision %" PRId64, prefix, seen,
                          total, v->revision);
     return 0;
 }
@@ -152,7 +158,8 @@ static int check_same_store(struct scan *v, struct error *err)
     if (v->values > 0 || r.done - r.gone <= 0)
         return 0;
     return error_set(err, ERR_STATE,
-                     "the API servers hold %" PRId64 " objects, but the datastore has none under %s: check datastore.endpoints "
+                     "the API servers hold %" PRId64
+                     " objects, but the datastore has none under %s: check datastore.endpoints "
                      "and datastore.prefix",
                      r.done - r.gone, v->o->config->datastore_prefix);
 }
@@ -165,7 +172,8 @@ int scan_run(struct job *j, struct error *err)
         for (size_t i = 0; rc == 0 && i < v.o->spec.resources_count; i++)
             rc = scan_resource(&v, v.o->spec.resources[i], err);
         if (rc == ERR_COMPACTED && attempt < ATTEMPTS_MAX) {
-            v = (struct scan){.job = j, .o = job_opts(j), .page = v.page}; /* compacted under us: from the start */
+            v = (struct scan){
+                .job = j, .o = job_opts(j), .page = v.page}; /* compacted under us: from the start */
             continue;
         }
         if (rc == 0)

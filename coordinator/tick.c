@@ -35,8 +35,9 @@ static void log_decision(struct coordinator *c, const struct cluster_snapshot *s
     text_copy(c->last_row, sizeof(c->last_row), d->row);
     text_copy(c->last_why, sizeof(c->last_why), d->why);
     bool running = s->rotation.op.state == OP_STATE_RUNNING && *s->rotation.op.id;
-    log_event(running ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "decided", LOG_S("operation", running ? s->rotation.op.id : ""),
-              LOG_S("row", d->row), LOG_S("action", action_name(d->action)), LOG_S("why", d->why));
+    log_event(running ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "decided",
+              LOG_S("operation", running ? s->rotation.op.id : ""), LOG_S("row", d->row),
+              LOG_S("action", action_name(d->action)), LOG_S("why", d->why));
 }
 
 static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_result *ret, struct error *err)

@@ -47,8 +47,8 @@ static void add_failure(struct cluster_reencrypt *r, const struct outcome *o)
     if (r->failures_count == CLUSTER_FAILURES_MAX)
         return; /* the count goes on; the list is for people */
     struct cluster_failure *f = &r->failures[r->failures_count++];
-    snprintf(f->object, sizeof(f->object), "%.100s/%.60s%s%.80s", o->pass->resource.name, o->object->namespace,
-             *o->object->namespace ? "/" : "", o->object->name);
+    snprintf(f->object, sizeof(f->object), "%.100s/%.60s%s%.80s", o->pass->resource.name,
+             o->object->namespace, *o->object->namespace ? "/" : "", o->object->name);
     text_copy(f->why, sizeof(f->why), o->why ? o->why : "");
 }
 
@@ -76,7 +76,8 @@ static int64_t measure(struct pass *p)
     return rate;
 }
 
-static bool on_touched(void *arg, const struct kube_object *object, enum kube_touch_result result, const char *why)
+static bool on_touched(void *arg, const struct kube_object *object, enum kube_touch_result result,
+                       const char *why)
 {
     struct pass *p = arg;
     p->done++;
@@ -152,7 +153,8 @@ static int pass_resource(struct pass *p, const char *name, struct error *err)
     resource_prefix(p->o->config->datastore_prefix, name, prefix, sizeof(prefix));
     int rc = find_resource(p, name, err);
     if (rc == 0)
-        rc = names_each(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page, touch_names, p, err);
+        rc = names_each(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page,
+                        touch_names, p, err);
     return rc < 0 ? error_prefix(err, rc, "%s", name) : 0;
 }
 

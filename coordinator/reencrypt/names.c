@@ -12,14 +12,16 @@ int names_parse(const char *rest, bool namespaced, struct kube_object *ret, stru
     size_t space = slash ? (size_t)(slash - rest) : 0;
     const char *name = slash ? slash + 1 : rest;
     memset(ret, 0, sizeof(*ret));
-    if ((slash != NULL) != namespaced || (slash && space == 0) || space >= sizeof(ret->namespace) || strchr(name, '/') ||
-        !*name || !text_copy(ret->name, sizeof(ret->name), name))
-        return error_set(err, ERR_INVALID, "'%.300s' is not the name of an object: check datastore.prefix", rest);
+    if ((slash != NULL) != namespaced || (slash && space == 0) || space >= sizeof(ret->namespace) ||
+        strchr(name, '/') || !*name || !text_copy(ret->name, sizeof(ret->name), name))
+        return error_set(err, ERR_INVALID, "'%.300s' is not the name of an object: check datastore.prefix",
+                         rest);
     memcpy(ret->namespace, rest, space);
     return 0;
 }
 
-static int list(struct etcd *datastore, const struct etcd_range_options *options, struct etcd_range *ret, struct error *err)
+static int list(struct etcd *datastore, const struct etcd_range_options *options, struct etcd_range *ret,
+                struct error *err)
 {
     int rc = 0;
     for (unsigned i = 0; i < TRIES; i++) {
@@ -42,7 +44,8 @@ int names_count(struct etcd *datastore, const char *prefix, int64_t *ret, struct
     return 0;
 }
 
-static int hand_over(const struct etcd_range *r, size_t skip, bool namespaced, names_fn *each, void *arg, struct error *err)
+static int hand_over(const struct etcd_range *r, size_t skip, bool namespaced, names_fn *each, void *arg,
+                     struct error *err)
 {
     _cleanup_free_ struct kube_object *objects = calloc(r->count ? r->count : 1, sizeof(*objects));
     if (!objects)
@@ -55,8 +58,8 @@ static int hand_over(const struct etcd_range *r, size_t skip, bool namespaced, n
     return r->count ? each(arg, objects, r->count, err) : 0;
 }
 
-int names_each(struct etcd *datastore, const char *prefix, bool namespaced, int64_t page, names_fn *each, void *arg,
-               struct error *err)
+int names_each(struct etcd *datastore, const char *prefix, bool namespaced, int64_t page, names_fn *each,
+               void *arg, struct error *err)
 {
     /* The next page begins right behind the last key: at that key with a NUL added. */
     _cleanup_(buf_freep) struct buf from = BUF_INIT(ETCD_KEY_MAX + 1);

@@ -17,7 +17,8 @@ static int open_regular(const char *path, size_t max, int *ret_fd, size_t *ret_s
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_INVALID, "%s: not a regular file", path);
     if ((uint64_t)st.st_size > max)
-        return error_set(err, ERR_TOO_LARGE, "%s: %lld bytes, at most %zu are read", path, (long long)st.st_size, max);
+        return error_set(err, ERR_TOO_LARGE, "%s: %lld bytes, at most %zu are read", path,
+                         (long long)st.st_size, max);
     *ret_fd = fd;
     *ret_size = (size_t)st.st_size;
     fd = -1;
@@ -124,12 +125,13 @@ static int open_folder(const char *path, int *ret_fd, const char **ret_name, str
 static void keep_owner(int dir, const char *name, int fd)
 {
     struct stat st;
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && fchown(fd, st.st_uid, st.st_gid) < 0)
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+        fchown(fd, st.st_uid, st.st_gid) < 0)
         return; /* not root: the new file belongs to us, as any editor's would */
 }
 
-static int write_temp(int dir, const char *temp, const char *name, const char *path, const void *data, size_t len,
-                      mode_t mode, struct error *err)
+static int write_temp(int dir, const char *temp, const char *name, const char *path, const void *data,
+                      size_t len, mode_t mode, struct error *err)
 {
     if (unlinkat(dir, temp, 0) < 0 && errno != ENOENT)
         return error_errno(err, errno, "removing an old temp file beside %s", path);

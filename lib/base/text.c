@@ -17,7 +17,8 @@ bool text_is_name(const char *s, size_t max)
 {
     size_t n = 0;
     for (; s[n]; n++)
-        if (n >= max || (unsigned char)s[n] > 0x7f || !(isalnum((unsigned char)s[n]) || (n > 0 && strchr("._-", s[n]))))
+        if (n >= max || (unsigned char)s[n] > 0x7f ||
+            !(isalnum((unsigned char)s[n]) || (n > 0 && strchr("._-", s[n]))))
             return false;
     return n > 0;
 }

@@ -110,7 +110,8 @@ static int decode_list(const struct field *f, const struct json *node, void *rec
     size_t i = 0;
     for (const struct json *e = json_first(node); e; e = json_next(e), i++) {
         void *element = (char *)at_mut(record, f->offset) + i * f->size;
-        int rc = f->type == FIELD_TEXTS ? decode_text(f, e, element, err) : fields_decode(f->fields, e, element, err);
+        int rc = f->type == FIELD_TEXTS ? decode_text(f, e, element, err)
+                                        : fields_decode(f->fields, e, element, err);
         if (rc < 0)
             return error_prefix(err, rc, "%s[%zu]", f->name, i);
     }

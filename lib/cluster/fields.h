@@ -11,8 +11,8 @@
 
 enum field_type {
     FIELD_TEXT,
-    FIELD_INT,    /* int64_t */
-    FIELD_COUNT,  /* int64_t that is never negative */
+    FIELD_INT,   /* int64_t */
+    FIELD_COUNT, /* int64_t that is never negative */
     FIELD_BOOL,
     FIELD_WORD,   /* an enum, as its word */
     FIELD_OBJECT, /* a struct with fields of its own */
@@ -31,24 +31,49 @@ struct field {
     size_t max; /* elements */
 };
 
-#define F_TEXT(S, m)        {#m, FIELD_TEXT, offsetof(struct S, m), sizeof(((struct S *)0)->m), NULL, NULL, 0, 0}
-#define F_INT(S, m)         {#m, FIELD_INT, offsetof(struct S, m), 0, NULL, NULL, 0, 0}
-#define F_COUNT(S, m)       {#m, FIELD_COUNT, offsetof(struct S, m), 0, NULL, NULL, 0, 0}
-#define F_BOOL(S, m)        {#m, FIELD_BOOL, offsetof(struct S, m), 0, NULL, NULL, 0, 0}
-#define F_WORD(S, m, w)     {#m, FIELD_WORD, offsetof(struct S, m), 0, &(w), NULL, 0, 0}
-#define F_OBJECT(S, m, f)   {#m, FIELD_OBJECT, offsetof(struct S, m), sizeof(((struct S *)0)->m), NULL, (f), 0, 0}
-#define F_ARRAY(S, m, t, f)                                                                            \
-    {#m, (t), offsetof(struct S, m), sizeof(((struct S *)0)->m[0]), NULL, (f), offsetof(struct S, m##_count), \
-     sizeof(((struct S *)0)->m) / sizeof(((struct S *)0)->m[0])}
-#define F_LIST(S, m, f)     F_ARRAY(S, m, FIELD_LIST, f)
-#define F_TEXTS(S, m)       F_ARRAY(S, m, FIELD_TEXTS, NULL)
-#define F_END               {NULL, FIELD_INT, 0, 0, NULL, NULL, 0, 0}
+#define F_TEXT(S, m)                                                                                         \
+    {                                                                                                        \
+#m, FIELD_TEXT, offsetof(struct S, m), sizeof(((struct S *)0)->m), NULL, NULL, 0, 0                  \
+    }
+#define F_INT(S, m)                                                                                          \
+    {                                                                                                        \
+#m, FIELD_INT, offsetof(struct S, m), 0, NULL, NULL, 0, 0                                            \
+    }
+#define F_COUNT(S, m)                                                                                        \
+    {                                                                                                        \
+#m, FIELD_COUNT, offsetof(struct S, m), 0, NULL, NULL, 0, 0                                          \
+    }
+#define F_BOOL(S, m)                                                                                         \
+    {                                                                                                        \
+#m, FIELD_BOOL, offsetof(struct S, m), 0, NULL, NULL, 0, 0                                           \
+    }
+#define F_WORD(S, m, w)                                                                                      \
+    {                                                                                                        \
+#m, FIELD_WORD, offsetof(struct S, m), 0, &(w), NULL, 0, 0                                           \
+    }
+#define F_OBJECT(S, m, f)                                                                                    \
+    {                                                                                                        \
+#m, FIELD_OBJECT, offsetof(struct S, m), sizeof(((struct S *)0)->m), NULL, (f), 0, 0                 \
+    }
+#define F_ARRAY(S, m, t, f)                                                                                  \
+    {                                                                                                        \
+#m, (t), offsetof(struct S, m), sizeof(((struct S *)0)->m[0]), NULL, (f),                            \
+            offsetof(struct S, m##_count), sizeof(((struct S *)0)->m) / sizeof(((struct S *)0)->m[0])        \
+    }
+#define F_LIST(S, m, f) F_ARRAY(S, m, FIELD_LIST, f)
+#define F_TEXTS(S, m)   F_ARRAY(S, m, FIELD_TEXTS, NULL)
+#define F_END                                                                                                \
+    {                                                                                                        \
+        NULL, FIELD_INT, 0, 0, NULL, NULL, 0, 0                                                              \
+    }
 
 /* Builds an object of `record` by the table. */
-int fields_encode(const struct field *table, const void *record, struct json **ret, struct error *err) _must_check_;
+int fields_encode(const struct field *table, const void *record, struct json **ret,
+                  struct error *err) _must_check_;
 
 /* Fills a zeroed record: a member that is missing stays zero (a newer program reads an older record), one
  * of the wrong type, too long or out of range is ERR_INVALID. */
-int fields_decode(const struct field *table, const struct json *obj, void *record, struct error *err) _must_check_;
+int fields_decode(const struct field *table, const struct json *obj, void *record,
+                  struct error *err) _must_check_;
 
 #endif

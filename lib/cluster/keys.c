@@ -25,7 +25,8 @@ static const struct {
     [CLUSTER_KEY_CANDIDATE] = {"leader/candidates/", "", true},
 };
 
-void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key, const char *name)
+void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key,
+                      const char *name)
 {
     bool named = shapes[key].named && name && *name;
     snprintf(out, CLUSTER_KEY_PATH_MAX, ROOT "%s/%s%s%s", cluster, shapes[key].group, named ? name : "",

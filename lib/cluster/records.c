@@ -95,12 +95,9 @@ static const struct field rotation_fields[] = {
 };
 
 static const struct field bundle_fields[] = {
-    F_COUNT(cluster_bundle, generation),
-    F_WORD(cluster_bundle, stage, stage_words),
-    F_TEXT(cluster_bundle, hash),
-    F_TEXT(cluster_bundle, config_id),
-    F_INT(cluster_bundle, created_ms),
-    F_END,
+    F_COUNT(cluster_bundle, generation), F_WORD(cluster_bundle, stage, stage_words),
+    F_TEXT(cluster_bundle, hash),        F_TEXT(cluster_bundle, config_id),
+    F_INT(cluster_bundle, created_ms),   F_END,
 };
 
 static const struct field failure_fields[] = {
@@ -153,7 +150,8 @@ static const struct field request_fields[] = {
     F_END,
 };
 
-static int encode(const struct field *table, const char *what, const void *record, struct buf *out, struct error *err)
+static int encode(const struct field *table, const char *what, const void *record, struct buf *out,
+                  struct error *err)
 {
     _cleanup_(json_freep) struct json *obj = NULL;
     int rc = fields_encode(table, record, &obj, err);
@@ -174,20 +172,20 @@ static int decode(const struct field *table, const char *what, const char *json,
 }
 
 /* The public pairs. A decoder fills a zeroed value on the heap first: *ret is untouched on failure. */
-#define CODEC(name, table)                                                                                      \
-    int cluster_##name##_encode(const struct cluster_##name *v, struct buf *out, struct error *err)             \
-    {                                                                                                           \
-        return encode(table, #name, v, out, err);                                                               \
-    }                                                                                                           \
-    int cluster_##name##_decode(const char *json, size_t len, struct cluster_##name *ret, struct error *err)    \
-    {                                                                                                           \
-        _cleanup_free_ struct cluster_##name *v = calloc(1, sizeof(*v));                                        \
-        if (!v)                                                                                                 \
-            return error_no_memory(err);                                                                        \
-        int rc = decode(table, #name, json, len, v, err);                                                       \
-        if (rc == 0)                                                                                            \
-            *ret = *v;                                                                                          \
-        return rc;                                                                                              \
+#define CODEC(name, table)                                                                                   \
+    int cluster_##name##_encode(const struct cluster_##name *v, struct buf *out, struct error *err)          \
+    {                                                                                                        \
+        return encode(table, #name, v, out, err);                                                            \
+    }                                                                                                        \
+    int cluster_##name##_decode(const char *json, size_t len, struct cluster_##name *ret, struct error *err) \
+    {                                                                                                        \
+        _cleanup_free_ struct cluster_##name *v = calloc(1, sizeof(*v));                                     \
+        if (!v)                                                                                              \
+            return error_no_memory(err);                                                                     \
+        int rc = decode(table, #name, json, len, v, err);                                                    \
+        if (rc == 0)                                                                                         \
+            *ret = *v;                                                                                       \
+        return rc;                                                                                           \
     }
 
 CODEC(spec, spec_fields)

@@ -44,7 +44,8 @@ const struct snapshot_bundle *snapshot_bundle(const struct cluster_snapshot *s, 
 /* A record that everything depends on: without it nothing may be decided. */
 static int not_authentic(const struct snapshot_input *in, struct error *err)
 {
-    return error_set(err, ERR_DENIED, "%s: %s", in->key, in->why ? in->why : "not signed with this cluster's token");
+    return error_set(err, ERR_DENIED, "%s: %s", in->key,
+                     in->why ? in->why : "not signed with this cluster's token");
 }
 
 static int add_spec(struct cluster_snapshot *s, const struct snapshot_input *in, struct error *err)
@@ -133,8 +134,8 @@ static void add_order(struct cluster_snapshot *s, const char *name, const struct
 static void add_request(struct cluster_snapshot *s, const char *name, const struct snapshot_input *in)
 {
     _cleanup_free_ struct cluster_request *r = calloc(1, sizeof(*r));
-    if (!r || !in->body || cluster_request_decode(in->body, in->len, r, NULL) < 0 || r->answer != ANSWER_NONE ||
-        strcmp(r->id, name) != 0)
+    if (!r || !in->body || cluster_request_decode(in->body, in->len, r, NULL) < 0 ||
+        r->answer != ANSWER_NONE || strcmp(r->id, name) != 0)
         return;
     /* Oldest first by create revision; with more than the maximum the youngest wait for a later turn. */
     size_t i = s->requests_count;
@@ -151,7 +152,8 @@ static void add_request(struct cluster_snapshot *s, const char *name, const stru
 }
 
 /* The plain keys are for people and K3s's tools; the report rules, and a difference between them is told. */
-static void check_plain(struct cluster_snapshot *s, const char *name, const struct snapshot_input *in, bool is_hash)
+static void check_plain(struct cluster_snapshot *s, const char *name, const struct snapshot_input *in,
+                        bool is_hash)
 {
     struct snapshot_server *v = find_server(s, name);
     if (!v || !v->reports)
@@ -166,7 +168,8 @@ static void check_plain(struct cluster_snapshot *s, const char *name, const stru
         v->plain_keys_differ = true;
 }
 
-static int add(struct cluster_snapshot *s, int kind, const char *name, const struct snapshot_input *in, struct error *err)
+static int add(struct cluster_snapshot *s, int kind, const char *name, const struct snapshot_input *in,
+               struct error *err)
 {
     switch (kind) {
     case CLUSTER_KEY_ROTATION:
@@ -187,7 +190,8 @@ static int add(struct cluster_snapshot *s, int kind, const char *name, const str
         return 0;
     case CLUSTER_KEY_LEADER:
         s->leader_fence = in->create_revision;
-        snprintf(s->leader, sizeof(s->leader), "%.*s", (int)(in->body ? in->len : 0), in->body ? in->body : "");
+        snprintf(s->leader, sizeof(s->leader), "%.*s", (int)(in->body ? in->len : 0),
+                 in->body ? in->body : "");
         return 0;
     case CLUSTER_KEY_CANDIDATE:
         if (s->candidates_count < CLUSTER_SERVERS_MAX)
@@ -198,8 +202,8 @@ static int add(struct cluster_snapshot *s, int kind, const char *name, const str
     }
 }
 
-int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const struct snapshot_input *inputs, size_t count,
-                   struct cluster_snapshot *ret, struct error *err)
+int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const struct snapshot_input *inputs,
+                   size_t count, struct cluster_snapshot *ret, struct error *err)
 {
     struct cluster_snapshot *s = ret;
     memset(s, 0, sizeof(*s));

@@ -3,15 +3,15 @@
 #include <base/cleanup.h>
 #include <cluster/codec.h>
 
-#define WORDS(id, ...)                                \
-    static const char *const id##_list[] = {__VA_ARGS__}; \
+#define WORDS(id, ...)                                                                                       \
+    static const char *const id##_list[] = {__VA_ARGS__};                                                    \
     const struct words id = {id##_list, array_len(id##_list)}
 
-WORDS(stage_words, "start", "prepare", "rotate", "reencrypt_request", "reencrypt_active", "reencrypt_finished");
+WORDS(stage_words, "start", "prepare", "rotate", "reencrypt_request", "reencrypt_active",
+      "reencrypt_finished");
 WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart");
 WORDS(order_state_words, "none", "taken", "restarting", "done", "failed", "refused");
-WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable",
-      "adopt");
+WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "adopt");
 WORDS(operation_state_words, "running", "finished", "halted");
 WORDS(phase_words, "adopt", "append", "promote", "rewrite", "verify", "drop", "identity", "switch", "done");
 WORDS(reencrypt_state_words, "idle", "running", "ended", "failed");

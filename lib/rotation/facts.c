@@ -91,8 +91,8 @@ static const char *settled_hash(const struct cluster_snapshot *s)
 bool facts_at_target(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
     const struct snapshot_bundle *b = target_bundle(s);
-    return b && v->reports && v->report.ready && strcmp(v->report.hash, b->hash) == 0 && v->report.stage == b->stage &&
-           loaded(v, b->hash);
+    return b && v->reports && v->report.ready && strcmp(v->report.hash, b->hash) == 0 &&
+           v->report.stage == b->stage && loaded(v, b->hash);
 }
 
 /* ---------- orders ---------- */
@@ -110,16 +110,17 @@ static bool order_answered(const struct snapshot_server *v)
             v->report.order_state == ORDER_REFUSED);
 }
 
-static void order_facts(const struct cluster_snapshot *s, const struct planner_self *self, const struct snapshot_server *v,
-                        struct facts *f)
+static void order_facts(const struct cluster_snapshot *s, const struct planner_self *self,
+                        const struct snapshot_server *v, struct facts *f)
 {
     if (!order_is_current(s, v))
         return;
     if (!order_answered(v)) {
         if (v->order.kind != ORDER_SYNC) /* that one waits for the operator, not for the agent */
-            set(f, FACT_ORDER_IN_FLIGHT, "%s: order %" PRId64 " (%s generation %" PRId64 ") is %s", v->name, v->order.id,
-                order_kind_name(v->order.kind), v->order.generation,
-                v->report.order_id == v->order.id ? order_state_name(v->report.order_state) : "not taken yet");
+            set(f, FACT_ORDER_IN_FLIGHT, "%s: order %" PRId64 " (%s generation %" PRId64 ") is %s", v->name,
+                v->order.id, order_kind_name(v->order.kind), v->order.generation,
+                v->report.order_id == v->order.id ? order_state_name(v->report.order_state)
+                                                  : "not taken yet");
         return;
     }
     if (v->report.order_state == ORDER_REFUSED && v->order.fence < self->fence)
@@ -168,11 +169,15 @@ static void server_facts(const struct cluster_snapshot *s, const struct snapshot
     if (!r->ready)
         set(f, FACT_UNREADY, "%s: %s", v->name, *r->ready_why ? r->ready_why : "not ready");
     if (!hash_allowed(s, v, r->hash))
-        set(f, FACT_DRIFT, "%s: %s", v->name, *r->file_why ? r->file_why : "its encryption config is not one that was issued");
+        set(f, FACT_DRIFT, "%s: %s", v->name,
+            *r->file_why ? r->file_why : "its encryption config is not one that was issued");
     if (!r->loaded_known)
-        set(f, FACT_UNLOADED, "%s: %s", v->name, *r->process_why ? r->process_why : "what its API server loaded is not known");
+        set(f, FACT_UNLOADED, "%s: %s", v->name,
+            *r->process_why ? r->process_why : "what its API server loaded is not known");
     else if (!hash_allowed(s, v, r->loaded_hash))
-        set(f, FACT_UNLOADED, "%s: its API server was started before its present encryption config was written, or with another one",
+        set(f, FACT_UNLOADED,
+            "%s: its API server was started before its present encryption config was written, or with "
+            "another one",
             v->name);
 }
 
@@ -212,7 +217,8 @@ static void next_facts(const struct cluster_snapshot *s, struct facts *f)
         all = false;
         if (fact(f, FACT_NEXT))
             continue;
-        bool has_it = order_is_current(s, v) && !(order_answered(v) && v->report.order_state == ORDER_REFUSED);
+        bool has_it =
+            order_is_current(s, v) && !(order_answered(v) && v->report.order_state == ORDER_REFUSED);
         if (has_it && !op->restart)
             continue; /* it has its order: the operator's restart is what is missing */
         if (!op->restart && !manual_turn(s, i))
@@ -249,8 +255,10 @@ static void job_facts(const struct cluster_snapshot *s, const struct planner_sel
             set(f, FACT_CLEAN, "%" PRId64 " values at revision %" PRId64, r->scan_values, r->scan_revision);
         else
             snprintf(f->text[FACT_SCANNED], CLUSTER_TEXT_MAX,
-                     "%" PRId64 " of %" PRId64 " values at revision %" PRId64 " are not under the write key%s%s%s%s",
-                     r->scan_stale, r->scan_values, r->scan_revision, r->failures_count ? "; first failure: " : "",
+                     "%" PRId64 " of %" PRId64 " values at revision %" PRId64
+                     " are not under the write key%s%s%s%s",
+                     r->scan_stale, r->scan_values, r->scan_revision,
+                     r->failures_count ? "; first failure: " : "",
                      r->failures_count ? r->failures[0].object : "", r->failures_count ? ": " : "",
                      r->failures_count ? r->failures[0].why : "");
     }
@@ -264,7 +272,8 @@ static bool same_spec(const struct cluster_spec *a, const struct cluster_spec *b
     if (a->servers_count != b->servers_count || a->resources_count != b->resources_count)
         return false;
     for (size_t i = 0; i < a->servers_count; i++)
-        if (strcmp(a->servers[i].name, b->servers[i].name) != 0 || strcmp(a->servers[i].api, b->servers[i].api) != 0)
+        if (strcmp(a->servers[i].name, b->servers[i].name) != 0 ||
+            strcmp(a->servers[i].api, b->servers[i].api) != 0)
             return false;
     for (size_t i = 0; i < a->resources_count; i++)
         if (strcmp(a->resources[i], b->resources[i]) != 0)
@@ -284,7 +293,9 @@ static void cluster_facts(const struct cluster_snapshot *s, const struct planner
 {
     set_if(f, FACT_SPEC_MISSING, !s->has_spec);
     if (s->has_spec && !same_spec(&s->spec, self->spec))
-        set(f, FACT_SPEC_DIFFERS, "the config file on %s lists other servers or resources than the cluster runs with", self->server);
+        set(f, FACT_SPEC_DIFFERS,
+            "the config file on %s lists other servers or resources than the cluster runs with",
+            self->server);
     for (size_t i = 0; i < s->candidates_count; i++)
         if (rank(self->spec, s->candidates[i]) < rank(self->spec, self->server))
             set(f, FACT_PREFERRED_WAITS, "%s", s->candidates[i]);
@@ -314,7 +325,8 @@ static void adopt_facts(const struct cluster_snapshot *s, struct facts *f)
     set_if(f, FACT_UNADOPTED, !*why);
 }
 
-static void operation_facts(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f)
+static void operation_facts(const struct cluster_snapshot *s, const struct planner_self *self,
+                            struct facts *f)
 {
     const struct cluster_operation *op = &s->rotation.op;
     set_if(f, FACT_RUNNING, true);

@@ -31,7 +31,8 @@ static bool running_blocks(struct gate *g)
     char mismatch[CLUSTER_TEXT_MAX];
     if (!g->op->restart && !snapshot_hashes_match(g->s, mismatch))
         return refuse(g, "%s: restart the servers, one after the other, before the next step", mismatch);
-    return refuse(g, "%s is still running (%s): wait for it", operation_kind_name(g->op->kind), phase_name(g->op->phase));
+    return refuse(g, "%s is still running (%s): wait for it", operation_kind_name(g->op->kind),
+                  phase_name(g->op->phase));
 }
 
 /* A halted operation that has brought nothing to any server yet is in nobody's way. */
@@ -61,7 +62,9 @@ static bool server_blocks(struct gate *g)
         const struct snapshot_server *v = &g->s->servers[i];
         if (!v->in_spec) {
             if (v->reports)
-                return refuse(g, "%s publishes but is not among the cluster's servers: add it to servers, or stop its agent",
+                return refuse(g,
+                              "%s publishes but is not among the cluster's servers: add it to servers, or "
+                              "stop its agent",
                               v->name);
             continue;
         }
@@ -70,7 +73,8 @@ static bool server_blocks(struct gate *g)
         if (!v->report.ready)
             return refuse(g, "%s is not ready: %s", v->name, v->report.ready_why);
         if (!*v->report.hash || !*v->report.config_id)
-            return refuse(g, "%s: %s", v->name, *v->report.file_why ? v->report.file_why : "has no encryption config");
+            return refuse(g, "%s: %s", v->name,
+                          *v->report.file_why ? v->report.file_why : "has no encryption config");
     }
     return false;
 }
@@ -82,9 +86,13 @@ static bool loaded_blocks(struct gate *g)
         if (!v->in_spec)
             continue;
         if (!v->report.loaded_known)
-            return refuse(g, "%s: %s", v->name, *v->report.process_why ? v->report.process_why : "its API server's process is not known");
+            return refuse(g, "%s: %s", v->name,
+                          *v->report.process_why ? v->report.process_why
+                                                 : "its API server's process is not known");
         if (strcmp(v->report.loaded_hash, v->report.hash) != 0)
-            return refuse(g, "%s: its API server is not known to have loaded its present encryption config: restart it", v->name);
+            return refuse(
+                g, "%s: its API server is not known to have loaded its present encryption config: restart it",
+                v->name);
     }
     return false;
 }
@@ -94,9 +102,11 @@ static bool content_differs(struct gate *g)
 {
     const struct snapshot_server *first = &g->s->servers[0];
     for (size_t i = 1; i < g->s->servers_count; i++)
-        if (g->s->servers[i].in_spec && strcmp(g->s->servers[i].report.config_id, first->report.config_id) != 0)
-            return refuse(g, "hash does not match between %s and %s: their keys differ, which --force cannot mend", first->name,
-                          g->s->servers[i].name);
+        if (g->s->servers[i].in_spec &&
+            strcmp(g->s->servers[i].report.config_id, first->report.config_id) != 0)
+            return refuse(
+                g, "hash does not match between %s and %s: their keys differ, which --force cannot mend",
+                first->name, g->s->servers[i].name);
     return false;
 }
 
@@ -111,7 +121,7 @@ static bool hash_blocks(struct gate *g)
 static const struct {
     enum operation_kind kind;
     enum stage first, second; /* the stages that it may start at */
-    bool adopts;              /* may begin by adopting files that were changed by hand, alike on all servers */
+    bool adopts; /* may begin by adopting files that were changed by hand, alike on all servers */
 } allowed[] = {
     {OP_PREPARE, STAGE_START, STAGE_REENCRYPT_FINISHED, true},
     {OP_ROTATE, STAGE_PREPARE, STAGE_PREPARE, false},
@@ -131,9 +141,12 @@ static bool stage_blocks(struct gate *g)
         if (!g->r->force && now != allowed[i].first && now != allowed[i].second)
             return refuse(g, "incorrect stage: %s found on node %s", stage_name(now), g->s->servers[0].name);
         bool mid_rotation = now != STAGE_START && now != STAGE_REENCRYPT_FINISHED;
-        bool changed = g->s->rotation.generation > 0 && strcmp(g->s->servers[0].report.hash, g->s->rotation.hash) != 0;
+        bool changed =
+            g->s->rotation.generation > 0 && strcmp(g->s->servers[0].report.hash, g->s->rotation.hash) != 0;
         if (changed && (mid_rotation || !(allowed[i].adopts || g->r->force)))
-            return refuse(g, "the encryption configs were changed by somebody else at stage %s: put generation %lld back first",
+            return refuse(g,
+                          "the encryption configs were changed by somebody else at stage %s: put generation "
+                          "%lld back first",
                           stage_name(now), (long long)g->s->rotation.generation);
     }
     return false;

@@ -40,8 +40,8 @@ static bool needs_adoption(const struct cluster_snapshot *s)
     return false;
 }
 
-static bool needed(const struct cluster_snapshot *s, const struct cluster_rotation *r, const struct cluster_operation *op,
-                   enum phase phase)
+static bool needed(const struct cluster_snapshot *s, const struct cluster_rotation *r,
+                   const struct cluster_operation *op, enum phase phase)
 {
     bool encrypted = r->write_key[0] != 0;
     switch (phase) {
@@ -98,9 +98,9 @@ static const struct {
     const char *word;
     bool counts;
 } steps[] = {
-    {PHASE_ADOPT, "adopt", false},     {PHASE_APPEND, "prepare", true},      {PHASE_PROMOTE, "rotate", true},
-    {PHASE_REWRITE, "reencrypt", true},{PHASE_VERIFY, "verify", false},      {PHASE_DROP, "drop old key", true},
-    {PHASE_IDENTITY, "read plain", true}, {PHASE_SWITCH, "switch", true},    {PHASE_DONE, "done", false},
+    {PHASE_ADOPT, "adopt", false},        {PHASE_APPEND, "prepare", true}, {PHASE_PROMOTE, "rotate", true},
+    {PHASE_REWRITE, "reencrypt", true},   {PHASE_VERIFY, "verify", false}, {PHASE_DROP, "drop old key", true},
+    {PHASE_IDENTITY, "read plain", true}, {PHASE_SWITCH, "switch", true},  {PHASE_DONE, "done", false},
 };
 
 static size_t step_of(enum phase phase)

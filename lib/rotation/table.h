@@ -8,7 +8,7 @@ struct row {
     uint64_t yes; /* facts that must hold */
     uint64_t no;  /* facts that must not */
     enum action action;
-    int about;    /* the fact whose particulars belong to the reason, or -1 */
+    int about; /* the fact whose particulars belong to the reason, or -1 */
     const char *why;
 };
 

@@ -53,14 +53,17 @@ static void begin(const struct cluster_snapshot *s, const struct decision *d, co
     enter(r, rotation_first_phase(s, op), s->now_ms);
 }
 
-void rotation_start(const struct cluster_snapshot *s, const struct decision *d, const char *id, struct cluster_rotation *r)
+void rotation_start(const struct cluster_snapshot *s, const struct decision *d, const char *id,
+                    struct cluster_rotation *r)
 {
     begin(s, d, id, &s->requests[d->request].request, r);
 }
 
-void rotation_adopt(const struct cluster_snapshot *s, const struct decision *d, const char *id, struct cluster_rotation *r)
+void rotation_adopt(const struct cluster_snapshot *s, const struct decision *d, const char *id,
+                    struct cluster_rotation *r)
 {
-    static const struct cluster_request request = {.kind = OP_ADOPT, .restart = true, .by = "the coordinator"};
+    static const struct cluster_request request = {
+        .kind = OP_ADOPT, .restart = true, .by = "the coordinator"};
     begin(s, d, id, &request, r);
 }
 
@@ -111,8 +114,8 @@ void rotation_issued(const struct decision *d, int64_t target, const char *hash,
     remember(r, d);
 }
 
-void rotation_order(const struct cluster_snapshot *s, const struct decision *d, int64_t fence, struct cluster_rotation *r,
-                    struct cluster_order *ret)
+void rotation_order(const struct cluster_snapshot *s, const struct decision *d, int64_t fence,
+                    struct cluster_rotation *r, struct cluster_order *ret)
 {
     const struct snapshot_bundle *b = snapshot_bundle(s, d->generation);
     r->next_order++;

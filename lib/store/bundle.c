@@ -6,8 +6,8 @@
 #include <base/text.h>
 #include <crypto/crypto.h>
 
-static int box(struct store *s, const char *path, int64_t generation, const struct secret *text, struct buf *out,
-               struct error *err)
+static int box(struct store *s, const char *path, int64_t generation, const struct secret *text,
+               struct buf *out, struct error *err)
 {
     pthread_mutex_lock(&s->seal_lock);
     int rc = seal_box(s->seal, path, generation, text, out, err);
@@ -15,7 +15,8 @@ static int box(struct store *s, const char *path, int64_t generation, const stru
     return rc;
 }
 
-static int unbox(struct store *s, const char *path, const struct cluster_bundle *b, struct secret **ret, struct error *err)
+static int unbox(struct store *s, const char *path, const struct cluster_bundle *b, struct secret **ret,
+                 struct error *err)
 {
     pthread_mutex_lock(&s->seal_lock);
     int rc = seal_unbox(s->seal, path, b->generation, b->box, b->box_len, ret, err);
@@ -42,7 +43,8 @@ int store_bundle_seal(struct store *s, int64_t generation, enum stage stage, con
     return 0;
 }
 
-int store_txn_bundle(struct store *s, struct etcd_txn *txn, const struct cluster_bundle *bundle, struct error *err)
+int store_txn_bundle(struct store *s, struct etcd_txn *txn, const struct cluster_bundle *bundle,
+                     struct error *err)
 {
     char path[CLUSTER_KEY_PATH_MAX], name[24];
     cluster_bundle_path(path, s->cluster, bundle->generation);
@@ -55,7 +57,8 @@ int store_txn_bundle(struct store *s, struct etcd_txn *txn, const struct cluster
     return store_txn_put(s, txn, CLUSTER_KEY_BUNDLE, name, &body, 0, err);
 }
 
-static int read_bundle(struct store *s, int64_t generation, int deadline_ms, struct cluster_bundle *ret, struct error *err)
+static int read_bundle(struct store *s, int64_t generation, int deadline_ms, struct cluster_bundle *ret,
+                       struct error *err)
 {
     char name[24];
     snprintf(name, sizeof(name), "%020" PRId64, generation);

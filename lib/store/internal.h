@@ -14,6 +14,7 @@ struct store {
 
 #define STORE_RECORD_MAX (4 * 1024 * 1024)
 
-int store_verify(struct store *s, const char *path, const void *value, size_t len, struct buf *body, struct error *err);
+int store_verify(struct store *s, const char *path, const void *value, size_t len, struct buf *body,
+                 struct error *err);
 
 #endif

@@ -19,7 +19,8 @@ int store_etcd_open(const struct config_etcd *c, struct etcd **ret, struct error
     return etcd_open(&options, ret, err);
 }
 
-int store_open_with_token(const struct config *config, const struct secret *token, struct store **ret, struct error *err)
+int store_open_with_token(const struct config *config, const struct secret *token, struct store **ret,
+                          struct error *err)
 {
     _cleanup_(store_freep) struct store *s = calloc(1, sizeof(*s));
     if (!s)
@@ -65,7 +66,8 @@ const char *store_cluster(const struct store *s)
     return s->cluster;
 }
 
-int store_verify(struct store *s, const char *path, const void *value, size_t len, struct buf *body, struct error *err)
+int store_verify(struct store *s, const char *path, const void *value, size_t len, struct buf *body,
+                 struct error *err)
 {
     pthread_mutex_lock(&s->seal_lock);
     int rc = seal_verify(s->seal, path, value, len, body, err);
@@ -103,7 +105,8 @@ static void slices_free(struct slices *v, size_t count)
     free(v->inputs);
 }
 
-static int slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input *in, struct buf *body, struct error *err)
+static int slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input *in, struct buf *body,
+                 struct error *err)
 {
     in->key = kv->key;
     in->create_revision = kv->create_revision;
@@ -123,7 +126,8 @@ static int slice(struct store *s, const struct etcd_kv *kv, struct snapshot_inpu
         in->body = buf_str(body);
         in->len = body->len;
     } else {
-        in->why = "its signature is not this cluster token's: it was changed by somebody else, or this machine's token_file is another cluster's";
+        in->why = "its signature is not this cluster token's: it was changed by somebody else, or this "
+                  "machine's token_file is another cluster's";
     }
     return 0;
 }
@@ -136,7 +140,8 @@ int store_snapshot(struct store *s, int deadline_ms, struct cluster_snapshot *re
     int rc = etcd_snapshot(s->etcd, prefix, SNAPSHOT_KEYS_MAX, deadline_ms, &range, err);
     if (rc < 0)
         return error_prefix(err, rc, "reading the state store");
-    struct slices v = {calloc(range.count + 1, sizeof(*v.inputs)), calloc(range.count + 1, sizeof(*v.bodies))};
+    struct slices v = {calloc(range.count + 1, sizeof(*v.inputs)),
+                       calloc(range.count + 1, sizeof(*v.bodies))};
     if (!v.inputs || !v.bodies)
         rc = error_no_memory(err);
     for (size_t i = 0; rc == 0 && i < range.count; i++)
@@ -174,8 +179,8 @@ static int sign(struct store *s, const char *path, const struct buf *body, struc
     return rc;
 }
 
-int store_txn_put(struct store *s, struct etcd_txn *txn, enum cluster_key key, const char *name, const struct buf *body,
-                  int64_t lease, struct error *err)
+int store_txn_put(struct store *s, struct etcd_txn *txn, enum cluster_key key, const char *name,
+                  const struct buf *body, int64_t lease, struct error *err)
 {
     char path[CLUSTER_KEY_PATH_MAX];
     cluster_key_path(path, s->cluster, key, name);

@@ -33,6 +33,10 @@ int place_write(const struct place *p, struct agent_state *s, const struct versi
 /* Puts <state_dir>/previous-config back, byte for byte. Same rules. */
 int place_back(const struct place *p, struct agent_state *s, struct error *err) _must_check_;
 
+/* The server runs with the new file: the previous one, with the keys that only it has, is not kept any longer
+ * (every generation stays sealed in the state store). A file that was not worth putting back is left. */
+void place_forget(const struct place *p, struct agent_state *s);
+
 /* The file already has an ordered generation's hash: records that, touching nothing. Returns true when the
  * record changed. */
 bool place_note(struct file_record *r, const struct version *target);

@@ -34,7 +34,8 @@ static struct store *open_store(const char *cluster, const char *token_text)
     static char empty[] = "";
     struct config config = {.token_file = empty, .path = empty};
     text_copy(config.cluster, sizeof(config.cluster), cluster);
-    config.state_store = (struct config_etcd){.endpoints_count = 1, .ca_file = empty, .cert_file = empty, .key_file = empty, .server_name = empty};
+    config.state_store = (struct config_etcd){
+        .endpoints_count = 1, .ca_file = empty, .cert_file = empty, .key_file = empty, .server_name = empty};
     config.state_store.endpoints[0] = (char *)etcd_fixture_endpoint(fixture, 0);
     _cleanup_(secret_freep) struct secret *token = secret_copy(token_text, strlen(token_text));
     struct store *s = NULL;
@@ -65,7 +66,8 @@ static void copy_raw(struct store *s, const char *from, const char *to)
 {
     struct etcd_range r = {0};
     assert_int_equal(etcd_get(store_etcd(s), from, DEADLINE_MS, &r, NULL), 0);
-    assert_int_equal(etcd_put(store_etcd(s), to, r.kvs[0].value, r.kvs[0].value_len, 0, DEADLINE_MS, NULL, NULL), 0);
+    assert_int_equal(
+        etcd_put(store_etcd(s), to, r.kvs[0].value, r.kvs[0].value_len, 0, DEADLINE_MS, NULL, NULL), 0);
     etcd_range_free(&r);
 }
 
@@ -123,7 +125,8 @@ static void bundles_open_with_their_token_and_number_only(void **state)
     /* a generation is issued once: a second one under its number is refused, the first stays */
     assert_int_equal(seal(s, 7, "{}"), ERR_CONFLICT);
     assert_int_equal(store_bundle_open(other, 7, DEADLINE_MS, NULL, &out, &err), ERR_DENIED);
-    copy_raw(s, "/secrets-encrypt/bundles/bundles/00000000000000000007", "/secrets-encrypt/bundles/bundles/00000000000000000008");
+    copy_raw(s, "/secrets-encrypt/bundles/bundles/00000000000000000007",
+             "/secrets-encrypt/bundles/bundles/00000000000000000008");
     assert_int_equal(store_bundle_open(s, 8, DEADLINE_MS, NULL, &out, &err), ERR_DENIED);
     assert_int_equal(store_bundle_open(s, 9, DEADLINE_MS, NULL, &out, &err), ERR_NOT_FOUND);
     assert_null(out);
@@ -144,13 +147,16 @@ static void one_bad_record_is_told_and_the_rest_is_read(void **state)
     struct store *s = open_store("snap", "a token of this cluster");
     struct cluster_snapshot *snap = calloc(1, sizeof(*snap));
     put_order(s, "s1", 5);
-    assert_int_equal(etcd_put(store_etcd(s), "/secrets-encrypt/snap/servers/s1/report", "{}", 2, 0, DEADLINE_MS, NULL, NULL), 0);
+    assert_int_equal(etcd_put(store_etcd(s), "/secrets-encrypt/snap/servers/s1/report", "{}", 2, 0,
+                              DEADLINE_MS, NULL, NULL),
+                     0);
     assert_int_equal(store_snapshot(s, DEADLINE_MS, snap, &err), 0);
     const struct snapshot_server *v = snapshot_server(snap, "s1");
     assert_non_null(v);
     assert_true(v->has_order);
     assert_false(v->reports);
-    assert_int_equal(etcd_put(store_etcd(s), "/secrets-encrypt/snap/rotation", "{}", 2, 0, DEADLINE_MS, NULL, NULL), 0);
+    assert_int_equal(
+        etcd_put(store_etcd(s), "/secrets-encrypt/snap/rotation", "{}", 2, 0, DEADLINE_MS, NULL, NULL), 0);
     assert_int_equal(store_snapshot(s, DEADLINE_MS, snap, &err), ERR_DENIED);
     assert_non_null(strstr(err.text, "/secrets-encrypt/snap/rotation"));
     free(snap);

@@ -70,6 +70,24 @@ static void test_apply_twice(void **state)
     assert_int_equal(bench_report(b)->restarts, 2);
 }
 
+/* The key that a generation dropped is not kept on disk once the server runs without it. */
+static void test_previous_file_goes_when_it_is_not_needed(void **state)
+{
+    struct bench *b = *state;
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/" PLACE_PREVIOUS, b->state);
+    bench_start_server(b);
+    give(b, 1, ORDER_WRITE, 2);
+    assert_true(bench_run(b, 10000));
+    agent_step(&b->agent, clock_mono_ms());
+    assert_int_equal(access(path, F_OK), 0); /* the operator has not restarted it yet */
+    give(b, 2, ORDER_APPLY, 3);
+    assert_true(bench_run(b, 10000));
+    agent_step(&b->agent, clock_mono_ms());
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(bench_report(b)->order_state, ORDER_DONE);
+}
+
 static void test_apply_without_a_file(void **state)
 {
     struct bench *b = *state;
@@ -182,7 +200,7 @@ static void test_sync(void **state)
     assert_int_equal(agent_save(&b->agent, NULL), 0);
     assert_int_equal(state_load(&b->agent.dir, &s, NULL), 0);
     assert_int_equal(s.file.written.generation, 2);
-    assert_int_equal(s.file.previous.generation, 1);
+    assert_int_equal(s.file.previous.generation, 0); /* the server runs with 2: nothing to go back to */
 }
 
 static void test_restart(void **state)
@@ -533,6 +551,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_apply, setup, teardown),
         cmocka_unit_test_setup_teardown(test_apply_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_previous_file_goes_when_it_is_not_needed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_apply_without_a_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_write, setup, teardown),

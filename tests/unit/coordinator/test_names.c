@@ -31,8 +31,8 @@ static void what_is_no_name_is_refused(void **state)
         const char *rest;
         bool namespaced;
     } cases[] = {
-        {"db", true}, {"/db", true}, {"default/", true}, {"a/b/c", true}, {"", true}, {"", false}, {"default/db", false},
-        {long_name, false},
+        {"db", true}, {"/db", true}, {"default/", true},    {"a/b/c", true},
+        {"", true},   {"", false},   {"default/db", false}, {long_name, false},
     };
     for (size_t i = 0; i < array_len(cases); i++) {
         struct kube_object o;
@@ -44,6 +44,7 @@ static void what_is_no_name_is_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names_from_keys), cmocka_unit_test(what_is_no_name_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names_from_keys),
+                                       cmocka_unit_test(what_is_no_name_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,8 +16,8 @@ struct world {
     char log[LOG_MAX][96]; /* what was done, in order: "order s1 apply 2", "phase append", … */
     size_t log_count;
     int64_t next_revision;
-    int stale_scans;       /* the next N scans find stale values */
-    bool job;              /* a job is under way */
+    int stale_scans; /* the next N scans find stale values */
+    bool job;        /* a job is under way */
     enum action job_action;
 };
 

@@ -15,7 +15,10 @@ struct buf {
     size_t max; /* len never exceeds this; adding more is ERR_TOO_LARGE and leaves the buffer as it was */
 };
 
-#define BUF_INIT(maximum) {NULL, 0, 0, (maximum)}
+#define BUF_INIT(maximum)                                                                                    \
+    {                                                                                                        \
+        NULL, 0, 0, (maximum)                                                                                \
+    }
 
 /* Appends. Returns 0, ERR_TOO_LARGE or ERR_NO_MEMORY (both with a text). */
 int buf_add(struct buf *b, const void *data, size_t len, struct error *err) _must_check_;

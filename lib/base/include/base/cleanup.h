@@ -8,12 +8,12 @@
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
 /* Defines `static inline void NAMEp(TYPE *p)` that calls NAME(*p). */
-#define DEFINE_CLEANUP(TYPE, NAME)            \
-    static inline void NAME##p(TYPE *p)       \
-    {                                         \
-        if (*p)                               \
-            NAME(*p);                         \
-    }                                         \
+#define DEFINE_CLEANUP(TYPE, NAME)                                                                           \
+    static inline void NAME##p(TYPE *p)                                                                      \
+    {                                                                                                        \
+        if (*p)                                                                                              \
+            NAME(*p);                                                                                        \
+    }                                                                                                        \
     struct cleanup_semicolon_##NAME
 
 static inline void freep(void *p)
@@ -31,11 +31,11 @@ static inline void closep(int *fd)
 #define _cleanup_close_ _cleanup_(closep)
 
 /* Hands ownership out of a _cleanup_ variable: returns its value and sets it to NULL. */
-#define take(p)                       \
-    __extension__({                   \
-        __auto_type take_v_ = (p);    \
-        (p) = NULL;                   \
-        take_v_;                      \
+#define take(p)                                                                                              \
+    __extension__({                                                                                          \
+        __auto_type take_v_ = (p);                                                                           \
+        (p) = NULL;                                                                                          \
+        take_v_;                                                                                             \
     })
 
 #define array_len(a) (sizeof(a) / sizeof((a)[0]))

@@ -7,14 +7,14 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
-#define ERR_INVALID     (-1)  /* malformed input: a file, a flag, a value off the wire */
+#define ERR_INVALID     (-1) /* malformed input: a file, a flag, a value off the wire */
 #define ERR_NOT_FOUND   (-2)
-#define ERR_CONFLICT    (-3)  /* a guard was refused: somebody else wrote first; re-read, then decide */
-#define ERR_UNAVAILABLE (-4)  /* no answer, or an answer that may come right: re-read, then retry */
-#define ERR_TIMEOUT     (-5)  /* our own deadline passed; the other side may still have done it */
-#define ERR_DENIED      (-6)  /* not authentic or not allowed: a MAC, a certificate, a permission */
-#define ERR_TOO_LARGE   (-7)  /* over a limit of ours or of the other side's; permanent */
-#define ERR_IO          (-8)  /* the operating system refused: file, process, socket */
+#define ERR_CONFLICT    (-3) /* a guard was refused: somebody else wrote first; re-read, then decide */
+#define ERR_UNAVAILABLE (-4) /* no answer, or an answer that may come right: re-read, then retry */
+#define ERR_TIMEOUT     (-5) /* our own deadline passed; the other side may still have done it */
+#define ERR_DENIED      (-6) /* not authentic or not allowed: a MAC, a certificate, a permission */
+#define ERR_TOO_LARGE   (-7) /* over a limit of ours or of the other side's; permanent */
+#define ERR_IO          (-8) /* the operating system refused: file, process, socket */
 #define ERR_NO_MEMORY   (-9)
 #define ERR_COMPACTED   (-10) /* the revision is gone from etcd: list again */
 #define ERR_UNSUPPORTED (-11) /* understood, but not something this program will handle */
@@ -29,9 +29,12 @@ struct error {
     char text[ERROR_TEXT_MAX];
 };
 
-#define ERROR_INIT {0, ""}
+#define ERROR_INIT                                                                                           \
+    {                                                                                                        \
+        0, ""                                                                                                \
+    }
 
-#define _must_check_ __attribute__((warn_unused_result))
+#define _must_check_   __attribute__((warn_unused_result))
 #define _printf_(f, a) __attribute__((format(printf, f, a)))
 
 /* Sets *err (when not NULL) and returns `code`, so that a caller can `return error_set(…)`. Control

@@ -20,7 +20,8 @@ int file_read_secret(const char *path, size_t max, struct secret **ret, struct e
  * folder. After a failure, or a crash at any point, path holds either the old or the new bytes, whole;
  * a temp file (".<name>.tmp") that a crash left behind is overwritten by the next write. An existing
  * file keeps its owner and group where we may set them. */
-int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, struct error *err) _must_check_;
+int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode,
+                      struct error *err) _must_check_;
 
 /* Makes the folder and its missing parents with `mode`; an existing one is left as it is. */
 int dir_make(const char *path, mode_t mode, struct error *err) _must_check_;

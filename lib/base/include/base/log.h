@@ -5,7 +5,13 @@
 
 #include <stdint.h>
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 5, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+    LOG_LEVEL_ERROR = 3,
+    LOG_LEVEL_WARNING = 4,
+    LOG_LEVEL_NOTICE = 5,
+    LOG_LEVEL_INFO = 6,
+    LOG_LEVEL_DEBUG = 7
+};
 
 struct log_field {
     const char *key; /* NULL ends the list */
@@ -28,8 +34,8 @@ void log_open(const char *program, const char *server, enum log_level level);
 void log_emit(enum log_level level, const char *event, const struct log_field *fields);
 
 /* log_event(LOG_LEVEL_INFO, "order taken", LOG_I("order", id), LOG_S("kind", kind)); */
-#define log_event(level, event, ...) \
-    log_emit((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {NULL, NULL, 0}})
+#define log_event(level, event, ...)                                                                         \
+    log_emit((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){NULL, NULL, 0}})
 
 /* "debug", "info", "notice", "warning", "error" to a level; -1 when unknown. */
 int log_level_parse(const char *word);

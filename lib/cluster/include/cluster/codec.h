@@ -21,39 +21,50 @@ const char *phase_name(enum phase p);
 /* --- keys --- */
 #define CLUSTER_KEY_PATH_MAX 256
 enum cluster_key {
-    CLUSTER_KEY_ALL,        /* the prefix of all of them */
+    CLUSTER_KEY_ALL, /* the prefix of all of them */
     CLUSTER_KEY_SPEC,
-    CLUSTER_KEY_STAGE,      /* name = server */
+    CLUSTER_KEY_STAGE, /* name = server */
     CLUSTER_KEY_HASH,
     CLUSTER_KEY_REPORT,
     CLUSTER_KEY_ORDER,
     CLUSTER_KEY_ROTATION,
-    CLUSTER_KEY_BUNDLE,     /* name = generation, 20 digits */
+    CLUSTER_KEY_BUNDLE, /* name = generation, 20 digits */
     CLUSTER_KEY_REENCRYPT,
-    CLUSTER_KEY_REQUEST,    /* name = id */
+    CLUSTER_KEY_REQUEST, /* name = id */
     CLUSTER_KEY_LEADER,
     CLUSTER_KEY_CANDIDATE,
 };
 /* Writes the key's path; name may be NULL where the key has none (or "" for the prefix of a group). */
-void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key, const char *name);
+void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key,
+                      const char *name);
 void cluster_bundle_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, int64_t generation);
-/* The reverse: which key it is, and its name part (borrowed, "" when none); -1 for a key that is none of ours. */
+/* The reverse: which key it is, and its name part (borrowed, "" when none); -1 for a key that is none of
+ * ours. */
 int cluster_key_parse(const char *path, const char *cluster, const char **ret_name);
 
 /* --- values: the body of the signed record --- */
 int cluster_spec_encode(const struct cluster_spec *v, struct buf *out, struct error *err) _must_check_;
-int cluster_spec_decode(const char *json, size_t len, struct cluster_spec *ret, struct error *err) _must_check_;
+int cluster_spec_decode(const char *json, size_t len, struct cluster_spec *ret,
+                        struct error *err) _must_check_;
 int cluster_report_encode(const struct cluster_report *v, struct buf *out, struct error *err) _must_check_;
-int cluster_report_decode(const char *json, size_t len, struct cluster_report *ret, struct error *err) _must_check_;
+int cluster_report_decode(const char *json, size_t len, struct cluster_report *ret,
+                          struct error *err) _must_check_;
 int cluster_order_encode(const struct cluster_order *v, struct buf *out, struct error *err) _must_check_;
-int cluster_order_decode(const char *json, size_t len, struct cluster_order *ret, struct error *err) _must_check_;
-int cluster_rotation_encode(const struct cluster_rotation *v, struct buf *out, struct error *err) _must_check_;
-int cluster_rotation_decode(const char *json, size_t len, struct cluster_rotation *ret, struct error *err) _must_check_;
+int cluster_order_decode(const char *json, size_t len, struct cluster_order *ret,
+                         struct error *err) _must_check_;
+int cluster_rotation_encode(const struct cluster_rotation *v, struct buf *out,
+                            struct error *err) _must_check_;
+int cluster_rotation_decode(const char *json, size_t len, struct cluster_rotation *ret,
+                            struct error *err) _must_check_;
 int cluster_bundle_encode(const struct cluster_bundle *v, struct buf *out, struct error *err) _must_check_;
-int cluster_bundle_decode(const char *json, size_t len, struct cluster_bundle *ret, struct error *err) _must_check_;
-int cluster_reencrypt_encode(const struct cluster_reencrypt *v, struct buf *out, struct error *err) _must_check_;
-int cluster_reencrypt_decode(const char *json, size_t len, struct cluster_reencrypt *ret, struct error *err) _must_check_;
+int cluster_bundle_decode(const char *json, size_t len, struct cluster_bundle *ret,
+                          struct error *err) _must_check_;
+int cluster_reencrypt_encode(const struct cluster_reencrypt *v, struct buf *out,
+                             struct error *err) _must_check_;
+int cluster_reencrypt_decode(const char *json, size_t len, struct cluster_reencrypt *ret,
+                             struct error *err) _must_check_;
 int cluster_request_encode(const struct cluster_request *v, struct buf *out, struct error *err) _must_check_;
-int cluster_request_decode(const char *json, size_t len, struct cluster_request *ret, struct error *err) _must_check_;
+int cluster_request_decode(const char *json, size_t len, struct cluster_request *ret,
+                           struct error *err) _must_check_;
 
 #endif

@@ -8,8 +8,8 @@
 struct snapshot_server {
     char name[CLUSTER_NAME_MAX];
     bool in_spec;
-    bool reports;                /* a report that lives (its lease does) and is authentic */
-    bool plain_keys_differ;      /* stage/hash keys say something else than the signed report */
+    bool reports;                      /* a report that lives (its lease does) and is authentic */
+    bool plain_keys_differ;            /* stage/hash keys say something else than the signed report */
     char report_why[CLUSTER_TEXT_MAX]; /* why there is none: "silent", "forged …" */
     struct cluster_report report;
     bool has_order;
@@ -45,7 +45,11 @@ struct cluster_snapshot {
     struct cluster_reencrypt reencrypt;
     struct snapshot_bundle bundles[SNAPSHOT_BUNDLES_MAX]; /* rising */
     size_t bundles_count;
-    struct { struct cluster_request request; int64_t mod; int64_t create; } requests[SNAPSHOT_REQUESTS_MAX]; /* unanswered, oldest first */
+    struct {
+        struct cluster_request request;
+        int64_t mod;
+        int64_t create;
+    } requests[SNAPSHOT_REQUESTS_MAX]; /* unanswered, oldest first */
     size_t requests_count;
     char leader[CLUSTER_NAME_MAX]; /* "" = none */
     int64_t leader_fence;          /* create revision of its key */
@@ -54,7 +58,8 @@ struct cluster_snapshot {
 };
 
 /* A raw key-value of the state store, with the signature already checked by the caller: `body` is the
- * record's body for signed keys (NULL: the signature was wrong, `why` says how), the value itself for plain ones. */
+ * record's body for signed keys (NULL: the signature was wrong, `why` says how), the value itself for plain
+ * ones. */
 struct snapshot_input {
     const char *key;
     const char *body;
@@ -66,11 +71,13 @@ struct snapshot_input {
 /* Builds a snapshot out of the key-values of CLUSTER_KEY_ALL's prefix. A record that is not authentic or
  * does not decode is an error for rotation, spec and bundles (ERR_DENIED, ERR_INVALID: nothing may be decided
  * on them); a server's bad report counts as none, with the reason; bad orders and requests are left out. */
-int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const struct snapshot_input *inputs, size_t count,
-                   struct cluster_snapshot *ret, struct error *err) _must_check_;
+int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const struct snapshot_input *inputs,
+                   size_t count, struct cluster_snapshot *ret, struct error *err) _must_check_;
 
-const struct snapshot_server *snapshot_server(const struct cluster_snapshot *s, const char *name); /* or NULL */
-const struct snapshot_bundle *snapshot_bundle(const struct cluster_snapshot *s, int64_t generation); /* or NULL */
+const struct snapshot_server *snapshot_server(const struct cluster_snapshot *s,
+                                              const char *name); /* or NULL */
+const struct snapshot_bundle *snapshot_bundle(const struct cluster_snapshot *s,
+                                              int64_t generation); /* or NULL */
 
 /* K3s's verdict over the servers of the spec, in order: true when all published "<stage>-<hash>" are equal;
  * else false with K3s's text: "hash does not match between s1 and s2" (the first pair that differs). A

@@ -33,7 +33,14 @@
 #define CLUSTER_KEYS_MAX      64
 
 /* K3s's stages, in the order of a rotation. */
-enum stage { STAGE_START, STAGE_PREPARE, STAGE_ROTATE, STAGE_REENCRYPT_REQUEST, STAGE_REENCRYPT_ACTIVE, STAGE_REENCRYPT_FINISHED };
+enum stage {
+    STAGE_START,
+    STAGE_PREPARE,
+    STAGE_ROTATE,
+    STAGE_REENCRYPT_REQUEST,
+    STAGE_REENCRYPT_ACTIVE,
+    STAGE_REENCRYPT_FINISHED
+};
 
 struct cluster_spec_server {
     char name[CLUSTER_NAME_MAX];
@@ -48,11 +55,11 @@ struct cluster_spec {
 
 /* --- what the coordinator asks of one agent --- */
 enum order_kind {
-    ORDER_ADOPT,    /* seal the present file as generation `generation` (1) */
-    ORDER_APPLY,    /* write the generation's file, restart, wait until ready */
-    ORDER_WRITE,    /* write the generation's file; the restart is the operator's (--no-restart, S1) */
-    ORDER_SYNC,     /* write it when the operator restarts this server (`secrets-encrypt-agent sync`) */
-    ORDER_RESTART,  /* restart and wait until ready; the file stays */
+    ORDER_ADOPT,   /* seal the present file as generation `generation` (1) */
+    ORDER_APPLY,   /* write the generation's file, restart, wait until ready */
+    ORDER_WRITE,   /* write the generation's file; the restart is the operator's (--no-restart, S1) */
+    ORDER_SYNC,    /* write it when the operator restarts this server (`secrets-encrypt-agent sync`) */
+    ORDER_RESTART, /* restart and wait until ready; the file stays */
 };
 struct cluster_order {
     int64_t id; /* rises with each order ever given to this cluster */
@@ -71,13 +78,13 @@ enum order_state {
     ORDER_TAKEN,      /* accepted, at work */
     ORDER_RESTARTING, /* the file is written, the restart runs, or the server is waited for */
     ORDER_DONE,
-    ORDER_FAILED,     /* given up; the previous file is back where that was possible. `order_why` */
-    ORDER_REFUSED,    /* stale, forged or impossible; nothing was touched. `order_why` */
+    ORDER_FAILED,  /* given up; the previous file is back where that was possible. `order_why` */
+    ORDER_REFUSED, /* stale, forged or impossible; nothing was touched. `order_why` */
 };
 struct cluster_report {
     char server[CLUSTER_NAME_MAX];
     int64_t time_ms;
-    char version[32];           /* of the agent */
+    char version[32]; /* of the agent */
     char driver[16];
     char instance[CLUSTER_ID_MAX]; /* random, new at each start of the agent */
 
@@ -85,16 +92,16 @@ struct cluster_report {
     char hash[CLUSTER_HASH_MAX];      /* of the raw file now; "" when there is none */
     char config_id[CLUSTER_HASH_MAX]; /* of its canonical form; "" when it does not parse */
     char file_why[CLUSTER_TEXT_MAX];  /* why it cannot be read or parsed, or why it is drifted; "" = fine */
-    int64_t generation;               /* of the file: the one whose hash it has; 0 = none that was issued here */
+    int64_t generation; /* of the file: the one whose hash it has; 0 = none that was issued here */
 
-    bool loaded_known;         /* the API server's process was found */
-    int64_t loaded_generation; /* started after that generation was written; 0 = unknown */
-    char loaded_hash[CLUSTER_HASH_MAX];   /* of the file that it was started with; "" = unknown */
-    char process[64];          /* "pid 4711 since 2026-11-24T22:42:40Z", for people */
-    char process_why[CLUSTER_TEXT_MAX];   /* why it was not found */
+    bool loaded_known;                  /* the API server's process was found */
+    int64_t loaded_generation;          /* started after that generation was written; 0 = unknown */
+    char loaded_hash[CLUSTER_HASH_MAX]; /* of the file that it was started with; "" = unknown */
+    char process[64];                   /* "pid 4711 since 2026-11-24T22:42:40Z", for people */
+    char process_why[CLUSTER_TEXT_MAX]; /* why it was not found */
 
     bool ready;
-    char ready_why[CLUSTER_TEXT_MAX];     /* when not */
+    char ready_why[CLUSTER_TEXT_MAX]; /* when not */
 
     int64_t order_id; /* the last order that was looked at */
     enum order_state order_state;
@@ -116,14 +123,14 @@ enum operation_state { OP_STATE_RUNNING, OP_STATE_FINISHED, OP_STATE_HALTED };
 
 /* The steps of operations; which an operation runs through is lib/rotation's table. */
 enum phase {
-    PHASE_ADOPT,   /* the present config becomes generation 1 */
-    PHASE_APPEND,  /* the new key readable everywhere        -> stage prepare */
-    PHASE_PROMOTE, /* the new key written with everywhere    -> stage rotate */
-    PHASE_REWRITE, /* every value rewritten                  -> stage reencrypt_active */
-    PHASE_VERIFY,  /* a scan of the datastore finds none under another key */
-    PHASE_DROP,    /* the old key leaves every server        -> stage reencrypt_finished */
-    PHASE_IDENTITY,/* plain values readable everywhere (before a disable, where they are not yet) */
-    PHASE_SWITCH,  /* enable / disable: another provider writes */
+    PHASE_ADOPT,    /* the present config becomes generation 1 */
+    PHASE_APPEND,   /* the new key readable everywhere        -> stage prepare */
+    PHASE_PROMOTE,  /* the new key written with everywhere    -> stage rotate */
+    PHASE_REWRITE,  /* every value rewritten                  -> stage reencrypt_active */
+    PHASE_VERIFY,   /* a scan of the datastore finds none under another key */
+    PHASE_DROP,     /* the old key leaves every server        -> stage reencrypt_finished */
+    PHASE_IDENTITY, /* plain values readable everywhere (before a disable, where they are not yet) */
+    PHASE_SWITCH,   /* enable / disable: another provider writes */
     PHASE_DONE,
 };
 
@@ -133,33 +140,34 @@ struct cluster_operation {
     enum operation_state state;
     bool force, skip, restart;
     enum phase phase;
-    int64_t from;            /* generation that every server had when the phase began */
-    int64_t target;          /* generation that the phase brings to every server; 0: not issued yet, or none */
+    int64_t from;   /* generation that every server had when the phase began */
+    int64_t target; /* generation that the phase brings to every server; 0: not issued yet, or none */
     char target_hash[CLUSTER_HASH_MAX];
     char requested_by[CLUSTER_NAME_MAX];
     int64_t started_ms, phase_ms, ended_ms;
-    enum stage stage_before; /* of the cluster when it was accepted */
-    int64_t passes;          /* how often every value was touched so far */
-    int64_t attempt;         /* 1, and one more for each time a halted operation is asked for again */
-    char why[CLUSTER_TEXT_MAX];     /* halted: the reason; running: what it waits for; finished: "" */
-    char row[48];            /* id of the planner's row that decided last */
+    enum stage stage_before;    /* of the cluster when it was accepted */
+    int64_t passes;             /* how often every value was touched so far */
+    int64_t attempt;            /* 1, and one more for each time a halted operation is asked for again */
+    char why[CLUSTER_TEXT_MAX]; /* halted: the reason; running: what it waits for; finished: "" */
+    char row[48];               /* id of the planner's row that decided last */
 };
 
 /* What outlives an operation, and the operation that runs or ran last. */
 struct cluster_rotation {
     enum stage stage;
-    int64_t generation;      /* the newest that every server is known to have loaded; 0: nothing adopted yet */
-    char hash[CLUSTER_HASH_MAX];    /* of its file */
-    int64_t issued;          /* the newest generation ever issued */
-    int64_t next_order;      /* id for the next order */
+    int64_t generation; /* the newest that every server is known to have loaded; 0: nothing adopted yet */
+    char hash[CLUSTER_HASH_MAX];          /* of its file */
+    int64_t issued;                       /* the newest generation ever issued */
+    int64_t next_order;                   /* id for the next order */
     char write_key[CLUSTER_KEY_NAME_MAX]; /* that the newest issued config writes with; "" = plain */
     char write_provider[16];
-    char new_key[CLUSTER_KEY_NAME_MAX];   /* appended by prepare and not yet promoted; "" = none */
+    char new_key[CLUSTER_KEY_NAME_MAX]; /* appended by prepare and not yet promoted; "" = none */
     char new_provider[16];
-    char old_key[CLUSTER_KEY_NAME_MAX];   /* that wrote before the last rotate and is still readable; "" = none */
+    char old_key[CLUSTER_KEY_NAME_MAX]; /* that wrote before the last rotate and is still readable; "" = none
+                                         */
     char old_provider[16];
-    bool reads_plain;        /* the newest issued config reads plain values (identity is among its providers) */
-    int64_t keys;            /* keys in its managed entries */
+    bool reads_plain; /* the newest issued config reads plain values (identity is among its providers) */
+    int64_t keys;     /* keys in its managed entries */
     struct cluster_operation op;
 };
 
@@ -193,7 +201,7 @@ struct cluster_reencrypt {
     int64_t rate;                      /* objects per second, over the last few seconds */
     struct cluster_failure failures[CLUSTER_FAILURES_MAX];
     size_t failures_count;
-    char why[CLUSTER_TEXT_MAX];        /* FAILED */
+    char why[CLUSTER_TEXT_MAX]; /* FAILED */
     /* the scan that followed */
     int64_t scan_revision, scan_values, scan_stale, scan_plain; /* revision 0: not made yet */
     int64_t scan_ms;
@@ -209,7 +217,7 @@ struct cluster_request {
     bool force, skip, restart;
     char by[CLUSTER_NAME_MAX]; /* user@host, for people */
     int64_t time_ms;
-    enum answer answer;        /* by the leader */
+    enum answer answer;             /* by the leader */
     char operation[CLUSTER_ID_MAX]; /* the operation that it became, or that was resumed */
     char why[CLUSTER_TEXT_MAX];     /* REFUSED */
 };

@@ -88,7 +88,7 @@ struct config {
     char *pid_file;
     int64_t ready_timeout_s;
     int64_t lease_ttl_s;
-    char *key_type; /* "" : as today's */
+    char *key_type;             /* "" : as today's */
     int64_t reencrypt_max_rate; /* 0: no limit */
     int64_t reencrypt_in_flight;
     int64_t reencrypt_page;

@@ -16,6 +16,7 @@ int etcd_election_try(struct etcd *e, const char *key, const char *value, int64_
 int etcd_election_wait(struct etcd *e, const char *key, int timeout_ms, struct error *err) _must_check_;
 
 /* Gives the leadership up: deletes the key if it is still the one with this fence. */
-int etcd_election_resign(struct etcd *e, const char *key, int64_t fence, int deadline_ms, struct error *err) _must_check_;
+int etcd_election_resign(struct etcd *e, const char *key, int64_t fence, int deadline_ms,
+                         struct error *err) _must_check_;
 
 #endif

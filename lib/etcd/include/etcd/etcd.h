@@ -20,12 +20,14 @@
 #define ETCD_ENDPOINT_MAX 16
 
 struct etcd_options {
-    const char *const *endpoints; /* "http://127.0.0.1:2379", "https://…", or "host:port"; all plain or all TLS */
-    size_t endpoints_count;       /* 1 to ETCD_ENDPOINT_MAX */
-    const char *ca_file;          /* TLS: PEM files; NULL for plain */
+    const char *const
+        *endpoints;         /* "http://127.0.0.1:2379", "https://…", or "host:port"; all plain or all TLS */
+    size_t endpoints_count; /* 1 to ETCD_ENDPOINT_MAX */
+    const char *ca_file;    /* TLS: PEM files; NULL for plain */
     const char *cert_file;
     const char *key_file;
-    const char *server_name;      /* TLS: a name or address that every member's certificate carries; NULL: the first endpoint's host */
+    const char *server_name; /* TLS: a name or address that every member's certificate carries; NULL: the
+                                first endpoint's host */
 };
 
 struct etcd;
@@ -60,26 +62,27 @@ struct etcd_range {
 void etcd_range_free(struct etcd_range *r); /* frees the contents and zeroes *r; NULL is safe */
 
 /* Reads one key (linearizable). ERR_NOT_FOUND when it is not there. `ret` is a range of one. */
-int etcd_get(struct etcd *e, const char *key, int deadline_ms, struct etcd_range *ret, struct error *err) _must_check_;
+int etcd_get(struct etcd *e, const char *key, int deadline_ms, struct etcd_range *ret,
+             struct error *err) _must_check_;
 
 struct etcd_range_options {
-    const char *prefix;    /* keys that start with it … */
-    const char *from;      /* … and are >= from (NULL: all of them): the page cursor */
-    size_t from_len;       /* 0: strlen(from) */
-    int64_t limit;         /* keys at most; 0: no limit */
-    int64_t revision;      /* read at this revision; 0: now */
+    const char *prefix; /* keys that start with it … */
+    const char *from;   /* … and are >= from (NULL: all of them): the page cursor */
+    size_t from_len;    /* 0: strlen(from) */
+    int64_t limit;      /* keys at most; 0: no limit */
+    int64_t revision;   /* read at this revision; 0: now */
     bool keys_only;
     bool count_only;
-    bool serializable;     /* answered by any member, possibly stale */
+    bool serializable; /* answered by any member, possibly stale */
 };
 /* ERR_COMPACTED when `revision` is gone. */
-int etcd_list(struct etcd *e, const struct etcd_range_options *options, int deadline_ms, struct etcd_range *ret,
-              struct error *err) _must_check_;
+int etcd_list(struct etcd *e, const struct etcd_range_options *options, int deadline_ms,
+              struct etcd_range *ret, struct error *err) _must_check_;
 
 /* The whole prefix in pages of 500 pinned to one revision (the first page's): a consistent snapshot. More
  * than max_keys keys is ERR_TOO_LARGE. */
-int etcd_snapshot(struct etcd *e, const char *prefix, size_t max_keys, int deadline_ms, struct etcd_range *ret,
-                  struct error *err) _must_check_;
+int etcd_snapshot(struct etcd *e, const char *prefix, size_t max_keys, int deadline_ms,
+                  struct etcd_range *ret, struct error *err) _must_check_;
 
 /* Unguarded single writes (for tools and tests). lease 0: none. ret_revision may be NULL. */
 int etcd_put(struct etcd *e, const char *key, const void *value, size_t len, int64_t lease, int deadline_ms,
@@ -97,18 +100,21 @@ int etcd_compact(struct etcd *e, int64_t revision, int deadline_ms, struct error
  *   rc = etcd_txn_commit(t, 2000, &revision, err);
  * Out of memory and too many operations are remembered and reported by commit. Keys and values are copied. */
 struct etcd_txn;
-struct etcd_txn *etcd_txn_new(struct etcd *e); /* NULL when memory is out; every function below accepts NULL */
+struct etcd_txn *
+etcd_txn_new(struct etcd *e); /* NULL when memory is out; every function below accepts NULL */
 void etcd_txn_free(struct etcd_txn *t);
 DEFINE_CLEANUP(struct etcd_txn *, etcd_txn_free);
 
-void etcd_txn_if_create(struct etcd_txn *t, const char *key, int64_t create_revision); /* 0: the key is not there */
-void etcd_txn_if_mod(struct etcd_txn *t, const char *key, int64_t mod_revision);       /* 0: the key is not there */
+void etcd_txn_if_create(struct etcd_txn *t, const char *key,
+                        int64_t create_revision);                                /* 0: the key is not there */
+void etcd_txn_if_mod(struct etcd_txn *t, const char *key, int64_t mod_revision); /* 0: the key is not there */
 void etcd_txn_if_lease(struct etcd_txn *t, const char *key, int64_t lease);
 void etcd_txn_put(struct etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease);
 void etcd_txn_delete(struct etcd_txn *t, const char *key);
 
 /* ERR_CONFLICT when a guard was refused (nothing was written). ret_revision may be NULL. One use only. */
-int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, struct error *err) _must_check_;
+int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision,
+                    struct error *err) _must_check_;
 
 /* --- health --- */
 struct etcd_member {
@@ -121,7 +127,8 @@ struct etcd_members {
     struct etcd_member members[ETCD_ENDPOINT_MAX];
     size_t count;
 };
-int etcd_member_list(struct etcd *e, int deadline_ms, struct etcd_members *ret, struct error *err) _must_check_;
+int etcd_member_list(struct etcd *e, int deadline_ms, struct etcd_members *ret,
+                     struct error *err) _must_check_;
 
 struct etcd_status {
     char version[32];

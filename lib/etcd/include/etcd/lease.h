@@ -7,7 +7,8 @@
 struct etcd_lease;
 
 /* Grants a lease of ttl_s seconds (5 to 3600) and keeps it alive at a third of that. */
-int etcd_lease_new(struct etcd *e, int64_t ttl_s, int deadline_ms, struct etcd_lease **ret, struct error *err) _must_check_;
+int etcd_lease_new(struct etcd *e, int64_t ttl_s, int deadline_ms, struct etcd_lease **ret,
+                   struct error *err) _must_check_;
 
 int64_t etcd_lease_id(const struct etcd_lease *l);
 
@@ -25,7 +26,8 @@ int etcd_lease_fd(const struct etcd_lease *l);
 void etcd_lease_free(struct etcd_lease *l, bool revoke);
 
 /* A plain grant without keep-alive (keys that shall vanish by themselves). */
-int etcd_lease_grant(struct etcd *e, int64_t ttl_s, int deadline_ms, int64_t *ret_id, struct error *err) _must_check_;
+int etcd_lease_grant(struct etcd *e, int64_t ttl_s, int deadline_ms, int64_t *ret_id,
+                     struct error *err) _must_check_;
 int etcd_lease_revoke(struct etcd *e, int64_t id, int deadline_ms, struct error *err) _must_check_;
 
 #endif

@@ -11,21 +11,25 @@ struct etcd_watch;
 enum etcd_event_type {
     ETCD_EVENT_PUT,
     ETCD_EVENT_DELETE,
-    ETCD_EVENT_RESYNC, /* events may be missing before `revision`: read the prefix again, at that revision or later */
+    ETCD_EVENT_RESYNC, /* events may be missing before `revision`: read the prefix again, at that revision or
+                          later */
 };
 
 struct etcd_event {
     enum etcd_event_type type;
-    struct etcd_kv kv;  /* PUT: the new key-value; DELETE: key and mod_revision only; RESYNC: empty */
+    struct etcd_kv kv; /* PUT: the new key-value; DELETE: key and mod_revision only; RESYNC: empty */
     int64_t revision;
 };
 void etcd_event_free(struct etcd_event *ev); /* frees the contents and zeroes */
 
 /* Watches all keys under prefix from `revision` on (0: from now). Does not wait for the stream. */
-int etcd_watch_new(struct etcd *e, const char *prefix, int64_t revision, struct etcd_watch **ret, struct error *err) _must_check_;
+int etcd_watch_new(struct etcd *e, const char *prefix, int64_t revision, struct etcd_watch **ret,
+                   struct error *err) _must_check_;
 
-/* The next event, in order of revision. Waits up to timeout_ms (0: does not wait): ERR_TIMEOUT when there is none. */
-int etcd_watch_next(struct etcd_watch *w, int timeout_ms, struct etcd_event *ret, struct error *err) _must_check_;
+/* The next event, in order of revision. Waits up to timeout_ms (0: does not wait): ERR_TIMEOUT when there is
+ * none. */
+int etcd_watch_next(struct etcd_watch *w, int timeout_ms, struct etcd_event *ret,
+                    struct error *err) _must_check_;
 
 /* A descriptor that is readable while events are queued (for poll). Owned by the watch. */
 int etcd_watch_fd(const struct etcd_watch *w);

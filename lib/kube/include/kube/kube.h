@@ -1,7 +1,7 @@
 /* Kubernetes's REST API over libcurl (the only room that uses it). Nothing here ever asks for an object's
- * content unless the call says so: lists are PartialObjectMetadataList, patches answer a Table without objects.
- * (A list's metadata includes annotations, and kubectl's last-applied-configuration repeats the object it was
- * applied from: lists are parsed for names alone, and their bytes wiped.) */
+ * content unless the call says so: lists are PartialObjectMetadataList, patches answer a Table without
+ * objects. (A list's metadata includes annotations, and kubectl's last-applied-configuration repeats the
+ * object it was applied from: lists are parsed for names alone, and their bytes wiped.) */
 #ifndef KUBE_KUBE_H
 #define KUBE_KUBE_H
 
@@ -17,10 +17,10 @@
 #define KUBE_NAME_MAX  254
 
 struct kube_options {
-    const char *server;     /* this server's name in error texts ("s1") */
-    const char *url;        /* "https://127.0.0.1:6443" */
-    const char *ca_file;    /* PEM; NULL: the system's */
-    const char *cert_file;  /* client certificate, or NULL */
+    const char *server;    /* this server's name in error texts ("s1") */
+    const char *url;       /* "https://127.0.0.1:6443" */
+    const char *ca_file;   /* PEM; NULL: the system's */
+    const char *cert_file; /* client certificate, or NULL */
     const char *key_file;
     const char *token_file; /* bearer token, or NULL; read once at open, and again after a 401 */
 };
@@ -36,15 +36,15 @@ int kube_ready(struct kube *k, int deadline_ms, struct error *err) _must_check_;
 
 /* One request, for what has no call of its own. `body` may be NULL. The reply's body is appended to `out`
  * (may be NULL), the HTTP status goes to *ret_status; only transport troubles are errors. */
-int kube_request(struct kube *k, const char *method, const char *path, const char *accept, const char *content_type,
-                 const void *body, size_t body_len, int deadline_ms, long *ret_status, struct buf *out,
-                 struct error *err) _must_check_;
+int kube_request(struct kube *k, const char *method, const char *path, const char *accept,
+                 const char *content_type, const void *body, size_t body_len, int deadline_ms,
+                 long *ret_status, struct buf *out, struct error *err) _must_check_;
 
 /* Where a resource lives. Found by discovery for groups other than core. */
 struct kube_resource {
-    char name[KUBE_NAME_MAX];      /* as in the encryption config: "secrets", "widgets.example.org" */
+    char name[KUBE_NAME_MAX];         /* as in the encryption config: "secrets", "widgets.example.org" */
     char api_path[2 * KUBE_NAME_MAX]; /* "/api/v1", "/apis/example.org/v1" */
-    char plural[KUBE_NAME_MAX];    /* "secrets" */
+    char plural[KUBE_NAME_MAX];       /* "secrets" */
     bool namespaced;
 };
 int kube_find_resource(struct kube *k, const char *name, int deadline_ms, struct kube_resource *ret,
@@ -64,7 +64,7 @@ void kube_page_free(struct kube_page *p); /* frees the contents and zeroes */
 
 /* One page of names of all namespaces. An expired token (410) is continued with the one that the reply
  * carries, or, where it carries none, ERR_COMPACTED: start again. */
-int kube_list_names(struct kube *k, const struct kube_resource *r, int limit, const char *next, int deadline_ms,
-                    struct kube_page *ret, struct error *err) _must_check_;
+int kube_list_names(struct kube *k, const struct kube_resource *r, int limit, const char *next,
+                    int deadline_ms, struct kube_page *ret, struct error *err) _must_check_;
 
 #endif

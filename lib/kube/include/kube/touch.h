@@ -11,12 +11,13 @@ struct kube_toucher;
 struct kube_touch_options {
     const struct kube_options *servers; /* copied */
     size_t servers_count;
-    int in_flight_max;      /* ceiling over all servers; 1 to 256 */
-    double max_rate;        /* objects per second; 0: no limit. Can be changed later */
+    int in_flight_max; /* ceiling over all servers; 1 to 256 */
+    double max_rate;   /* objects per second; 0: no limit. Can be changed later */
     int request_deadline_ms;
-    unsigned attempts_max;  /* tries of one object before it counts as failed */
+    unsigned attempts_max; /* tries of one object before it counts as failed */
 };
-int kube_toucher_new(const struct kube_touch_options *options, struct kube_toucher **ret, struct error *err) _must_check_;
+int kube_toucher_new(const struct kube_touch_options *options, struct kube_toucher **ret,
+                     struct error *err) _must_check_;
 void kube_toucher_free(struct kube_toucher *t);
 DEFINE_CLEANUP(struct kube_toucher *, kube_toucher_free);
 
@@ -29,20 +30,22 @@ enum kube_touch_result { KUBE_TOUCHED, KUBE_TOUCH_GONE, KUBE_TOUCH_FAILED };
 
 /* Called once for each object, in any order. `why` (FAILED only): one line, the server's reason, with the
  * HTTP status. Returns false to stop. */
-typedef bool kube_touch_fn(void *arg, const struct kube_object *object, enum kube_touch_result result, const char *why);
+typedef bool kube_touch_fn(void *arg, const struct kube_object *object, enum kube_touch_result result,
+                           const char *why);
 
 /* Touches `count` objects. In flight adapts: halves on 429 (and honours Retry-After), on 5xx and on
  * timeouts, and on latency far above its own floor; grows slowly otherwise. 404 and 410 are GONE; 409, 429,
  * 5xx and transport troubles are tried again (on another server where there is one) with backoff; other
  * 4xx (422: validation, 403: a webhook or RBAC) FAILED at once. 0 when every object had its call;
  * ERR_CANCELED when the callback stopped it; ERR_UNAVAILABLE when no server could be used for 60 s. */
-int kube_touch(struct kube_toucher *t, const struct kube_resource *r, const struct kube_object *objects, size_t count,
-               kube_touch_fn *on_result, void *arg, struct error *err) _must_check_;
+int kube_touch(struct kube_toucher *t, const struct kube_resource *r, const struct kube_object *objects,
+               size_t count, kube_touch_fn *on_result, void *arg, struct error *err) _must_check_;
 
 /* From any thread: a running kube_touch returns ERR_CANCELED within 250 ms, a later one at once. */
 void kube_toucher_cancel(struct kube_toucher *t);
 
-/* The number of requests that may be in flight at present, for status. Any thread; so are set_rate and use. */
+/* The number of requests that may be in flight at present, for status. Any thread; so are set_rate and use.
+ */
 int kube_toucher_in_flight(const struct kube_toucher *t);
 
 #endif

@@ -9,20 +9,20 @@
 #include <cluster/snapshot.h>
 
 enum action {
-    ACTION_WAIT,         /* nothing to do until something changes; `why` says for what */
-    ACTION_PUBLISH_SPEC, /* write the servers' list of our own config */
-    ACTION_RESIGN,       /* hand the leadership to a coordinator that is preferred */
-    ACTION_ADOPT,        /* start an operation of our own: OP_ADOPT */
-    ACTION_REFUSE,       /* answer request[request] with `why` */
-    ACTION_START,        /* request[request] becomes the operation */
-    ACTION_RESUME,       /* request[request] resumes the halted operation */
-    ACTION_ISSUE,        /* make the phase's generation: the bundle, durable, before any file carries it */
-    ACTION_ORDER,        /* give server[server] the order order_kind for `generation` */
-    ACTION_NEXT_PHASE,   /* the phase is proved complete on every server */
-    ACTION_REWRITE,      /* touch every value (a job that runs beside the ticks) */
-    ACTION_SCAN,         /* count the datastore's values by key (a job as well) */
-    ACTION_REWRITE_AGAIN,/* the scan found values under another key: back to rewriting */
-    ACTION_HALT,         /* stop the operation, touch nothing more, say why */
+    ACTION_WAIT,          /* nothing to do until something changes; `why` says for what */
+    ACTION_PUBLISH_SPEC,  /* write the servers' list of our own config */
+    ACTION_RESIGN,        /* hand the leadership to a coordinator that is preferred */
+    ACTION_ADOPT,         /* start an operation of our own: OP_ADOPT */
+    ACTION_REFUSE,        /* answer request[request] with `why` */
+    ACTION_START,         /* request[request] becomes the operation */
+    ACTION_RESUME,        /* request[request] resumes the halted operation */
+    ACTION_ISSUE,         /* make the phase's generation: the bundle, durable, before any file carries it */
+    ACTION_ORDER,         /* give server[server] the order order_kind for `generation` */
+    ACTION_NEXT_PHASE,    /* the phase is proved complete on every server */
+    ACTION_REWRITE,       /* touch every value (a job that runs beside the ticks) */
+    ACTION_SCAN,          /* count the datastore's values by key (a job as well) */
+    ACTION_REWRITE_AGAIN, /* the scan found values under another key: back to rewriting */
+    ACTION_HALT,          /* stop the operation, touch nothing more, say why */
 };
 
 /* What the coordinator knows besides the snapshot. */
@@ -32,17 +32,17 @@ struct planner_self {
     const struct cluster_spec *spec; /* of our own config file */
     bool job_running;                /* a rewrite or scan of ours is under way, for `job_operation` */
     const char *job_operation;
-    int64_t passes_max;              /* rewrite passes before the operation halts */
+    int64_t passes_max; /* rewrite passes before the operation halts */
 };
 
 struct decision {
     enum action action;
-    const char *row;           /* id of the table's row */
-    char why[CLUSTER_TEXT_MAX];/* for people: the row's reason and its particulars */
-    size_t server;             /* ORDER: index in snapshot->servers */
+    const char *row;            /* id of the table's row */
+    char why[CLUSTER_TEXT_MAX]; /* for people: the row's reason and its particulars */
+    size_t server;              /* ORDER: index in snapshot->servers */
     enum order_kind order_kind;
-    int64_t generation;        /* ORDER */
-    size_t request;            /* REFUSE, START, RESUME: index in snapshot->requests */
+    int64_t generation; /* ORDER */
+    size_t request;     /* REFUSE, START, RESUME: index in snapshot->requests */
 };
 
 void rotation_decide(const struct cluster_snapshot *s, const struct planner_self *self, struct decision *ret);
@@ -52,13 +52,14 @@ void rotation_decide(const struct cluster_snapshot *s, const struct planner_self
 void rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r, bool *ret_resumes,
                    char why[CLUSTER_TEXT_MAX]);
 
-/* The first phase of an operation about to start, and the one after r->op.phase: PHASE_DONE at the end. Phases
- * that the present config (what *r says of its keys) makes needless are left out. */
+/* The first phase of an operation about to start, and the one after r->op.phase: PHASE_DONE at the end.
+ * Phases that the present config (what *r says of its keys) makes needless are left out. */
 enum phase rotation_first_phase(const struct cluster_snapshot *s, const struct cluster_operation *op);
 enum phase rotation_next_phase(const struct cluster_snapshot *s, const struct cluster_rotation *r);
 
 /* The steps that an operation shows ("[2/4] rotate"): its number (1-based), how many there are, its word. */
-void rotation_step(const struct cluster_operation *op, int *ret_number, int *ret_count, const char **ret_word);
+void rotation_step(const struct cluster_operation *op, int *ret_number, int *ret_count,
+                   const char **ret_word);
 
 /* The stage that a generation of this phase carries. */
 enum stage rotation_phase_stage(enum phase phase, const struct cluster_rotation *r);

@@ -33,9 +33,11 @@ struct rpc_channel_options {
 /* Every address gets a connection that is kept up. Calls go over the connected ones in turn; one that has not
  * answered is left out for 10 s, or until it answers, as long as there is another. */
 /* The first channel starts gRPC and its thread; call it after any fork. Caller closes. */
-int rpc_channel_open(const struct rpc_channel_options *options, struct rpc_channel **ret, struct error *err) _must_check_;
-/* Cancels what is in flight and waits for its end (each on_done still runs). Streams must be freed before. The
- * last one stops gRPC: close all before exit(), which otherwise pulls OpenSSL from under gRPC's threads. */
+int rpc_channel_open(const struct rpc_channel_options *options, struct rpc_channel **ret,
+                     struct error *err) _must_check_;
+/* Cancels what is in flight and waits for its end (each on_done still runs). Streams must be freed before.
+ * The last one stops gRPC: close all before exit(), which otherwise pulls OpenSSL from under gRPC's threads.
+ */
 void rpc_channel_close(struct rpc_channel *c);
 DEFINE_CLEANUP(struct rpc_channel *, rpc_channel_close);
 
@@ -51,11 +53,12 @@ int rpc_call(struct rpc_channel *c, const struct rpc_method *method, const Proto
              int deadline_ms, ProtobufCMessage **ret_reply, struct error *err) _must_check_;
 
 /* rpc_call for a request that can be repeated without harm (a read): while there is no connection or no
- * answer, and within deadline_ms as a whole, it is asked again: of another address, if `which` is RPC_ANY, else
- * of the address with that index in the options. A wrong certificate and the like fail at once. The error is
- * that of the last attempt. */
-int rpc_call_repeat(struct rpc_channel *c, int which, const struct rpc_method *method, const ProtobufCMessage *request,
-                    int deadline_ms, ProtobufCMessage **ret_reply, struct error *err) _must_check_;
+ * answer, and within deadline_ms as a whole, it is asked again: of another address, if `which` is RPC_ANY,
+ * else of the address with that index in the options. A wrong certificate and the like fail at once. The
+ * error is that of the last attempt. */
+int rpc_call_repeat(struct rpc_channel *c, int which, const struct rpc_method *method,
+                    const ProtobufCMessage *request, int deadline_ms, ProtobufCMessage **ret_reply,
+                    struct error *err) _must_check_;
 
 /* The same without waiting: on_done runs on the completion-queue thread (must not block, must not call
  * rpc_call); code 0 and a reply that on_done owns, or a code and err. ERR_* at once when it could not start
@@ -73,7 +76,8 @@ int rpc_stream_open(struct rpc_channel *c, const struct rpc_method *method, cons
 int rpc_stream_send(struct rpc_stream *s, const ProtobufCMessage *message, struct error *err) _must_check_;
 /* Next message: waits up to timeout_ms, then ERR_TIMEOUT. The stream's end is its status's code (a clean
  * end is ERR_UNAVAILABLE). Caller frees *ret. */
-int rpc_stream_receive(struct rpc_stream *s, int timeout_ms, ProtobufCMessage **ret, struct error *err) _must_check_;
+int rpc_stream_receive(struct rpc_stream *s, int timeout_ms, ProtobufCMessage **ret,
+                       struct error *err) _must_check_;
 /* The peer has not answered in time: new calls and streams prefer other addresses for a while. */
 void rpc_stream_distrust(struct rpc_stream *s);
 /* Makes a waiting receive return ERR_CANCELED; from any thread. */

@@ -27,7 +27,8 @@ struct etcd *store_etcd(struct store *s);
 const char *store_cluster(const struct store *s);
 
 /* Everything, at one revision. The struct is large: caller allocates it on the heap. */
-int store_snapshot(struct store *s, int deadline_ms, struct cluster_snapshot *ret, struct error *err) _must_check_;
+int store_snapshot(struct store *s, int deadline_ms, struct cluster_snapshot *ret,
+                   struct error *err) _must_check_;
 
 /* Reads one signed record and checks it: the body is appended to `body`. ERR_NOT_FOUND, ERR_DENIED.
  * ret_create and ret_mod may be NULL. */
@@ -44,7 +45,8 @@ int store_bundle_seal(struct store *s, int64_t generation, enum stage stage, con
                       const char *config_id, struct cluster_bundle *ret, struct error *err) _must_check_;
 
 /* Adds "create this bundle, which must not be there yet" to a transaction. */
-int store_txn_bundle(struct store *s, struct etcd_txn *txn, const struct cluster_bundle *bundle, struct error *err) _must_check_;
+int store_txn_bundle(struct store *s, struct etcd_txn *txn, const struct cluster_bundle *bundle,
+                     struct error *err) _must_check_;
 
 /* Fetches and opens a generation: its config's text (caller frees), checked against the bundle's own hash.
  * ret_bundle (may be NULL) is filled in without the box. */
