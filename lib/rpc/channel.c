@@ -55,17 +55,22 @@ static const struct {
     {GRPC_ARG_ENABLE_CHANNELZ, 0},
 };
 
+static const char *name_or(const char *name, const char *fallback)
+{
+    return name ? name : fallback;
+}
+
 static int check_pems(const struct rpc_channel_options *o, struct error *err)
 {
     if (!o->tls)
         return 0;
     if (!o->cert_pem != !o->key_pem)
         return error_set(err, ERR_INVALID, "a client certificate and its key go together; one is missing");
-    int rc = o->ca_pem ? pem_check(o->ca_pem, "CERTIFICATE", "the CA", err) : 0;
+    int rc = o->ca_pem ? pem_check(o->ca_pem, "CERTIFICATE", name_or(o->ca_name, "the CA"), err) : 0;
     if (rc == 0 && o->cert_pem)
-        rc = pem_check(o->cert_pem, "CERTIFICATE", "the client certificate", err);
+        rc = pem_check(o->cert_pem, "CERTIFICATE", name_or(o->cert_name, "the client certificate"), err);
     if (rc == 0 && o->key_pem)
-        rc = pem_check(o->key_pem, "PRIVATE KEY", "the client key", err);
+        rc = pem_check(o->key_pem, "PRIVATE KEY", name_or(o->key_name, "the client key"), err);
     return rc;
 }
 

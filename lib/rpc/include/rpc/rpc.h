@@ -26,6 +26,9 @@ struct rpc_channel_options {
     const char *ca_pem; /* contents, not paths; NULL: the system's (ca), none (cert, key) */
     const char *cert_pem;
     const char *key_pem;
+    const char *ca_name; /* what error texts call them, a file's path, say; NULL: "the CA" and so on */
+    const char *cert_name;
+    const char *key_name;
     const char *server_name; /* checked against the certificate; NULL: the address itself */
     size_t max_message;      /* largest message accepted, bytes */
 };
