@@ -110,6 +110,12 @@ static bool order_answered(const struct snapshot_server *v)
             v->report.order_state == ORDER_REFUSED);
 }
 
+static const char *order_progress(const struct snapshot_server *v)
+{
+    return v->reports && v->report.order_id == v->order.id ? order_state_name(v->report.order_state)
+                                                           : "not taken yet";
+}
+
 static void order_facts(const struct cluster_snapshot *s, const struct planner_self *self,
                         const struct snapshot_server *v, struct facts *f)
 {
@@ -117,10 +123,9 @@ static void order_facts(const struct cluster_snapshot *s, const struct planner_s
         return;
     if (!order_answered(v)) {
         if (v->order.kind != ORDER_SYNC) /* that one waits for the operator, not for the agent */
-            set(f, FACT_ORDER_IN_FLIGHT, "%s: order %" PRId64 " (%s generation %" PRId64 ") is %s", v->name,
-                v->order.id, order_kind_name(v->order.kind), v->order.generation,
-                v->report.order_id == v->order.id ? order_state_name(v->report.order_state)
-                                                  : "not taken yet");
+            set(f, FACT_ORDER_IN_FLIGHT, "%s: order %" PRId64 " (%s generation %" PRId64 ") is %s%s%s",
+                v->name, v->order.id, order_kind_name(v->order.kind), v->order.generation, order_progress(v),
+                v->reports ? "" : "; its agent is silent at present: ", v->report_why);
         return;
     }
     if (v->report.order_state == ORDER_REFUSED && v->order.fence < self->fence)

@@ -132,6 +132,29 @@ static void blocked_by_a_server(void **state)
     }
 }
 
+/* While an agent is away with its order, nobody else gets one, and the reason says so. */
+static void silent_with_an_order_blocks_and_is_named(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3);
+    world_request(&w, OP_PREPARE, false, false, true);
+    while (!(w.last.row && w.last.action == ACTION_ORDER && w.last.order_kind == ORDER_APPLY)) {
+        world_step(&w);
+        if (w.last.action == ACTION_WAIT)
+            world_obey(&w, 0);
+    }
+    w.s->servers[0].reports = false;
+    text_copy(w.s->servers[0].report_why, CLUSTER_TEXT_MAX, "silent");
+    for (int i = 0; i < 5; i++)
+        world_step(&w);
+    assert_string_equal(w.last.row, "order-in-flight");
+    assert_non_null(strstr(w.last.why, "s1"));
+    assert_non_null(strstr(w.last.why, "its agent is silent at present: silent"));
+    assert_false(w.s->servers[1].has_order);
+    world_free(&w);
+}
+
 static void failed_order_halts_and_resumes_with_the_same_generation(void **state)
 {
     (void)state;
@@ -472,6 +495,7 @@ int main(void)
         cmocka_unit_test(rotate_keys_on_three),
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(blocked_by_a_server),
+        cmocka_unit_test(silent_with_an_order_blocks_and_is_named),
         cmocka_unit_test(failed_order_halts_and_resumes_with_the_same_generation),
         cmocka_unit_test(stale_values_keep_the_old_key),
         cmocka_unit_test(manual_procedure),
