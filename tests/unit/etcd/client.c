@@ -87,7 +87,7 @@ static void files_are_checked_and_named(void **state)
     write_file("a\0b", 3);
     refused(&o, path);
     write_file("rubbish", 7);
-    refused(&o, "the CA holds no PEM block");
+    refused(&o, "/file.pem holds no PEM block");
     char *big = calloc(1, PEM_MAX + 1);
     memset(big, 'x', PEM_MAX + 1);
     write_file(big, PEM_MAX + 1);
