@@ -37,4 +37,4 @@ if [ "${#labels[@]}" -gt 0 ]; then
     select=(-L "^($(IFS='|'; echo "${labels[*]}"))\$")
 fi
 cd build/release
-exec ctest --output-on-failure --no-tests=error -j2 "${select[@]}" </dev/null
+exec ctest --output-on-failure --no-tests=error -j3 "${select[@]}" </dev/null

@@ -241,7 +241,7 @@ class Lab:
             server.coordinator.start()
 
     def wait_published(self, seconds=60):
-        """Waits until every agent's stage and hash stand in the state store, and a coordinator leads."""
+        """Waits until every agent publishes, a coordinator leads, and it knows the servers' files."""
         def check():
             for server in self.servers:
                 for program in (server.agent, server.coordinator):  # one that was not started has no exit code
@@ -249,9 +249,11 @@ class Lab:
                         raise LabError(f"{program.name} ended with {program.exit_code}")
             found = {kv.key for kv in self.etcd.range(self.key(""), keys_only=True)}
             wanted = {self.key(f"servers/{s.name}/hash") for s in self.servers}
-            return self.key("leader/holder") in found and wanted <= found
+            if self.key("leader/holder") not in found or not wanted <= found:
+                return False
+            return bool((self.record("rotation") or {}).get("generation"))
         try:
-            wait_for("agents publish, a coordinator leads", check, seconds)
+            wait_for("agents publish, a coordinator leads and has taken over their files", check, seconds)
         except LabError as error:
             raise LabError(f"{error}\n{self.diagnosis(12)}") from None
 

@@ -44,7 +44,7 @@ class Watcher:
 class Record(Watcher):
     """Every value that one of our records had, none left out: older ones are read back by their revision."""
 
-    def __init__(self, lab, name, every=0.1):
+    def __init__(self, lab, name, every=0.15):
         super().__init__(every)
         self.lab, self.name = lab, name
         self.changed = threading.Condition()
@@ -97,7 +97,7 @@ class Record(Watcher):
 class Rotation(Record):
     """The rotation record, and beside it the stage that S1 publishes."""
 
-    def __init__(self, lab, every=0.05):
+    def __init__(self, lab, every=0.15):
         super().__init__(lab, "rotation", every)
         self.published = Record(lab, "servers/s1/stage", every)
         self.first = self.published.values[:] or self.values[:]
@@ -124,15 +124,19 @@ class Rotation(Record):
                 seen.append(stage)
         return seen
 
-    def wait_stage(self, stage, seconds):
-        """Waits until an operation was seen in this stage, by the record or by what S1 publishes."""
+    def operation(self, kind):
+        """The bodies of the record that tell of an operation of this kind."""
+        return [b for b in self.bodies() if b["op"]["kind"] == kind and b["op"]["id"]]
+
+    def wait_stage(self, stage, kind, seconds):
+        """Waits until an operation of this kind was seen in a stage, by the record or by what S1 publishes."""
         deadline = time.monotonic() + seconds
-        while stage not in self.stages() or not any(b["op"]["id"] for b in self.bodies()):
+        while stage not in self.stages() or not self.operation(kind):
             if self.failure or self.published.failure:
                 raise self.failure or self.published.failure
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"stage {stage} was not seen within {seconds} s: {self.stages()}")
-            time.sleep(0.005)
+            time.sleep(self.every)
 
 
 def stage_of(body):
@@ -147,6 +151,7 @@ class Files(Watcher):
         self.lab = lab
         self.versions = {s.name: [] for s in lab.servers}  # texts, oldest first
         self.modes = set()
+        self._stats = {}
         self.keys = {}  # name -> secret, of every key ever seen
         self.differing = set()  # names that were seen with two different secrets
         self.look()
@@ -154,8 +159,12 @@ class Files(Watcher):
     def look(self):
         for server in self.lab.servers:
             try:
+                now = server.encryption_config.stat()
+                if self._stats.get(server.name) == (now.st_ino, now.st_mtime_ns, now.st_size, now.st_mode):
+                    continue
                 text = server.encryption_config.read_bytes()
-                self.modes.add(server.encryption_config.stat().st_mode & 0o7777)
+                self._stats[server.name] = now.st_ino, now.st_mtime_ns, now.st_size, now.st_mode
+                self.modes.add(now.st_mode & 0o7777)
             except FileNotFoundError:
                 text = b""
             versions = self.versions[server.name]
@@ -184,7 +193,7 @@ class Availability(Watcher):
     A server was not ready from the end of its first failed answer to the beginning of its last one, so
     that two such spans that overlap prove that both were down at one time."""
 
-    def __init__(self, lab, every=0.05):
+    def __init__(self, lab, every=0.2):
         super().__init__(3600)
         self.lab, self.pause = lab, every
         self.spans = {s.name: [] for s in lab.servers}

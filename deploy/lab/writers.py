@@ -23,7 +23,7 @@ PASSING = ("etcdserver:", "context deadline", "shutting down", "connection refus
 class Writers:
     """Background writers, between __enter__ and __exit__."""
 
-    def __init__(self, clients, threads=3, pause=0.02, seed=1):
+    def __init__(self, clients, threads=2, pause=0.05, seed=1):
         self.clients, self.pause = clients, pause
         self.read_errors = []
         self.failures = []

@@ -9,13 +9,13 @@ SECRETS = 60
 LEASE = 5
 
 # (server, what is waited for, seconds until the agent is started again), in the order of a rotation
-MOMENTS = [("s1", "order", 0.5), ("s2", "file", 0.5), ("s3", "restart", 0.5), ("s1", "process", 1),
-           ("s2", "file", LEASE + 3), ("s3", "restart", 0), ("s1", "file", 0), ("s3", "process", 0.2)]
+MOMENTS = [("s1", "order", 0.5), ("s2", "file", 0.5), ("s1", "restart", 0.5), ("s2", "process", LEASE + 3),
+           ("s1", "file", 0), ("s2", "restart", 0)]
 
 
 class AgentKilledTest(LabTest):
     def test_agents_resume(self):
-        with self.lab(SECRETS, servers=3, members=1, settings={"lease_ttl": LEASE}) as lab:
+        with self.lab(SECRETS, servers=2, members=1, settings={"lease_ttl": LEASE}) as lab:
             with observe.Rotation(lab) as rotation, observe.Files(lab) as seen, \
                     observe.Availability(lab) as availability:
                 command = lab.cli_start("rotate-keys")
@@ -41,7 +41,7 @@ class AgentKilledTest(LabTest):
             if command.exit_code is not None:
                 raise labs.LabError(f"the command ended with {command.exit_code} before {server.name}'s {what} changed")
             return look() != before
-        labs.wait_for(f"{server.name}: {what} changes", changed, 120, every=0.005)
+        labs.wait_for(f"{server.name}: {what} changes", changed, 120, every=0.02)
         server.agent.kill()
         say(f"killed the agent on {server.name} when its {what} changed")
         time.sleep(pause)

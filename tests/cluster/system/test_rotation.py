@@ -9,14 +9,13 @@ from support import STAGES, LabTest, names, observe, say, without_repeats
 import writers
 
 SERVERS = int(os.environ.get("SERVERS", "3"))
-SECRETS = 300
+SECRETS = 200
 
 
 class RotationTest(LabTest):
     def test_rotate_keys(self):
-        members = 1 if SERVERS == 1 else 3
         # On three servers the start script runs `sync` first, as an installed unit does.
-        with self.lab(SECRETS, servers=SERVERS, members=members, sync_on_start=SERVERS == 3) as lab:
+        with self.lab(SECRETS, servers=SERVERS, members=3, sync_on_start=SERVERS == 3) as lab:
             with observe.Rotation(lab) as rotation, observe.Files(lab) as seen, \
                     observe.Availability(lab) as availability, writers.Writers(lab.clients()) as users:
                 result = self.run_cli(lab, "rotate-keys")
@@ -33,8 +32,9 @@ class RotationTest(LabTest):
 
     def check_states(self, lab, rotation):
         """The operation was one, in its first attempt, and each server was restarted by its own agent."""
-        steps = [tuple(b["op"][f] for f in ("id", "kind", "state", "phase", "row")) for b in rotation.bodies()]
-        self.assertEqual(1, len({s[0] for s in steps if s[0]}), "\n".join(map(str, without_repeats(steps))))
+        steps = [tuple(b["op"][f] for f in ("id", "kind", "state", "phase", "row"))
+                 for b in rotation.operation("rotate-keys")]
+        self.assertEqual(1, len({s[0] for s in steps}), "\n".join(map(str, without_repeats(steps))))
         last = rotation.bodies()[-1]["op"]
         self.assertEqual(("finished", 1, "rotate-keys"), (last["state"], last["attempt"], last["kind"]))
         progress = lab.record("reencrypt")
