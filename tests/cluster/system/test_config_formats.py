@@ -52,6 +52,25 @@ class ConfigFormatsTest(LabTest):
             self.assert_status(lab, stage="reencrypt_finished", rows=[(True, "AES-GCM", name)])
             self.check_config_maps(lab)
 
+    def test_a_plain_cluster_becomes_encrypted_and_plain_again(self):
+        """What K3s cannot do: encryption was never on. Then the whole way back."""
+        plain = {"resources": ["secrets"], "providers": [{"identity": {}}]}
+        with self.lab(SECRETS, servers=1, members=1, entries=[plain]) as lab:
+            self.assertEqual({"plain": SECRETS}, used(lab))
+            self.run_cli(lab, "rotate-keys")
+            self.assertEqual(SECRETS, sum(used(lab).values()))
+            self.assertEqual(0, lab.count_by_key()["plain"])
+            self.assert_readable(lab, SECRETS)
+            self.run_cli(lab, "disable")
+            self.run_cli(lab, "reencrypt", "--force", "--skip")
+            self.assertEqual({"plain": SECRETS}, used(lab))
+            self.assert_readable(lab, SECRETS)
+
+
+def used(lab):
+    """Counts of the keys that values stand under."""
+    return {key: count for key, count in lab.count_by_key().items() if count}
+
 
 def stored(lab, resource):
     """The raw values of our objects of a resource."""
