@@ -27,8 +27,9 @@ struct coordinator {
 };
 
 /* --- tick.c --- */
-enum tick_result { TICK_IDLE, TICK_AGAIN, TICK_RESIGN };
-/* Observe, decide, take one fenced step. AGAIN: something was done, look again at once. Errors are the
+enum tick_result { TICK_IDLE, TICK_AGAIN, TICK_RESIGN, TICK_DEPOSED };
+/* Observe, decide, take one fenced step. AGAIN: something was done, look again at once.
+ * DEPOSED: the leader key is not ours any more. Errors are the
  * state store's or a lost guard; the caller looks again after a moment. */
 int tick(struct coordinator *c, enum tick_result *ret, struct error *err) _must_check_;
 

@@ -79,7 +79,8 @@ static bool wait_event(struct coordinator *c, struct etcd_watch *w, int stop_fd,
         {stop_fd, POLLIN, 0},
         {etcd_watch_fd(w), POLLIN, 0},
         {etcd_lease_fd(c->lease), POLLIN, 0},
-        {c->job ? job_fd(c->job) : -1, POLLIN, 0},
+        /* Once it has ended its descriptor stays readable; what is left to do is the next tick's. */
+        {c->job && !job_ended(c->job) ? job_fd(c->job) : -1, POLLIN, 0},
     };
     (void)poll(fds, array_len(fds), (int)timeout_ms);
     drain(w);
@@ -108,11 +109,13 @@ static bool lead(struct coordinator *c, int stop_fd)
         else if (rc == 0 && failures)
             log_event(LOG_LEVEL_NOTICE, "steps go through again");
         failures = rc < 0 ? failures + 1 : 0;
-        if (rc == 0 && result == TICK_RESIGN) {
-            log_event(LOG_LEVEL_NOTICE, "handing over to a preferred coordinator");
+        if (rc == 0 && (result == TICK_RESIGN || result == TICK_DEPOSED)) {
+            log_event(LOG_LEVEL_NOTICE, result == TICK_RESIGN ? "handing over to a preferred coordinator"
+                                                              : "another coordinator leads");
             return true;
         }
-        int64_t wait = rc < 0 ? backoff_ms(failures, 100, 5000) : result == TICK_AGAIN ? 0 : TICK_EVERY_MS;
+        bool again = result == TICK_AGAIN || (c->job && job_ended(c->job));
+        int64_t wait = rc < 0 ? backoff_ms(failures, 100, 5000) : again ? 0 : TICK_EVERY_MS;
         if (!wait_event(c, w, stop_fd, wait))
             return false;
     }

@@ -71,9 +71,10 @@ int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
     if (!s)
         return error_no_memory(err);
     int rc = store_snapshot(c->store, STORE_DEADLINE_MS, s, err);
-    /* The fence is in every write too; this is to stop early, and to say why. */
-    if (rc == 0 && s->leader_fence != c->fence)
-        return error_set(err, ERR_DENIED, "another coordinator leads: %s", *s->leader ? s->leader : "none");
+    if (rc == 0 && s->leader_fence != c->fence) {
+        *ret = TICK_DEPOSED; /* the fence is in every write too; this is to stop early */
+        return 0;
+    }
     if (rc == 0)
         rc = tend_job(c, s, err);
     return rc < 0 ? rc : decide(c, s, ret, err);
