@@ -79,8 +79,11 @@ static void a_member_hangs(void **state)
     size_t hung = ((size_t)leader + 1) % 3;
     time_to_write(3);
     struct etcd_watch *watches[3] = {NULL}; /* one on each member */
-    for (int i = 0; i < 3; i++)
-        must(etcd_watch_new(client, "/failover/k", 0, &watches[i], &err));
+    struct etcd_range now;
+    must(etcd_get(client, "/failover/k", 3000, &now, &err));
+    for (int i = 0; i < 3; i++) /* not "from now": a member's own now may lag behind that write */
+        must(etcd_watch_new(client, "/failover/k", now.revision + 1, &watches[i], &err));
+    etcd_range_free(&now);
     for (int i = 0; i < 3; i++)
         while (!etcd_watch_connected(watches[i], NULL))
             sleep_ms(10);
