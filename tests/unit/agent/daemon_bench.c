@@ -61,8 +61,8 @@ void daemon_script(struct daemon_bench *b, const char *body)
 {
     char *text = NULL;
     int n = asprintf(&text,
-                     "#!/bin/sh\ncd '%s'\nAGENT='" AGENT_PROGRAM
-                     " --config %s'\nrestart() {\n  kill -9 $(cat pid) 2>/dev/null\n"
+                     "#!/bin/sh\ncd '%s'\nagent() {\n  '" AGENT_PROGRAM
+                     "' --config '%s' \"$@\"\n}\nrestart() {\n  kill -9 $(cat pid) 2>/dev/null\n"
                      "  python3 -B '" SERVER_PROGRAM "' '" FLAG "%s' %d %s %s & echo $! >pid\n}\n%s\n",
                      b->dir, b->config_path[0], b->file, b->port, b->cert, b->key, body);
     assert_true(n > 0);

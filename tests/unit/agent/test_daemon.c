@@ -112,7 +112,7 @@ static void test_sync(void **state)
     assert_int_equal(daemon_published(b)->report.loaded_generation, 2);
     assert_int_equal(daemon_published(b)->report.stage, STAGE_PREPARE);
     daemon_issue(b, 3, STAGE_ROTATE);
-    daemon_script(b, "\"$AGENT\" sync >sync-out 2>&1 || exit 9\nrestart");
+    daemon_script(b, "agent sync >sync-out 2>&1 || exit 9\nrestart");
     daemon_await(b, daemon_order(b, ORDER_APPLY, 3), ORDER_DONE, 15000);
     assert_file(b, 3);
     struct buf t = BUF_INIT(1024);
@@ -132,7 +132,7 @@ static void test_sync_after_failure(void **state)
     daemon_await_report(b, 10000);
     daemon_await(b, daemon_order(b, ORDER_ADOPT, 1), ORDER_DONE, 10000);
     daemon_issue(b, 2, STAGE_PREPARE);
-    daemon_script(b, "\"$AGENT\" sync\necho no such unit\nexit 3");
+    daemon_script(b, "agent sync\necho no such unit\nexit 3");
     daemon_await(b, daemon_order(b, ORDER_APPLY, 2), ORDER_FAILED, 15000);
     assert_has(daemon_published(b)->report.order_why, "exit status 3: no such unit");
     assert_file(b, 1);
