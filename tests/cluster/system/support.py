@@ -58,6 +58,8 @@ class LabTest(unittest.TestCase):
                     kube.make_secrets(lab.clients(), SEED, range(secrets))
                     say(f"{secrets} Secrets are there: {lab.count_by_key()}")
                 yield lab
+                started = [p for s in lab.servers for p in (s.agent, s.coordinator) if p.child]
+                self.assertEqual([], [f"{p.name} ended with {p.exit_code}" for p in started if not p.alive])
             except BaseException:
                 print(lab.diagnosis(), flush=True)
                 raise
