@@ -111,6 +111,10 @@ void rotation_issued(const struct decision *d, int64_t target, const char *hash,
 {
     r->op.target = r->issued = target;
     text_copy(r->op.target_hash, sizeof(r->op.target_hash), hash);
+    /* As K3s: the stage is reached with its first server. That of the drop is not, until every server has it.
+     */
+    if (r->op.phase == PHASE_APPEND || r->op.phase == PHASE_PROMOTE)
+        r->stage = rotation_phase_stage(r->op.phase, r);
     remember(r, d);
 }
 

@@ -53,6 +53,9 @@ static const struct {
     {GRPC_ARG_DNS_ARES_QUERY_TIMEOUT_MS, 5000},
     {GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, INT32_MAX}, /* stay connected: the next call may be urgent */
     {GRPC_ARG_ENABLE_CHANNELZ, 0},
+    /* Retries are ours to decide; and gRPC 1.51's retry filter aborts the process on a reply without a
+     * status, which etcd sends over TLS when it goes down (grpc/grpc issue 34683). */
+    {GRPC_ARG_ENABLE_RETRIES, 0},
 };
 
 static const char *name_or(const char *name, const char *fallback)

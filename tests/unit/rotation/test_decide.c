@@ -96,6 +96,33 @@ static void one_at_a_time(void **state)
     }
 }
 
+/* The record shows every stage of a rotation, in K3s's order. */
+static void stages_in_order(void **state)
+{
+    (void)state;
+    struct world w;
+    enum stage seen[16];
+    size_t count = 0;
+    world_init(&w, 3);
+    world_run(&w);
+    world_request(&w, OP_ROTATE_KEYS, false, false, true);
+    for (int i = 0; i < 200; i++) {
+        if (count == 0 || seen[count - 1] != w.s->rotation.stage) {
+            assert_true(count < array_len(seen));
+            seen[count++] = w.s->rotation.stage;
+        }
+        world_step(&w);
+        if (w.last.action == ACTION_WAIT && w.job)
+            world_finish_job(&w);
+        for (size_t k = 0; k < 3; k++)
+            world_obey(&w, k);
+    }
+    assert_int_equal(count, STAGE_REENCRYPT_FINISHED + 1);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(seen[i], i);
+    world_free(&w);
+}
+
 static void blocked_by_a_server(void **state)
 {
     (void)state;
@@ -494,6 +521,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rotate_keys_on_three),
         cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(stages_in_order),
         cmocka_unit_test(blocked_by_a_server),
         cmocka_unit_test(silent_with_an_order_blocks_and_is_named),
         cmocka_unit_test(failed_order_halts_and_resumes_with_the_same_generation),
