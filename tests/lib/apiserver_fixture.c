@@ -377,6 +377,16 @@ static pid_t spawn_apiserver(struct apifix *f, size_t i, bool encrypted)
     return spawn(apifix_path(f, log), argv);
 }
 
+/* A new cluster's API server says that it is ready a moment before it has made the namespaces. */
+static bool has_namespaces(struct kube *k, struct error *e)
+{
+    long status = 0;
+
+    return kube_request(k, "GET", "/api/v1/namespaces/default", NULL, NULL, NULL, 0, 2000, &status, NULL,
+                        e) == 0 &&
+           status == 200;
+}
+
 static bool wait_ready(struct apifix *f, size_t i)
 {
     struct kube_options o = apifix_options(f, i);
@@ -387,7 +397,7 @@ static bool wait_ready(struct apifix *f, size_t i)
     while (f->servers[i].pid > 0 && !has_ended(&f->servers[i].pid) && clock_mono_ms() < until) {
         _cleanup_(kube_closep) struct kube *k = NULL;
 
-        if (kube_open(&o, &k, &e) == 0 && kube_ready(k, 2000, &e) == 0)
+        if (kube_open(&o, &k, &e) == 0 && kube_ready(k, 2000, &e) == 0 && has_namespaces(k, &e))
             return true;
         nap(100);
     }
