@@ -37,7 +37,7 @@ if [ "${#labels[@]}" -gt 0 ]; then
     select=(-L "^($(IFS='|'; echo "${labels[*]}"))\$")
 fi
 # One more than there are cores: tests wait for servers to come up, but with many at once all of them crawl
-# (measured on 2 cores: 3 jobs 8 minutes, 6 jobs over 9). Each may take a gigabyte.
+# (seen on 2 cores: 3 jobs end in 8 minutes; 6 jobs had not done half of the work after 7). Each may take a gigabyte.
 jobs=$(($(nproc) + 1))
 room=$(awk '/^MemAvailable:/ {print int($2 / 1048576)}' /proc/meminfo)
 [ "$jobs" -le "${room:-$jobs}" ] || jobs=$((room > 1 ? room : 1))
