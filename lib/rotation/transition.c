@@ -80,6 +80,7 @@ void rotation_resume(const struct cluster_snapshot *s, const struct decision *d,
     if (*ret_drop_progress) {
         op->phase = PHASE_REWRITE;
         op->passes = 0;
+        r->stage = STAGE_REENCRYPT_REQUEST;
     }
     remember(r, d);
 }
@@ -158,13 +159,16 @@ void rotation_advance(const struct cluster_snapshot *s, const struct decision *d
 
 void rotation_rewrite(const struct decision *d, struct cluster_rotation *r)
 {
+    /* A successor that begins a broken pass anew does not use one up: only scans that found something do. */
+    if (r->stage != STAGE_REENCRYPT_ACTIVE)
+        r->op.passes++;
     r->stage = STAGE_REENCRYPT_ACTIVE;
-    r->op.passes++;
     remember(r, d);
 }
 
 void rotation_rewrite_again(const struct decision *d, struct cluster_rotation *r)
 {
     r->op.phase = PHASE_REWRITE;
+    r->stage = STAGE_REENCRYPT_REQUEST;
     remember(r, d);
 }

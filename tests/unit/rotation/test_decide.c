@@ -236,6 +236,28 @@ static void stale_values_keep_the_old_key(void **state)
     world_free(&w);
 }
 
+/* Coordinators that die in the middle of a rewrite do not use the passes up. */
+static void broken_passes_do_not_count(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3);
+    w.stale_scans = 1;
+    world_request(&w, OP_ROTATE_KEYS, false, false, true);
+    for (int deaths = 0; deaths < 5;) {
+        world_step(&w);
+        for (size_t k = 0; k < 3; k++)
+            world_obey(&w, k);
+        if (w.last.action != ACTION_REWRITE)
+            continue;
+        deaths++;
+        w.job = w.self.job_running = false; /* its job went with it */
+    }
+    world_run(&w);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
+    world_free(&w);
+}
+
 static void manual_procedure(void **state)
 {
     (void)state;
@@ -526,6 +548,7 @@ int main(void)
         cmocka_unit_test(silent_with_an_order_blocks_and_is_named),
         cmocka_unit_test(failed_order_halts_and_resumes_with_the_same_generation),
         cmocka_unit_test(stale_values_keep_the_old_key),
+        cmocka_unit_test(broken_passes_do_not_count),
         cmocka_unit_test(manual_procedure),
         cmocka_unit_test(wrong_order_of_commands),
         cmocka_unit_test(nothing_starts_while_a_server_is_away),
