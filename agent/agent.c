@@ -47,6 +47,7 @@ static void load_state(struct agent *a)
     int rc = state_load(&a->dir, &a->state, &err);
     if (rc < 0) {
         state_init(&a->state);
+        a->state.fresh = true;
         log_event(rc == ERR_NOT_FOUND ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
                   "starting without remembered state", LOG_S("why", err.text));
     }
@@ -145,6 +146,7 @@ void agent_order_view(const struct agent_state *s, const struct version *present
         .same = same_order(o, &j->order),
         .generation = compare(o->generation, have),
         .kind = o->kind,
+        .forgotten = o->id <= s->forgotten,
         .busy = j->step == STEP_WAITING || j->step == STEP_UNDO || j->step == STEP_BACK,
     };
 }
@@ -183,8 +185,24 @@ static void take_order(struct agent *a, const struct cluster_order *o)
     agent_note(a->state.job.why, "nothing was touched: the order could not be recorded: %s", err.text);
 }
 
+/* The first look at the orders with a new memory: what stands there is not known to be undone. */
+static void first_look(struct agent *a, int64_t id)
+{
+    if (!a->state.fresh)
+        return;
+    a->state.fresh = false;
+    a->state.forgotten = id;
+    (void)!agent_save(a, NULL); /* logged there; an unsaved one is as new at the next start */
+}
+
+void agent_look_failed(struct agent *a)
+{
+    first_look(a, 0); /* not authentic: nobody can have carried it out */
+}
+
 void agent_offer(struct agent *a, const struct cluster_order *o)
 {
+    first_look(a, o->id);
     struct version present = agent_present(a);
     struct order_view view;
     agent_order_view(&a->state, &present, o, &view);
@@ -213,6 +231,7 @@ void agent_offer(struct agent *a, const struct cluster_order *o)
 
 void agent_offer_unknown(struct agent *a, int64_t id, const char *why)
 {
+    first_look(a, id);
     a->want_order = false;
     refuse(a, id, why);
 }
@@ -220,6 +239,7 @@ void agent_offer_unknown(struct agent *a, int64_t id, const char *why)
 void agent_withdraw(struct agent *a)
 {
     struct job *j = &a->state.job;
+    first_look(a, 0);
     a->want_order = false;
     a->refused.id = 0;
     if (j->step != STEP_TAKEN)

@@ -55,15 +55,39 @@ static struct place place_of(const struct agent *a)
     return (struct place){a->config->encryption_config, &a->dir, &a->finder};
 }
 
-int apply_write(struct agent *a, struct error *err)
+/* Is the present file worth putting back, should the API server not come up with the new one? What a repair
+ * replaces is so only when it was issued, or the API server runs with it: a file that was edited and never
+ * loaded must not become the one that it is started with. */
+static bool worth_keeping(const struct agent *a, const struct cluster_order *o, const struct version *present)
+{
+    if (!a->seen.config_id[0])
+        return false;
+    return o->kind != ORDER_REPAIR || present->generation || strcmp(a->state.loaded.hash, present->hash) == 0;
+}
+
+int apply_write_locked(struct agent *a, const struct cluster_order *o, struct error *err)
 {
     const struct place place = place_of(a);
-    const struct version present = agent_present(a), target = apply_target(a);
+    const struct version present = agent_present(a);
+    struct version target = {.generation = o->generation, .stage = o->stage};
+    (void)text_copy(target.hash, sizeof(target.hash), o->hash);
+    if (o->kind == ORDER_REPAIR && !present.generation) {
+        int rc = place_keep_copy(&place, &present, err);
+        if (rc < 0)
+            return rc;
+    }
+    return place_write(&place, &a->state, &present, worth_keeping(a, o, &present), &target, a->work.text,
+                       err);
+}
+
+int apply_write(struct agent *a, struct error *err)
+{
+    const struct version target = apply_target(a);
     int rc = state_lock(&a->dir, LOCK_MS, err);
     if (rc < 0)
         return rc;
     (void)state_refresh(&a->dir, &a->state);
-    rc = place_write(&place, &a->state, &present, a->seen.config_id[0] != 0, &target, a->work.text, err);
+    rc = apply_write_locked(a, &a->state.job.order, err);
     state_unlock(&a->dir);
     if (rc == 0)
         log_event(LOG_LEVEL_NOTICE, "file written", LOG_I("order", a->state.job.order.id),

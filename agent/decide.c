@@ -4,30 +4,53 @@
 #include <string.h>
 
 #include <base/cleanup.h>
+#include <cluster/codec.h>
+
+/* The model checker compiles this file once more with rows that it may change. */
+#ifndef ROW_QUALIFIER
+#define ROW_QUALIFIER const
+#endif
 
 /* --- may an order be taken? --- */
 
-#define REL(r) (1u << (r))
+#define BIT(v) (1u << (v))
+#define NOT(v) (~(1u << (v)))
+
+#define APPLY   BIT(ORDER_APPLY)
+#define WRITE   BIT(ORDER_WRITE)
+#define SYNC    BIT(ORDER_SYNC)
+#define RESTART BIT(ORDER_RESTART)
+#define ADOPT   BIT(ORDER_ADOPT)
+#define REPAIR  BIT(ORDER_REPAIR)
+
 /* A condition that is left out of a row (0) is always true. */
 enum yes_no { ANY, NO, YES };
 
 struct verdict_pattern {
     unsigned fence, id, generation; /* sets of relations */
-    enum yes_no same, busy, restart;
+    unsigned kind;                  /* set of order kinds */
+    enum yes_no same, busy, forgotten;
     struct verdict_row row;
 };
 
 /* The first row that fits decides. */
-static const struct verdict_pattern verdicts[] = {
-    {.id = REL(EQUAL), .same = YES, .row = {"known", VERDICT_SAME, NULL}},
+static ROW_QUALIFIER struct verdict_pattern verdicts[] = {
+    {.id = BIT(EQUAL), .same = YES, .row = {"known", VERDICT_SAME, NULL}},
+    {.forgotten = YES,
+     .row =
+         {"forgotten", VERDICT_REFUSE,
+          "this agent has lost its memory since the order was given, and it may have been carried out: run "
+          "`secrets-encrypt resume`, which gives a new one"}},
     {.busy = YES, .row = {"busy", VERDICT_LATER, NULL}},
-    {.fence = REL(LOWER),
+    {.fence = BIT(LOWER),
      .row = {"stale-fence", VERDICT_REFUSE, "it was given by a coordinator that has been replaced since"}},
-    {.id = REL(EQUAL),
+    {.id = BIT(EQUAL),
      .row = {"changed", VERDICT_REFUSE, "an order with this id but other content was taken before"}},
-    {.id = REL(LOWER), .row = {"stale-id", VERDICT_REFUSE, "a later order was taken before"}},
-    {.generation = REL(LOWER),
-     .restart = NO,
+    {.id = BIT(LOWER), .row = {"stale-id", VERDICT_REFUSE, "a later order was taken before"}},
+    /* A repair goes back to the generation that the whole cluster has settled on, which may be the one before
+     * this server's. */
+    {.generation = BIT(LOWER),
+     .kind = ADOPT | APPLY | WRITE | SYNC,
      .row = {"stale-generation", VERDICT_REFUSE, "this server already has a newer generation"}},
     {.row = {"new", VERDICT_TAKE, NULL}},
 };
@@ -48,22 +71,14 @@ const struct verdict_row *decide_order(const struct order_view *v)
     for (size_t i = 0; i < last; i++) {
         const struct verdict_pattern *p = &verdicts[i];
         if (in(p->fence, (int)v->fence) && in(p->id, (int)v->id) && in(p->generation, (int)v->generation) &&
-            fits(p->same, v->same) && fits(p->busy, v->busy) && fits(p->restart, v->kind == ORDER_RESTART))
+            in(p->kind, (int)v->kind) && fits(p->same, v->same) && fits(p->busy, v->busy) &&
+            fits(p->forgotten, v->forgotten))
             return &verdicts[i].row;
     }
     return &verdicts[last].row;
 }
 
 /* --- the next step of the order at work --- */
-
-#define BIT(v) (1u << (v))
-#define NOT(v) (~(1u << (v)))
-
-#define APPLY   BIT(ORDER_APPLY)
-#define WRITE   BIT(ORDER_WRITE)
-#define SYNC    BIT(ORDER_SYNC)
-#define RESTART BIT(ORDER_RESTART)
-#define ADOPT   BIT(ORDER_ADOPT)
 
 struct job_pattern {
     unsigned kind, step, text, file, loaded, restart;
@@ -77,8 +92,8 @@ struct job_pattern {
 #define BACK    BIT(STEP_BACK)
 
 /* The first row that fits decides. Where a file is to be written, FOREIGN stands before everything else:
- * it may be the only copy of a key that stored values need. */
-static const struct job_pattern jobs[] = {
+ * it may be the only copy of a key that stored values need. A repair writes over it, once a copy is kept. */
+static ROW_QUALIFIER struct job_pattern jobs[] = {
 
     /* A new order. */
     {.kind = APPLY | WRITE | SYNC,
@@ -87,15 +102,15 @@ static const struct job_pattern jobs[] = {
      .row =
          {"taken-foreign", ACT_REFUSE, STEP_ENDED, ORDER_REFUSED,
           "the encryption config on this server was changed by somebody else and may hold a key that nothing "
-          "else holds: copy it, put back the file of another server, restart the API server, and ask again"}},
-    {.kind = APPLY,
+          "else holds: put it right with secrets-encrypt repair (which keeps a copy of it), and ask again"}},
+    {.kind = APPLY | REPAIR,
      .step = TAKEN,
      .file = BIT(FILE_TARGET),
      .loaded = BIT(LOADED_TARGET),
      .ready = YES,
      .row = {"taken-already", ACT_DONE, STEP_ENDED, ORDER_DONE,
              "the API server already runs with this file"}},
-    {.kind = APPLY,
+    {.kind = APPLY | REPAIR,
      .step = TAKEN,
      .file = BIT(FILE_TARGET),
      .row = {"taken-written", ACT_BEGIN, STEP_WAITING, ORDER_RESTARTING, "the file is in place"}},
@@ -114,15 +129,15 @@ static const struct job_pattern jobs[] = {
      .step = TAKEN,
      .row = {"sync-wait", ACT_WAIT, STEP_TAKEN, ORDER_TAKEN,
              "waits for the operator to restart the API server"}},
-    {.kind = APPLY | WRITE,
+    {.kind = APPLY | WRITE | REPAIR,
      .step = TAKEN,
      .text = BIT(TEXT_NONE),
      .row = {"taken-fetch", ACT_FETCH, STEP_TAKEN, ORDER_TAKEN, "fetches the sealed file"}},
-    {.kind = APPLY | WRITE,
+    {.kind = APPLY | WRITE | REPAIR,
      .step = TAKEN,
      .text = BIT(TEXT_BAD),
      .row = {"taken-bad", ACT_REFUSE, STEP_ENDED, ORDER_REFUSED, "the sealed file is unusable"}},
-    {.kind = APPLY | WRITE,
+    {.kind = APPLY | WRITE | REPAIR,
      .step = TAKEN,
      .text = BIT(TEXT_HAVE),
      .row = {"taken-write", ACT_WRITE, STEP_TAKEN, ORDER_TAKEN, "writes the file"}},
@@ -294,4 +309,117 @@ int job_step_parse(const char *word)
         if (strcmp(steps[i], word) == 0)
             return (int)i;
     return -1;
+}
+
+/* --- the tables as text --- */
+
+struct words {
+    const char *name; /* of the condition */
+    const char *const *list;
+    size_t count;
+};
+#define WORDS(name, ...)                                                                                     \
+    (&(const struct words){name, (const char *const[]){__VA_ARGS__},                                         \
+                           array_len(((const char *const[]){__VA_ARGS__}))})
+
+/* " file=known|broken", or " file!=target" where all but one are meant. */
+static int dump_set(struct buf *out, const struct words *w, unsigned set, struct error *err)
+{
+    unsigned all = (1u << w->count) - 1;
+    if (!set)
+        return 0;
+    unsigned left_out = all & ~set;
+    bool but_one = left_out && !(left_out & (left_out - 1)) && w->count > 2;
+    unsigned shown = but_one ? left_out : set;
+    int rc = buf_addf(out, err, " %s%s", w->name, but_one ? "!=" : "=");
+    const char *between = "";
+    for (size_t i = 0; rc == 0 && i < w->count; i++)
+        if ((shown >> i) & 1u) {
+            rc = buf_addf(out, err, "%s%s", between, w->list[i]);
+            between = "|";
+        }
+    return rc;
+}
+
+static int dump_flag(struct buf *out, const char *name, enum yes_no want, struct error *err)
+{
+    return want == ANY ? 0 : buf_addf(out, err, " %s%s", want == NO ? "!" : "", name);
+}
+
+static int dump_kind(struct buf *out, unsigned set, struct error *err)
+{
+    const char *kinds[ORDER_REPAIR + 1];
+    for (size_t i = 0; i < array_len(kinds); i++)
+        kinds[i] = order_kind_name((enum order_kind)i);
+    return dump_set(out, &(const struct words){"kind", kinds, array_len(kinds)}, set, err);
+}
+
+static int dump_why(struct buf *out, const char *why, struct error *err)
+{
+    return why && *why ? buf_addf(out, err, "   # %s\n", why) : buf_adds(out, "\n", err);
+}
+
+static int dump_verdict(struct buf *out, const struct verdict_pattern *p, struct error *err)
+{
+    static const char *const verdict_words[] = {"take", "same", "later", "refuse"};
+    int rc = buf_addf(out, err, "%-20s -> %-8s when", p->row.id, verdict_words[p->row.verdict]);
+    size_t empty = out->len;
+    if (rc == 0)
+        rc = dump_kind(out, p->kind, err);
+    if (rc == 0)
+        rc = dump_set(out, WORDS("fence", "lower", "equal", "higher"), p->fence, err);
+    if (rc == 0)
+        rc = dump_set(out, WORDS("id", "lower", "equal", "higher"), p->id, err);
+    if (rc == 0)
+        rc = dump_set(out, WORDS("generation", "lower", "equal", "higher"), p->generation, err);
+    if (rc == 0)
+        rc = dump_flag(out, "same", p->same, err);
+    if (rc == 0)
+        rc = dump_flag(out, "busy", p->busy, err);
+    if (rc == 0)
+        rc = dump_flag(out, "forgotten", p->forgotten, err);
+    if (rc == 0 && out->len == empty)
+        rc = buf_adds(out, " always", err);
+    return rc < 0 ? rc : dump_why(out, p->row.why, err);
+}
+
+static int dump_job(struct buf *out, const struct job_pattern *p, struct error *err)
+{
+    int rc = buf_addf(out, err, "%-20s -> %-8s %-8s %-10s when", p->row.id, job_action_name(p->row.action),
+                      job_step_name(p->row.next), order_state_name(p->row.state));
+    size_t empty = out->len;
+    if (rc == 0)
+        rc = dump_kind(out, p->kind, err);
+    if (rc == 0)
+        rc = dump_set(out, &(const struct words){"step", steps, array_len(steps)}, p->step, err);
+    if (rc == 0)
+        rc = dump_set(out, WORDS("text", "none", "have", "bad"), p->text, err);
+    if (rc == 0)
+        rc = dump_set(out, WORDS("file", "target", "previous", "known", "foreign", "broken"), p->file, err);
+    if (rc == 0)
+        rc = dump_set(out, WORDS("loaded", "unknown", "target", "previous", "other"), p->loaded, err);
+    if (rc == 0)
+        rc = dump_set(out, WORDS("restart", "none", "running", "ok", "failed"), p->restart, err);
+    if (rc == 0)
+        rc = dump_flag(out, "ready", p->ready, err);
+    if (rc == 0)
+        rc = dump_flag(out, "late", p->late, err);
+    if (rc == 0)
+        rc = dump_flag(out, "can_undo", p->can_undo, err);
+    if (rc == 0 && out->len == empty)
+        rc = buf_adds(out, " always", err);
+    return rc < 0 ? rc : dump_why(out, p->row.why, err);
+}
+
+int agent_tables_dump(struct buf *out, struct error *err)
+{
+    int rc = buf_adds(out, "May an order be taken? The first row that fits decides.\n", err);
+    for (size_t i = 0; rc == 0 && i < array_len(verdicts); i++)
+        rc = dump_verdict(out, &verdicts[i], err);
+    if (rc == 0)
+        rc = buf_adds(out, "\nThe next step of the order at work (action, next step, published state).\n",
+                      err);
+    for (size_t i = 0; rc == 0 && i < array_len(jobs); i++)
+        rc = dump_job(out, &jobs[i], err);
+    return rc;
 }

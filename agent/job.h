@@ -16,6 +16,9 @@ void agent_order_view(const struct agent_state *s, const struct version *present
 int apply_fetch(struct agent *a, struct error *err) _must_check_;
 /* The same for an order that is not the one at work (`sync`). */
 int apply_fetch_order(struct agent *a, const struct cluster_order *o, struct error *err) _must_check_;
+/* Under the lock: writes the order's file (in hand: work.text) over the one that was looked at last. A repair
+ * keeps a copy of one that nobody issued. */
+int apply_write_locked(struct agent *a, const struct cluster_order *o, struct error *err) _must_check_;
 int apply_write(struct agent *a, struct error *err) _must_check_;
 int apply_put_back(struct agent *a, struct error *err) _must_check_;
 
@@ -26,6 +29,10 @@ int apply_adopt(struct agent *a, struct error *err) _must_check_;
 
 /* The version that the order at work asks for. */
 struct version apply_target(const struct agent *a);
+
+/* Proof 1a, once a file and generation: do the keys of the present file open that generation's test vector?
+ */
+void agent_check_vector(struct agent *a);
 
 /* Looks at the file alone (hash, change time, config id), without a word to anybody. */
 void agent_look_file(struct agent *a);

@@ -4,12 +4,17 @@
 
 #include <base/text.h>
 
-bool known_has(const struct known *k, int64_t generation)
+const struct known_bundle *known_get(const struct known *k, int64_t generation)
 {
     for (size_t i = 0; i < k->count; i++)
         if (k->bundles[i].version.generation == generation)
-            return true;
-    return false;
+            return &k->bundles[i];
+    return NULL;
+}
+
+bool known_has(const struct known *k, int64_t generation)
+{
+    return known_get(k, generation) != NULL;
 }
 
 static void fill(struct known_bundle *to, const struct cluster_bundle *b)
@@ -19,6 +24,7 @@ static void fill(struct known_bundle *to, const struct cluster_bundle *b)
     to->version.stage = b->stage;
     (void)text_copy(to->version.hash, sizeof(to->version.hash), b->hash);
     (void)text_copy(to->config_id, sizeof(to->config_id), b->config_id);
+    (void)text_copy(to->vector, sizeof(to->vector), b->vector);
 }
 
 void known_add(struct known *k, const struct cluster_bundle *b)

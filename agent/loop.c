@@ -39,8 +39,11 @@ struct daemon {
     bool order_event;
     bool was_ours;
     int64_t order_ms, bundles_ms, spec_ms, trim_ms; /* when each is due */
+    int64_t bundles_for;                            /* the generation that they were read for */
+    bool bundles_read; /* once at least: without them, an old file and an old order look new */
     bool spec_told;
-    char order_bad[CLUSTER_TEXT_MAX]; /* told already */
+    char bundles_bad[CLUSTER_TEXT_MAX]; /* told already */
+    char order_bad[CLUSTER_TEXT_MAX];   /* told already */
 };
 
 /* --- orders --- */
@@ -55,7 +58,8 @@ static void order_denied(struct daemon *d, const struct error *err)
 static void read_order(struct daemon *d, int64_t now_ms)
 {
     bool due = d->order_event || d->agent.want_order || now_ms >= d->order_ms;
-    if (!due || !publisher_ours(&d->publisher) || !remote_may_ask(&d->remote, now_ms))
+    bool may = d->agent.state.fresh || publisher_ours(&d->publisher);
+    if (!due || !d->bundles_read || !may || !remote_may_ask(&d->remote, now_ms))
         return;
     struct cluster_order order;
     struct error err = ERROR_INIT;
@@ -72,6 +76,7 @@ static void read_order(struct daemon *d, int64_t now_ms)
         agent_offer_unknown(&d->agent, order.id, err.text);
     } else if (rc < 0) {
         order_denied(d, &err);
+        agent_look_failed(&d->agent);
     } else {
         d->order_bad[0] = 0;
         agent_offer(&d->agent, &order);
@@ -91,13 +96,21 @@ static void drain_watch(struct daemon *d)
 
 static void read_bundles(struct daemon *d, int64_t now_ms)
 {
-    bool unknown = d->agent.known.count == 0 || agent_present(&d->agent).generation == 0;
-    if (!unknown || now_ms < d->bundles_ms || !remote_may_ask(&d->remote, now_ms))
+    int64_t generation = agent_present(&d->agent).generation;
+    if (d->bundles_read && known_has(&d->agent.known, generation))
+        return;
+    bool due = now_ms >= d->bundles_ms || generation != d->bundles_for;
+    if (!due || !remote_may_ask(&d->remote, now_ms))
         return;
     struct error err = ERROR_INIT;
     int rc = d->remote.ops.refresh(d->remote.ops.ctx, &d->agent.known, &err);
     remote_result(&d->remote, rc, &err);
-    d->bundles_ms = now_ms + UNKNOWN_MS;
+    if (rc < 0 && !error_is_transient(rc) && strcmp(d->bundles_bad, err.text) != 0)
+        log_event(LOG_LEVEL_ERROR, "bundles cannot be read, so no order is read", LOG_S("why", err.text));
+    (void)text_copy(d->bundles_bad, sizeof(d->bundles_bad), err.text);
+    d->bundles_read |= rc == 0;
+    d->bundles_for = generation;
+    d->bundles_ms = now_ms + (d->bundles_read ? UNKNOWN_MS : IDLE_MS);
 }
 
 static void read_spec(struct daemon *d, int64_t now_ms)
@@ -170,7 +183,9 @@ static bool tick(struct daemon *d)
     bool moved = agent_step(&d->agent, now);
     enum stage stage = agent_present(&d->agent).stage;
     d->agent.state.stage = stage;
-    publisher_tick(&d->publisher, &d->agent, clock_mono_ms());
+    /* Orders are given to servers that report: what is found before our first report is an old one. */
+    if (!d->agent.state.fresh)
+        publisher_tick(&d->publisher, &d->agent, clock_mono_ms());
     read_spec(d, now);
     if (now >= d->trim_ms) {
         command_trim(d->agent.output);

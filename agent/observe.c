@@ -58,6 +58,10 @@ static void sight(struct agent *a)
         return;
     if (!same)
         s->since_ms = clock_wall_ms();
+    if (f->shared)
+        log_event(LOG_LEVEL_WARNING, "encryption config is open to others",
+                  LOG_S("why", "its group, or everybody, may read or change the keys: chmod 600"),
+                  LOG_S("file", a->config->encryption_config));
     (void)text_copy(s->hash, sizeof(s->hash), f->hash);
     s->ctime_us = f->ctime_us;
     process_find(&a->finder, &found);
@@ -154,6 +158,7 @@ void agent_observe(struct agent *a, int64_t now_ms, bool force)
 {
     bool other = observe_process(a, now_ms, force);
     observe_file(a, force);
+    agent_check_vector(a);
     observe_loaded(a);
     observe_ready(a, now_ms, force || other);
 }

@@ -8,10 +8,6 @@
 #include <base/file.h>
 #include <base/text.h>
 #include <crypto/crypto.h>
-#include <encryption/config.h>
-
-/* Larger than any valid config: a broken file that is replaced is kept as well. */
-#define PRESENT_MAX (8 * ENCRYPTION_CONFIG_MAX)
 
 static int64_t ctime_us(const struct stat *st)
 {
@@ -23,7 +19,7 @@ static int read_hashed(const char *path, struct secret **ret, struct file_seen *
     _cleanup_(secret_freep) struct secret *text = NULL;
     struct stat st;
     memset(seen, 0, sizeof(*seen));
-    int rc = file_read_secret(path, PRESENT_MAX, &text, err);
+    int rc = file_read_secret(path, PLACE_PRESENT_MAX, &text, err);
     if (rc < 0)
         return rc;
     if (stat(path, &st) < 0)
@@ -32,6 +28,7 @@ static int read_hashed(const char *path, struct secret **ret, struct file_seen *
     if (rc < 0)
         return rc;
     seen->ctime_us = ctime_us(&st);
+    seen->shared = (st.st_mode & 077) != 0;
     *ret = take(text);
     return 0;
 }

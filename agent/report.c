@@ -19,6 +19,27 @@ bool agent_file_foreign(const struct agent *a)
            !known_config_id(&a->known, a->seen.config_id);
 }
 
+/* What the API server goes on with while its file is wrong, and what to do. */
+static void say_way_out(const struct agent *a, char why[CLUSTER_TEXT_MAX])
+{
+    const struct loaded *l = &a->state.loaded;
+    const char *server = a->config->server;
+    bool runs = a->seen.process.count == PROCESS_ONE && process_same(&l->process, &a->seen.process.id);
+    int64_t loaded =
+        runs && l->hash[0] ? known_version(&a->known, &a->state.file, l->hash, STAGE_START).generation : 0;
+    size_t len = strlen(why);
+    if (!a->state.file.written.hash[0] && a->known.count == 0)
+        snprintf(why + len, CLUSTER_TEXT_MAX - len, "; put it right before the API server is restarted");
+    else if (loaded)
+        snprintf(why + len, CLUSTER_TEXT_MAX - len,
+                 "; the API server still runs with generation %" PRId64 "; run secrets-encrypt repair %s",
+                 loaded, server);
+    else
+        snprintf(why + len, CLUSTER_TEXT_MAX - len,
+                 "; which generation the API server runs with is not known; run secrets-encrypt repair %s",
+                 server);
+}
+
 static void report_file(const struct agent *a, struct cluster_report *r)
 {
     struct version v = agent_present(a);
@@ -28,13 +49,16 @@ static void report_file(const struct agent *a, struct cluster_report *r)
     (void)text_copy(r->hash, sizeof(r->hash), a->seen.file.hash);
     (void)text_copy(r->config_id, sizeof(r->config_id), a->seen.config_id);
     clock_format(a->state.seen.since_ms, since);
-    if (a->seen.file_error[0])
-        (void)text_copy(r->file_why, sizeof(r->file_why), a->seen.file_error);
-    else if (v.generation == 0 && a->state.file.written.hash[0])
+    if (a->seen.file_error[0]) {
+        snprintf(r->file_why, sizeof(r->file_why), "encryption config %.340s", a->seen.file_error);
+        say_way_out(a, r->file_why);
+    } else if (v.generation == 0 && a->state.file.written.hash[0]) {
         snprintf(r->file_why, sizeof(r->file_why),
                  "%.200s was changed by somebody else since %s: it is not generation %" PRId64
                  " that stood here, nor any other that was issued",
                  a->config->encryption_config, since, a->state.file.written.generation);
+        say_way_out(a, r->file_why);
+    }
 }
 
 static void report_process(const struct agent *a, struct cluster_report *r)
@@ -70,6 +94,16 @@ static void report_order(const struct agent *a, struct cluster_report *r)
     (void)text_copy(r->order_why, sizeof(r->order_why), j->why);
 }
 
+static void report_vector(const struct agent *a, struct cluster_report *r)
+{
+    bool this_one =
+        a->vector.generation && a->vector.generation == r->generation && strcmp(a->vector.hash, r->hash) == 0;
+    if (this_one && a->vector.opened)
+        r->vector_generation = a->vector.generation;
+    else if (this_one)
+        (void)text_copy(r->vector_why, sizeof(r->vector_why), a->vector.why);
+}
+
 void agent_report(const struct agent *a, int64_t wall_ms, struct cluster_report *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -84,4 +118,5 @@ void agent_report(const struct agent *a, int64_t wall_ms, struct cluster_report 
     report_file(a, ret);
     report_process(a, ret);
     report_order(a, ret);
+    report_vector(a, ret);
 }

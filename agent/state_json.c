@@ -118,6 +118,8 @@ static const struct field sighting_fields[] = {TEXT(sighting, hash), INT(sightin
 static const struct field state_fields[] = {INT(agent_state, seq),
                                             INT(agent_state, fence),
                                             INT(agent_state, restarts),
+                                            BOOL(agent_state, fresh),
+                                            INT(agent_state, forgotten),
                                             WORD(agent_state, stage, word_stage),
                                             SUB(agent_state, job, job_fields),
                                             SUB(agent_state, file, record_fields),

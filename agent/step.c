@@ -49,8 +49,8 @@ static bool can_undo(const struct agent *a)
 {
     const struct file_record *r = &a->state.file;
     const struct cluster_order *o = &a->state.job.order;
-    return o->kind == ORDER_APPLY && r->previous.hash[0] && strcmp(r->previous.hash, o->hash) != 0 &&
-           strcmp(r->written.hash, o->hash) == 0;
+    return (o->kind == ORDER_APPLY || o->kind == ORDER_REPAIR) && r->previous.hash[0] &&
+           strcmp(r->previous.hash, o->hash) != 0 && strcmp(r->written.hash, o->hash) == 0;
 }
 
 void agent_job_view(const struct agent *a, int64_t now_ms, struct job_view *ret)
@@ -330,13 +330,17 @@ static void poll_command(struct agent *a)
     agent_observe(a, clock_mono_ms(), true);
 }
 
+static bool brings_file(const struct cluster_order *o)
+{
+    return o->kind != ORDER_ADOPT && o->kind != ORDER_RESTART;
+}
+
 /* The file has the hash that was ordered, whoever wrote it: then it is that generation. */
 static void note_file(struct agent *a)
 {
     const struct cluster_order *o = &a->state.job.order;
-    bool writes = o->kind == ORDER_APPLY || o->kind == ORDER_WRITE || o->kind == ORDER_SYNC;
     const struct version target = apply_target(a);
-    if (a->state.job.step != STEP_TAKEN || !writes || file_view(a) != FILE_TARGET ||
+    if (a->state.job.step != STEP_TAKEN || !brings_file(o) || file_view(a) != FILE_TARGET ||
         !place_note(&a->state.file, &target))
         return;
     (void)!agent_save(a, NULL); /* logged there */
@@ -356,11 +360,13 @@ static void forget_previous(struct agent *a)
     (void)!agent_save(a, NULL); /* logged there */
 }
 
-/* A file that nobody issued is only believed to be one after the bundles were read again. */
+/* A file that nobody issued is only believed to be one after the bundles were read again; and while none is
+ * known at all (the state folder is new), nothing is written over before they were read. */
 static bool refresh_first(struct agent *a, const struct job_view *v, bool *ret_held)
 {
     *ret_held = false;
-    if (v->step != STEP_TAKEN || v->file != FILE_FOREIGN || a->work.refreshed)
+    bool blind = a->known.count == 0 && brings_file(&a->state.job.order);
+    if (v->step != STEP_TAKEN || a->work.refreshed || (v->file != FILE_FOREIGN && !blind))
         return false;
     struct error err = ERROR_INIT;
     int rc = a->ops->refresh(a->ops->ctx, &a->known, &err);

@@ -74,7 +74,7 @@ static const char *not_due(const struct sync *s)
 
 static int check_foreign(const struct sync *s, struct error *err)
 {
-    if (!agent_file_foreign(&s->agent))
+    if (s->order.kind == ORDER_REPAIR || !agent_file_foreign(&s->agent))
         return 0;
     return error_set(
         err, ERR_STATE,
@@ -93,11 +93,7 @@ static int write_locked(struct sync *s, const char **ret_why, struct error *err)
     int rc = check_foreign(s, err);
     if (rc < 0)
         return rc;
-    const struct place place = {s->config->encryption_config, &a->dir, &a->finder};
-    const struct version present = agent_present(a);
-    struct version target = {.generation = s->order.generation, .stage = s->order.stage};
-    memcpy(target.hash, s->order.hash, sizeof(target.hash));
-    return place_write(&place, &a->state, &present, a->seen.config_id[0] != 0, &target, a->work.text, err);
+    return apply_write_locked(a, &s->order, err);
 }
 
 static int write_order(struct sync *s, const char **ret_why, struct error *err)

@@ -6,10 +6,11 @@
 #include <base/text.h>
 #include <config/nearest.h>
 
-#define EVERYWHERE  (1u << 30) /* a flag of every command */
-#define TIMEOUT_MAX (7 * 24 * 3600)
+#define EVERYWHERE   (1u << 30) /* a flag of every command */
+#define COMMANDS_MAX 32
+#define TIMEOUT_MAX  (7 * 24 * 3600)
 
-enum { OPT_NO_RESTART = 256, OPT_NO_WAIT, OPT_TIMEOUT, OPT_CONFIG, OPT_SKIP, OPT_VERSION };
+enum { OPT_NO_RESTART = 256, OPT_NO_WAIT, OPT_WAIT, OPT_TIMEOUT, OPT_CONFIG, OPT_SKIP, OPT_VERSION };
 
 static const struct flag {
     const char *name;
@@ -18,14 +19,15 @@ static const struct flag {
     unsigned of;
     const char *help;
 } flags[] = {
-    {"output", 'o', "FORMAT", FLAG_OUTPUT, "text (K3s's), json, or wide (a line a server)"},
+    {"output", 'o', "FORMAT", FLAG_OUTPUT | FLAG_JSON, "text, json, or (status) wide: a line a server"},
     {"force", 'f', NULL, FLAG_FORCE,
      "skip the checks of stage and hashes; never those that keep Secrets readable"},
     {"skip", OPT_SKIP, NULL, FLAG_SKIP, "keep the old key"},
     {"no-restart", OPT_NO_RESTART, NULL, FLAG_NO_RESTART,
      "write the first server's file only; you restart the servers"},
     {"no-wait", OPT_NO_WAIT, NULL, FLAG_FOLLOW, "return once the coordinator has taken the request"},
-    {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW,
+    {"wait", OPT_WAIT, NULL, FLAG_WAIT, "return once it is done, or has failed"},
+    {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW | FLAG_WAIT,
      "stop following after so long (exit code 6); the operation goes on"},
     {"config", OPT_CONFIG, "FILE", EVERYWHERE,
      "default: $SECRETS_ENCRYPT_CONFIG, else /etc/secrets-encrypt/config.yaml"},
@@ -127,6 +129,9 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
     case OPT_NO_WAIT:
         a->no_wait = true;
         return 0;
+    case OPT_WAIT:
+        a->wait = true;
+        return 0;
     case OPT_TIMEOUT:
         return take_timeout(a, argument, err);
     case OPT_CONFIG:
@@ -150,21 +155,73 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
     }
 }
 
-static int find_command(const char *word, const struct command *commands, size_t count,
-                        const struct command **ret, struct error *err)
+/* The command whose name the words begin with: of two words, where there is such a one. */
+static const struct command *match_command(char *const *words, int count, const struct command *commands,
+                                           size_t commands_count, int *ret_used)
 {
-    const char *names[32];
-    for (size_t i = 0; i < count && i < array_len(names); i++) {
-        if (strcmp(commands[i].name, word) == 0) {
-            *ret = &commands[i];
-            return 0;
+    char two[64] = "";
+    const struct command *found = NULL;
+    if (count > 1)
+        snprintf(two, sizeof(two), "%.30s %.30s", words[0], words[1]);
+    for (size_t i = 0; i < commands_count; i++) {
+        if (*two && strcmp(commands[i].name, two) == 0) {
+            *ret_used = 2;
+            return &commands[i];
         }
-        names[i] = commands[i].name;
+        if (strcmp(commands[i].name, words[0]) == 0)
+            found = &commands[i];
     }
-    const char *near = nearest_word(word, names, count < array_len(names) ? count : array_len(names));
+    *ret_used = 1;
+    return found;
+}
+
+static int unknown_command(const char *word, const struct command *commands, size_t count, struct error *err)
+{
+    const char *names[COMMANDS_MAX];
+    size_t n = count < array_len(names) ? count : array_len(names);
+    for (size_t i = 0; i < n; i++)
+        names[i] = commands[i].name;
+    const char *near = nearest_word(word, names, n);
     if (near)
         return error_set(err, ERR_INVALID, "unknown command '%.32s'; did you mean %s?", word, near);
     return error_set(err, ERR_INVALID, "unknown command '%.32s'; see --help", word);
+}
+
+/* "keys restor": the command that was meant, where its two words are near. */
+static int extra_argument(const struct command *c, const char *word, const struct command *commands,
+                          size_t count, struct error *err)
+{
+    char two[96];
+    const char *names[COMMANDS_MAX];
+    size_t n = 0, len = strlen(c->name);
+    for (size_t i = 0; i < count && n < array_len(names); i++)
+        if (strncmp(commands[i].name, c->name, len) == 0 && commands[i].name[len] == ' ')
+            names[n++] = commands[i].name;
+    snprintf(two, sizeof(two), "%s %.32s", c->name, word);
+    const char *near = n > 0 ? nearest_word(two, names, n) : NULL;
+    if (near)
+        return error_set(err, ERR_INVALID, "%s takes no argument '%.32s'; did you mean %s?", c->name, word,
+                         near);
+    return error_set(err, ERR_INVALID, "%s takes no argument '%.32s'", c->name, word);
+}
+
+/* The words that are left once the flags are taken out: the command, and its argument where it has one. */
+static int take_words(char *const *words, int count, const struct command *commands, size_t commands_count,
+                      struct args *a, const struct command **ret, struct error *err)
+{
+    int used = 0;
+    const struct command *c = match_command(words, count, commands, commands_count, &used);
+    *ret = c;
+    if (!c)
+        return unknown_command(words[0], commands, commands_count, err);
+    if (c->operand && used < count)
+        a->operand = words[used++];
+    if (used < count)
+        return extra_argument(c, words[used], commands, commands_count, err);
+    if (c->operand && !a->help && (!a->operand || !*a->operand))
+        return error_set(err, ERR_INVALID, "%s needs %s, as in `%s`", c->name, c->operand,
+                         c->example ? c->example : c->name);
+    return 0;
 }
 
 /* `seen` has a bit for each row of `flags` that was given. */
@@ -235,12 +292,11 @@ int args_parse(int argc, char **argv, const struct command *commands, size_t cou
     }
     if (optind >= argc)
         return 0;
-    rc = find_command(argv[optind], commands, count, ret_command, err);
+    rc = take_words(argv + optind, argc - optind, commands, count, ret, ret_command, err);
     if (rc < 0)
         return rc;
-    if (optind + 1 < argc)
-        return error_set(err, ERR_INVALID, "%s takes no argument '%.32s'", (*ret_command)->name,
-                         argv[optind + 1]);
+    if (ret->output == OUTPUT_WIDE && ((*ret_command)->flags & FLAG_JSON))
+        return error_set(err, ERR_INVALID, "--output wide: %s knows text and json", (*ret_command)->name);
     return check_taken(*ret_command, seen, commands, count, err);
 }
 

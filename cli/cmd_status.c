@@ -15,6 +15,18 @@ static int render(enum output output, const struct cluster_snapshot *s, const st
     }
 }
 
+/* K3s's text has no place for it, and stays as it is. */
+static void tell_standstill(const struct cluster_snapshot *s)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    if (!s->has_rotation || !*op->id)
+        return;
+    if (op->state == OP_STATE_HALTED)
+        say("%s is halted: %s; `secrets-encrypt explain` tells more", operation_kind_name(op->kind), op->why);
+    if (op->state == OP_STATE_PAUSED)
+        say("%s is paused: `secrets-encrypt resume` lets it go on", operation_kind_name(op->kind));
+}
+
 static int show(struct session *s, enum output output, struct error *err)
 {
     _cleanup_(buf_freep) struct buf out = BUF_INIT(1024 * 1024);
@@ -27,6 +39,8 @@ static int show(struct session *s, enum output output, struct error *err)
         return rc;
     if (!keys->known && *keys->why)
         say("%s", keys->why);
+    if (output == OUTPUT_TEXT)
+        tell_standstill(s->snapshot);
     return result_text(&out) ? 0 : ERR_IO;
 }
 

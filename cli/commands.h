@@ -11,5 +11,12 @@ extern const struct command command_reencrypt;
 extern const struct command command_rotate_keys;
 extern const struct command command_enable;
 extern const struct command command_disable;
+extern const struct command command_pause;
+extern const struct command command_resume;
+extern const struct command command_abort;
+extern const struct command command_repair;
+extern const struct command command_explain;
+extern const struct command command_keys;
+extern const struct command command_keys_restore;
 
 #endif

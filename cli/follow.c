@@ -1,18 +1,13 @@
 #include "follow.h"
 
-#include <etcd/watch.h>
-
 #include <base/clock.h>
 #include <base/text.h>
 
+#include "ask.h"
 #include "console.h"
-#include "request.h"
+#include "look.h"
 
-#define LOOK_MS      2000  /* for one read of the state store */
-#define TURN_MS      1000  /* looks are at most so far apart … */
-#define PAUSE_MS     100   /* … and at least so far, whatever the watch says */
 #define STRAY_MS     15000 /* until an operation whose record does not come, or is another's, is given up */
-#define EVENTS_MAX   4096  /* taken off the watch at once */
 #define LINE_MAX_LEN 8192
 
 struct follow {
@@ -21,14 +16,13 @@ struct follow {
     struct session *session;
     struct follow_goal goal;
     struct console console;
-    struct etcd_watch *watch; /* NULL: looks every TURN_MS instead */
+    struct look look;
     struct cluster_snapshot *now, *before;
     struct progress_log log;
     int64_t start_ms, deadline_ms; /* monotonic; deadline 0: none */
-    int64_t leaderless_ms;         /* since when; 0: somebody leads */
-    bool leaderless_told;
-    int64_t moved_ms; /* when a server's state or the phase changed last */
-    unsigned failures;
+    int64_t moved_ms;              /* when a server's state or the phase changed last */
+    enum operation_kind kind;      /* of the operation: not the command's where that is resume */
+    bool paused_told;
 };
 
 static void keep_or_say(struct follow *f, const struct buf *line)
@@ -73,82 +67,18 @@ static void show(struct follow *f)
     f->now = spare;
 }
 
-static void tell_leader(struct follow *f)
-{
-    int64_t now = clock_mono_ms();
-    if (*f->now->leader) {
-        if (f->leaderless_told)
-            say("the coordinator on %s leads now", f->now->leader);
-        f->leaderless_ms = 0;
-        f->leaderless_told = false;
-        return;
-    }
-    if (f->leaderless_ms == 0)
-        f->leaderless_ms = now;
-    if (!f->leaderless_told && now - f->leaderless_ms >= 3000) {
-        say("no coordinator leads at the moment; waiting for the next one");
-        f->leaderless_told = true;
-    }
-}
-
-/* 0 also when the state store did not answer: f->failures tells. */
-static int look(struct follow *f, struct error *err)
-{
-    struct error now = ERROR_INIT;
-    int rc = store_snapshot(f->session->store, LOOK_MS, f->now, &now);
-    if (rc < 0 && !error_is_transient(rc)) {
-        if (err)
-            *err = now;
-        return rc;
-    }
-    if (rc < 0 && f->failures++ == 0)
-        say("lost the state store: %s; the operation goes on without this command, which keeps trying",
-            now.text);
-    if (rc == 0 && f->failures > 0) {
-        say("the state store answers again");
-        f->failures = 0;
-    }
-    if (rc == 0)
-        tell_leader(f);
-    return 0;
-}
-
-static void drain(struct follow *f)
-{
-    for (int i = 0; f->watch && i < EVENTS_MAX; i++) {
-        struct etcd_event event = {0};
-        int rc = etcd_watch_next(f->watch, 0, &event, NULL);
-        if (rc == ERR_TIMEOUT)
-            return;
-        if (rc < 0) { /* looking every TURN_MS does as well */
-            etcd_watch_free(f->watch);
-            f->watch = NULL;
-            return;
-        }
-        etcd_event_free(&event);
-    }
-}
-
-static void pause_turn(struct follow *f)
-{
-    if (f->failures > 0) {
-        interrupt_wait(-1, backoff_ms(f->failures - 1, 200, 3000));
-        return;
-    }
-    interrupt_wait(-1, PAUSE_MS);
-    interrupt_wait(f->watch ? etcd_watch_fd(f->watch) : -1, TURN_MS - PAUSE_MS);
-    drain(f);
-}
-
 static const char *command_name(const struct follow *f)
 {
-    return operation_kind_name(f->command->kind);
+    return operation_kind_name(f->kind);
 }
 
 static int halted(struct follow *f)
 {
-    say("%s halted: %s; mend it and run the same command again: it goes on with the same key",
-        command_name(f), f->now->rotation.op.why);
+    const char *advice = f->kind == OP_ABORT ? "mend it and run `secrets-encrypt resume`"
+                                             : "mend it and run the same command again: it goes on with the "
+                                               "same key";
+    console_draw("");
+    say("%s halted: %s; %s", command_name(f), f->now->rotation.op.why, advice);
     return EXIT_ERROR;
 }
 
@@ -170,16 +100,50 @@ static int astray(struct follow *f, enum follow_state state)
     return EXIT_ERROR;
 }
 
+/* An abort took the place of what is followed. */
+static int aborted(struct follow *f)
+{
+    const struct cluster_operation *op = &f->now->rotation.op;
+    console_draw("");
+    say("%s was aborted%s%s: the servers go back to the config from before; `secrets-encrypt explain` shows "
+        "it",
+        command_name(f), *op->requested_by ? " by " : "", op->requested_by);
+    return EXIT_ERROR;
+}
+
+static int paused(struct follow *f)
+{
+    if (!f->paused_told) {
+        console_draw("");
+        say("%s is paused; waiting for `secrets-encrypt resume` or `abort` (^C leaves it paused)",
+            command_name(f));
+    }
+    f->paused_told = true;
+    return -1;
+}
+
+static int running(struct follow *f)
+{
+    if (f->paused_told)
+        say("%s goes on", command_name(f));
+    f->paused_told = false;
+    show(f);
+    return -1;
+}
+
 static int reached(struct follow *f)
 {
     _cleanup_(buf_freep) struct buf summary = BUF_INIT(LINE_MAX_LEN);
-    bool rewrote = f->command->kind == OP_REENCRYPT || f->command->kind == OP_ROTATE_KEYS;
+    bool rewrote = f->kind == OP_REENCRYPT || f->kind == OP_ROTATE_KEYS;
     bool file_only = f->now->rotation.op.state != OP_STATE_FINISHED;
     show(f);
     console_draw("");
     if (rewrote && !f->console.live && progress_summary(f->before, &summary, NULL) == 0 && summary.len > 0)
         keep_or_say(f, &summary);
-    result("%s", f->command->finished);
+    if (f->command->finished)
+        result("%s", f->command->finished);
+    else
+        result("%s finished", command_name(f));
     if (file_only)
         say("now restart the API servers, %s first, each once the one before is ready; `secrets-encrypt "
             "status` shows when all match",
@@ -190,7 +154,7 @@ static int reached(struct follow *f)
 /* The exit code once there is nothing left to follow, else -1. */
 static int judge(struct follow *f)
 {
-    if (f->failures > 0)
+    if (f->look.failures > 0)
         return -1;
     enum follow_state state = follow_state(f->now, &f->goal);
     switch (state) {
@@ -201,11 +165,14 @@ static int judge(struct follow *f)
     case FOLLOW_OVERTAKEN:
     case FOLLOW_NOT_YET:
         return astray(f, state);
+    case FOLLOW_ABORTED:
+        return aborted(f);
+    case FOLLOW_PAUSED:
+        return paused(f);
     case FOLLOW_RUNNING:
         break;
     }
-    show(f);
-    return -1;
+    return running(f);
 }
 
 static int stop_early(struct follow *f)
@@ -228,46 +195,35 @@ static int follow_loop(struct follow *f)
 {
     for (;;) {
         struct error err = ERROR_INIT;
-        if (look(f, &err) < 0)
+        if (look_now(&f->look, f->now, &err) < 0)
             return fail(&err);
         int code = judge(f);
         if (code < 0)
             code = stop_early(f);
         if (code >= 0)
             return code;
-        pause_turn(f);
+        look_pause(&f->look);
     }
 }
 
 static int follow(struct follow *f)
 {
-    char prefix[CLUSTER_KEY_PATH_MAX];
-    cluster_key_path(prefix, store_cluster(f->session->store), CLUSTER_KEY_ALL, NULL);
     f->now = calloc(1, sizeof(*f->now));
     f->before = calloc(1, sizeof(*f->before));
     int code = EXIT_ERROR;
     if (!f->now || !f->before) {
         say("out of memory");
     } else {
-        if (etcd_watch_new(store_etcd(f->session->store), prefix, 0, &f->watch, NULL) < 0)
-            f->watch = NULL;
+        look_open(&f->look, f->session);
         console_open(&f->console);
         f->start_ms = clock_mono_ms();
         code = follow_loop(f);
-        etcd_watch_free(f->watch);
+        look_close(&f->look);
     }
     console_draw("");
     free(f->now);
     free(f->before);
     return code;
-}
-
-static int exit_of(const struct error *err)
-{
-    fail(err);
-    return err->code == ERR_CANCELED  ? EXIT_INTERRUPTED
-           : err->code == ERR_TIMEOUT ? EXIT_TIMEOUT
-                                      : EXIT_ERROR;
 }
 
 /* The request is accepted: what is printed now, and whether there is anything to follow. */
@@ -278,37 +234,33 @@ static int after_acceptance(struct follow *f)
         result("%s", c->taken);
     if (c->taken_ends && f->args->no_restart)
         return EXIT_DONE;
-    if (!f->args->no_wait)
+    if (c->waits_if_asked ? f->args->wait : !f->args->no_wait)
         return follow(f);
     if (c->without_wait)
         result("%s", c->without_wait);
+    else if (c->kind == OP_RESUME)
+        result("%s resumed", command_name(f));
     return EXIT_DONE;
 }
 
-static int ask(struct follow *f)
+static int start(struct follow *f)
 {
     struct request r;
-    struct error err = ERROR_INIT;
-    const struct cluster_operation *op = &f->session->snapshot->rotation.op;
-    char halted_id[CLUSTER_ID_MAX] = "";
-    int64_t attempt = 0;
-    if (f->session->snapshot->has_rotation && op->state == OP_STATE_HALTED) {
-        memcpy(halted_id, op->id, sizeof(halted_id));
-        attempt = op->attempt;
-    }
-    if (interrupt_catch(&err) < 0 || request_send(f->session, f->command->kind, f->args, &r, &err) < 0)
-        return fail(&err);
-    if (request_await(f->session, &r, f->deadline_ms, &err) < 0)
-        return exit_of(&err);
-    if (r.answer.answer == ANSWER_REFUSED) {
-        say("%s", *r.answer.why ? r.answer.why : "refused without a reason");
-        return EXIT_ERROR;
-    }
+    const struct cluster_snapshot *s = f->session->snapshot;
+    const struct cluster_operation *op = &s->rotation.op;
+    bool halted_before = s->has_rotation && op->state == OP_STATE_HALTED;
+    struct cluster_operation before = *op; /* the snapshot is read anew while the answer is waited for */
+    int code = ask(f->session, f->command->kind, f->args, f->deadline_ms, &r);
+    if (code >= 0)
+        return code;
     text_copy(f->goal.operation, sizeof(f->goal.operation), r.answer.operation);
-    f->goal.file_only = f->args->no_restart && f->command->kind != OP_ROTATE_KEYS;
-    f->goal.attempt_before = strcmp(halted_id, r.answer.operation) == 0 ? attempt : 0;
-    if (r.answer.answer == ANSWER_RESUMED)
-        say("the halted %s goes on, with the same key", operation_kind_name(f->command->kind));
+    bool same = strcmp(before.id, r.answer.operation) == 0;
+    f->kind = f->command->kind == OP_RESUME && same ? before.kind : f->command->kind;
+    f->goal.file_only = f->args->no_restart && f->kind != OP_ROTATE_KEYS;
+    f->goal.attempt_before = halted_before && same ? before.attempt : 0;
+    if (r.answer.answer == ANSWER_RESUMED && f->command->kind != OP_RESUME)
+        say("the %s %s goes on, with the same key",
+            before.state == OP_STATE_PAUSED && same ? "paused" : "halted", command_name(f));
     return after_acceptance(f);
 }
 
@@ -322,10 +274,11 @@ int operation_run(const struct operation_command *c, const struct args *args)
         return EXIT_ERROR;
     }
     f->command = c;
+    f->kind = c->kind;
     f->args = args;
     f->session = &session;
-    f->deadline_ms = args->timeout_s > 0 ? clock_mono_ms() + args->timeout_s * 1000 : 0;
-    int code = session_open(args, &session, &err) < 0 ? fail(&err) : ask(f);
+    f->deadline_ms = ask_deadline(args);
+    int code = session_open(args, &session, &err) < 0 ? fail(&err) : start(f);
     session_close(&session);
     return code;
 }

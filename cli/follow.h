@@ -9,8 +9,9 @@ struct operation_command {
     enum operation_kind kind;
     const char *taken;        /* printed once the request is accepted; NULL: nothing */
     bool taken_ends;          /* with --no-restart: that is all (K3s's reencrypt) */
-    const char *without_wait; /* printed with --no-wait; NULL: `taken` was enough */
-    const char *finished;
+    bool waits_if_asked;      /* followed with --wait, not unless --no-wait */
+    const char *without_wait; /* printed where it is not followed; NULL: `taken` was enough */
+    const char *finished;     /* NULL: "<operation> finished" */
 };
 
 /* Runs the whole command; returns the exit code. Everything is told on the way. */

@@ -5,8 +5,9 @@
 #define USAGE_MAX (16 * 1024)
 
 static const struct command *const table[] = {
-    &command_status,      &command_prepare, &command_rotate,  &command_reencrypt,
-    &command_rotate_keys, &command_enable,  &command_disable,
+    &command_status, &command_prepare, &command_rotate, &command_reencrypt,    &command_rotate_keys,
+    &command_enable, &command_disable, &command_pause,  &command_resume,       &command_abort,
+    &command_repair, &command_explain, &command_keys,   &command_keys_restore,
 };
 
 static int add_commands(struct buf *out, struct error *err)
@@ -23,7 +24,8 @@ static int add_commands(struct buf *out, struct error *err)
 
 static int add_command(const struct command *c, struct buf *out, struct error *err)
 {
-    return buf_addf(out, err, "usage: secrets-encrypt %s [FLAGS]\n\n%s\nflags:\n", c->name, c->help);
+    return buf_addf(out, err, "usage: secrets-encrypt %s%s%s [FLAGS]\n\n%s\nflags:\n", c->name,
+                    c->operand ? " " : "", c->operand ? c->operand : "", c->help);
 }
 
 /* Help for one command, or (NULL) for all. */

@@ -6,6 +6,7 @@
 
 #include <base/cleanup.h>
 #include <cli/table.h>
+#include <cli/words.h>
 #include <rotation/rotation.h>
 
 #define PIECES_MAX      (SNAPSHOT_SERVERS_MAX + 8)
@@ -144,17 +145,51 @@ static void add_reason(struct line *l, const struct cluster_snapshot *s, const s
         add_piece(l, NULL, "  %s", s->rotation.op.why);
 }
 
+/* What the steps of an operation are called once they are over, whichever of their phases was seen last. */
+static const char *step_over_word(const struct cluster_operation *op)
+{
+    static const struct {
+        enum operation_kind kind;
+        const char *words[4];
+    } steps[] = {
+        {OP_PREPARE, {"prepare"}},
+        {OP_ROTATE, {"rotate"}},
+        {OP_REENCRYPT, {"reencrypt", "drop old key"}},
+        {OP_ROTATE_KEYS, {"prepare", "rotate", "reencrypt", "drop old key"}},
+        {OP_RESTORE_KEY, {"restore key"}},
+        {OP_ABORT, {"old key back", "reencrypt", "drop new key"}},
+    };
+    int number = 0, count = 0;
+    const char *word = "";
+    rotation_step(op, &number, &count, &word);
+    for (size_t i = 0; i < array_len(steps); i++)
+        if (steps[i].kind == op->kind && number >= 1 && number <= 4 && steps[i].words[number - 1])
+            return steps[i].words[number - 1];
+    return word;
+}
+
+/* New writes are looked at while keys are dropped. */
+static void add_watch(struct line *l, const struct cluster_snapshot *s)
+{
+    const struct cluster_proof *p = proof_of_phase(s);
+    if (rotation_phase_drops(s->rotation.op.phase) && p && p->state == PROOF_RUNNING)
+        add_piece(l, NULL, "  watching new writes");
+}
+
 static int servers_line(const struct cluster_snapshot *s, const struct progress_options *o, bool over,
                         struct buf *out, struct error *err)
 {
     struct line l = {0};
-    add_step(&l, s, NULL);
+    const char *word = over ? step_over_word(&s->rotation.op) : NULL;
+    add_step(&l, s, word);
     add_servers(&l, s, over);
+    if (!over)
+        add_watch(&l, s);
     add_elapsed(&l, s, o->now_ms);
     if (l.width >= (size_t)o->width) {
         l.count = 0;
         l.width = 0;
-        add_step(&l, s, NULL);
+        add_step(&l, s, word);
         add_servers_short(&l, s, over);
         add_elapsed(&l, s, o->now_ms);
     }
@@ -223,13 +258,35 @@ static int rewrite_line(const struct cluster_snapshot *s, const struct progress_
     return print_line(&head, o, out, err);
 }
 
-static int verify_line(const struct cluster_snapshot *s, const struct progress_options *o, struct buf *out,
-                       struct error *err)
+/* "that every server reads the new key", "the datastore (123 MiB)". */
+static void proof_text(const struct cluster_snapshot *s, char *out, size_t size)
+{
+    char object[PHASE_TEXT_MAX], bytes[SIZE_TEXT_MAX];
+    enum phase phase = s->rotation.op.phase;
+    const struct cluster_proof *p = proof_of_phase(s);
+    phase_object(s->rotation.op.kind, phase, object);
+    bool saving = phase == PHASE_BACKUP || phase == PHASE_BACKUP_DROP;
+    format_size(p ? p->values : 0, bytes);
+    if (saving && p && p->values > 0)
+        snprintf(out, size, "%s (%s)", object, bytes);
+    else
+        snprintf(out, size, "%s", object);
+}
+
+static int proof_line(const struct cluster_snapshot *s, const struct progress_options *o, struct buf *out,
+                      struct error *err)
 {
     struct line l = {0};
-    add_step(&l, s, "verifying");
-    add_piece(&l, NULL, "  counting the datastore's values by key");
+    char text[PHASE_TEXT_MAX + SIZE_TEXT_MAX];
+    proof_text(s, text, sizeof(text));
+    add_step(&l, s, phase_verb(s->rotation.op.phase));
+    add_piece(&l, NULL, "  %s", text);
+    if (phase_asks_servers(s->rotation.op.phase)) {
+        add_piece(&l, NULL, "  ");
+        add_servers(&l, s, false);
+    }
     add_elapsed(&l, s, o->now_ms);
+    add_reason(&l, s, o);
     return print_line(&l, o, out, err);
 }
 
@@ -239,10 +296,9 @@ int progress_line(const struct cluster_snapshot *s, const struct progress_option
     switch (s->rotation.op.phase) {
     case PHASE_REWRITE:
         return rewrite_line(s, o, out, err);
-    case PHASE_VERIFY:
-        return verify_line(s, o, out, err);
     default:
-        return servers_line(s, o, false, out, err);
+        return rotation_phase_is_proof(s->rotation.op.phase) ? proof_line(s, o, out, err)
+                                                             : servers_line(s, o, false, out, err);
     }
 }
 
@@ -282,8 +338,7 @@ static void add_rewritten(struct line *l, const struct cluster_snapshot *now)
 int progress_step_over(const struct cluster_snapshot *before, const struct cluster_snapshot *now,
                        const struct progress_options *o, struct buf *out, struct error *err)
 {
-    enum phase phase = before->rotation.op.phase;
-    if (phase != PHASE_REWRITE && phase != PHASE_VERIFY)
+    if (strcmp(step_over_word(&before->rotation.op), "reencrypt") != 0)
         return servers_line(before, o, true, out, err);
     struct line l = {0};
     add_step(&l, before, "re-encrypted");
@@ -337,6 +392,20 @@ static int log_servers(struct progress_log *log, const struct cluster_snapshot *
     return rc;
 }
 
+/* A proof that fails, or is tried again, is told as soon as it is. */
+static int log_proof(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                     struct buf *out, struct error *err)
+{
+    const struct cluster_proof *p = proof_of_phase(s);
+    bool news = p && p->state != log->proof;
+    if (p)
+        log->proof = p->state;
+    if (!news || (p->state != PROOF_FAILED && p->state != PROOF_UNMADE))
+        return 0;
+    return log_line(s, now_ms, out, err, "%s: %s",
+                    p->state == PROOF_FAILED ? "the proof failed" : "the proof could not be made", p->why);
+}
+
 static int log_why(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
                    struct buf *out, struct error *err)
 {
@@ -384,7 +453,14 @@ static int log_phase(struct progress_log *log, const struct cluster_snapshot *s,
     log->why_ms = now_ms;
     for (size_t i = 0; i < s->servers_count; i++)
         log->servers[i] = SERVER_WAITING;
-    return op->phase == PHASE_DONE ? 0 : log_line(s, now_ms, out, err, "begins");
+    log->proof = PROOF_NONE;
+    if (op->phase == PHASE_DONE)
+        return 0;
+    if (!phase_verb(op->phase))
+        return log_line(s, now_ms, out, err, "begins");
+    char text[PHASE_TEXT_MAX];
+    phase_doing(op->kind, op->phase, text);
+    return log_line(s, now_ms, out, err, "%s", text);
 }
 
 int progress_log_lines(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
@@ -396,8 +472,10 @@ int progress_log_lines(struct progress_log *log, const struct cluster_snapshot *
         return rc;
     if (phase == PHASE_REWRITE)
         rc = log_rewrite(log, s, now_ms, out, err);
-    else if (phase != PHASE_VERIFY)
+    else if (phase_asks_servers(phase) || !rotation_phase_is_proof(phase))
         rc = log_servers(log, s, now_ms, out, err);
+    if (rc == 0)
+        rc = log_proof(log, s, now_ms, out, err);
     if (rc == 0)
         rc = log_why(log, s, now_ms, out, err);
     make_printable(out);

@@ -2,6 +2,8 @@
 #include <cli/progress.h>
 
 #include <base/cleanup.h>
+#include <cli/words.h>
+#include <rotation/rotation.h>
 
 static bool runs_target(const struct cluster_operation *op, const struct cluster_report *r)
 {
@@ -40,12 +42,25 @@ static enum server_progress order_progress(const struct cluster_operation *op,
     }
 }
 
+/* In a phase that asks each server something. */
+static enum server_progress proof_progress(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct cluster_server_proof *p = proof_of_server(proof_of_phase(s), v->name);
+    if (p && p->state == PROOF_MADE)
+        return SERVER_OK;
+    if (p && p->state == PROOF_FAILED)
+        return SERVER_FAILED;
+    return v->report.ready ? SERVER_WAITING : SERVER_NOT_READY;
+}
+
 enum server_progress server_progress(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
     const struct cluster_operation *op = &s->rotation.op;
     const struct cluster_report *r = &v->report;
     if (!v->reports)
         return SERVER_SILENT;
+    if (rotation_phase_is_proof(op->phase))
+        return proof_progress(s, v);
     enum server_progress by_order = order_progress(op, v);
     if (by_order == SERVER_FAILED || by_order == SERVER_REFUSED)
         return by_order;
@@ -107,10 +122,14 @@ enum follow_state follow_state(const struct cluster_snapshot *s, const struct fo
     if (!s->has_rotation || !*op->id)
         return FOLLOW_NOT_YET;
     if (strcmp(op->id, g->operation) != 0)
-        return FOLLOW_OVERTAKEN;
+        return op->kind == OP_ABORT && *op->aborts && strcmp(op->aborts, g->operation) == 0
+                   ? FOLLOW_ABORTED
+                   : FOLLOW_OVERTAKEN;
     if (op->state == OP_STATE_FINISHED)
         return FOLLOW_REACHED;
     if (op->state == OP_STATE_HALTED) /* asked for again, and not taken up yet: the old halt is no news */
         return op->attempt > g->attempt_before ? FOLLOW_HALTED : FOLLOW_NOT_YET;
-    return g->file_only && first_file_published(s) ? FOLLOW_REACHED : FOLLOW_RUNNING;
+    if (g->file_only && first_file_published(s))
+        return FOLLOW_REACHED;
+    return op->state == OP_STATE_PAUSED ? FOLLOW_PAUSED : FOLLOW_RUNNING;
 }

@@ -4,19 +4,12 @@
 #include <inttypes.h>
 
 #include <base/clock.h>
+#include <cli/explain.h>
 #include <cli/table.h>
+#include <cli/words.h>
 
-#define COLUMNS  9
+#define COLUMNS  12
 #define CELL_MAX 48
-
-static void age_text(int64_t ms, char out[CELL_MAX])
-{
-    int64_t s = ms < 0 ? 0 : ms / 1000;
-    if (s < 120)
-        snprintf(out, CELL_MAX, "%" PRId64 "s", s);
-    else
-        snprintf(out, CELL_MAX, "%" PRId64 "m", s / 60);
-}
 
 static void number_text(int64_t n, char out[CELL_MAX])
 {
@@ -36,6 +29,23 @@ static void order_text(const struct snapshot_server *v, char out[CELL_MAX])
     snprintf(out + len, CELL_MAX - len, " %s", seen ? order_state_name(v->report.order_state) : "given");
 }
 
+/* Proof 1a: the keys of its file open the test vector of the generation that it has. */
+static const char *vector_text(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct snapshot_bundle *b = v->reports ? snapshot_bundle(s, v->report.generation) : NULL;
+    if (!b || !b->has_vector)
+        return "-";
+    return v->report.vector_generation == b->generation ? "yes" : "no";
+}
+
+/* Its part of the operation's proof of that phase. */
+static const char *proof_text(const struct cluster_snapshot *s, const struct snapshot_server *v,
+                              enum phase phase)
+{
+    const struct cluster_server_proof *p = proof_of_server(snapshot_proof(s, phase), v->name);
+    return p ? proof_state_name(p->state) : "-";
+}
+
 struct server_texts {
     char hash[CELL_MAX], generation[CELL_MAX], loaded[CELL_MAX], age[CELL_MAX], order[CELL_MAX];
 };
@@ -49,7 +59,7 @@ static void add_server(const struct cluster_snapshot *s, const struct snapshot_s
     number_text(v->reports ? r->loaded_generation : 0, t->loaded);
     snprintf(t->age, CELL_MAX, "-");
     if (v->reports)
-        age_text(s->now_ms - r->time_ms, t->age);
+        format_age(s->now_ms - r->time_ms, t->age);
     order_text(v, t->order);
     const char *row[COLUMNS] = {v->name,
                                 v->reports ? stage_name(r->stage) : "-",
@@ -61,14 +71,17 @@ static void add_server(const struct cluster_snapshot *s, const struct snapshot_s
                                             : "no",
                                 t->age,
                                 t->order,
+                                vector_text(s, v),
+                                proof_text(s, v, PHASE_READABLE),
+                                proof_text(s, v, PHASE_WRITTEN),
                                 status_server_why(v)};
     memcpy(cells, row, sizeof(row));
 }
 
 static int add_servers(const struct cluster_snapshot *s, struct buf *out, struct error *err)
 {
-    static const char *const head[COLUMNS] = {"Server", "Stage", "Hash",  "Generation", "Loaded",
-                                              "Ready",  "Age",   "Order", "Why"};
+    static const char *const head[COLUMNS] = {"Server", "Stage", "Hash",   "Generation", "Loaded",  "Ready",
+                                              "Age",    "Order", "Vector", "Readable",   "Written", "Why"};
     const char *cells[(SNAPSHOT_SERVERS_MAX + 1) * COLUMNS];
     _cleanup_free_ struct server_texts *texts = calloc(SNAPSHOT_SERVERS_MAX, sizeof(*texts));
     if (!texts)
@@ -166,6 +179,12 @@ int render_status_wide(const struct cluster_snapshot *s, const struct key_table 
         rc = add_operation(s, out, err);
     if (rc == 0)
         rc = add_reencrypt(s, out, err);
+    if (rc == 0 && *s->unknown_api)
+        rc = buf_addf(out, err, "Unknown API server: %s\n", s->unknown_api);
+    if (rc == 0 && s->has_proofs && s->proofs.proofs_count > 0)
+        rc = buf_adds(out, "\n", err);
+    if (rc == 0)
+        rc = render_proofs(s, out, err);
     make_printable(out);
     return rc;
 }

@@ -51,15 +51,37 @@ static int store_request(struct session *s, const struct cluster_request *v, str
                               : rc; /* the id is ours alone: a first try whose answer was lost stored it */
 }
 
+/* What the request is about, from the command's argument. */
+static int take_operand(enum operation_kind kind, const char *operand, struct cluster_request *v,
+                        struct error *err)
+{
+    if (kind == OP_REPAIR && !text_copy(v->server, sizeof(v->server), operand))
+        return error_set(err, ERR_INVALID, "%.32s…: no server has a name that long", operand);
+    if (kind == OP_RESTORE_KEY && !text_copy(v->key, sizeof(v->key), operand))
+        return error_set(err, ERR_INVALID, "%.32s…: no key has a name that long", operand);
+    return 0;
+}
+
+/* An operation that exists keeps what was asked for with it: its restarts stay the operator's, or ours. */
+static bool wants_restarts(const struct session *s, enum operation_kind kind, const struct args *args)
+{
+    const struct cluster_operation *op = &s->snapshot->rotation.op;
+    bool about_it = kind == OP_PAUSE || kind == OP_RESUME;
+    return about_it && s->snapshot->has_rotation && *op->id ? op->restart : !args->no_restart;
+}
+
 int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
                  struct error *err)
 {
     struct cluster_request v = {
-        .kind = kind, .force = args->force, .skip = args->skip, .restart = !args->no_restart};
+        .kind = kind, .force = args->force, .skip = args->skip, .restart = wants_restarts(s, kind, args)};
     memset(ret, 0, sizeof(*ret));
+    int rc = take_operand(kind, args->operand ? args->operand : "", &v, err);
+    if (rc < 0)
+        return rc;
     v.time_ms = clock_wall_ms();
     name_user(v.by);
-    int rc = crypto_uuid(v.id, err);
+    rc = crypto_uuid(v.id, err);
     if (rc < 0)
         return rc;
     text_copy(ret->id, sizeof(ret->id), v.id);

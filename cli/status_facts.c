@@ -124,6 +124,8 @@ const char *status_server_why(const struct snapshot_server *v)
         return *r->ready_why ? r->ready_why : "not ready";
     if (!r->loaded_known && *r->process_why)
         return r->process_why;
+    if (*r->vector_why)
+        return r->vector_why;
     if (v->plain_keys_differ)
         return "its stage and hash keys differ from its signed report";
     return v->in_spec ? "" : "not among the cluster's servers";

@@ -94,3 +94,16 @@ void format_clock(int64_t ms, char out[DURATION_TEXT_MAX])
 {
     format_time(ms, 2, out);
 }
+
+void format_age(int64_t ms, char out[AGE_TEXT_MAX])
+{
+    static const struct {
+        int64_t limit_s, unit_s;
+        char letter;
+    } units[] = {{120, 1, 's'}, {2 * 3600, 60, 'm'}, {2 * 86400, 3600, 'h'}, {INT64_MAX, 86400, 'd'}};
+    int64_t s = ms < 0 ? 0 : ms / 1000;
+    size_t i = 0;
+    while (s >= units[i].limit_s)
+        i++;
+    snprintf(out, AGE_TEXT_MAX, "%" PRId64 "%c", s / units[i].unit_s, units[i].letter);
+}

@@ -12,6 +12,17 @@
 
 #define STORE_DEADLINE_MS  3000
 #define REWRITE_PASSES_MAX 3
+#define PROOF_ATTEMPTS_MAX 30
+
+/* For how long each server's report has been the same, by our own monotonic clock. */
+struct freshness {
+    struct {
+        char server[CLUSTER_NAME_MAX];
+        int64_t mod;
+        int64_t since_ms;
+    } seen[SNAPSHOT_SERVERS_MAX];
+    size_t count;
+};
 
 struct coordinator {
     const struct config *config;
@@ -24,6 +35,9 @@ struct coordinator {
     char last_row[48]; /* the last decision that was logged, so that each is logged once */
     char last_why[CLUSTER_TEXT_MAX];
     int64_t progress_ms; /* when progress was last written */
+    struct freshness fresh;
+    int64_t apis_ms; /* when the datastore's records of API servers were last read; 0: never */
+    char unknown_api[CLUSTER_TEXT_MAX];
 };
 
 /* --- tick.c --- */
@@ -45,13 +59,25 @@ int act_note(struct coordinator *c, struct cluster_snapshot *s, const struct dec
 int act_progress(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;
 
 /* --- issue.c --- */
-/* Makes the next config of op->phase out of generation `from`, sealed as generation `target`, and updates
+/* What a phase's next config is, and what goes with it into the state store. */
+struct issued {
+    struct cluster_bundle bundle;
+    struct cluster_keys keys;                       /* the record of keys, brought up to date */
+    struct cluster_escrow escrow[CLUSTER_KEYS_MAX]; /* keys that leave with it, sealed */
+    size_t escrow_count;
+};
+void issued_free(struct issued *i); /* frees the contents and zeroes */
+
+/* Makes the next config of r->op.phase out of generation `from`, sealed as generation `target`, and updates
  * the key names in *r. For PHASE_ADOPT: nothing (an agent seals it). */
-int issue_bundle(struct coordinator *c, const struct cluster_operation *op, int64_t from, int64_t target,
-                 struct cluster_rotation *r, struct cluster_bundle *ret, struct error *err) _must_check_;
-/* Reads an adopted generation, and fills in what *r says of its keys. */
-int issue_learn(struct coordinator *c, int64_t generation, struct cluster_rotation *r,
-                struct error *err) _must_check_;
+int issue_bundle(struct coordinator *c, const struct cluster_snapshot *s, int64_t target,
+                 struct cluster_rotation *r, struct issued *ret, struct error *err) _must_check_;
+/* Reads an adopted generation, and fills in what *r says of its keys, and the record of keys. */
+int issue_learn(struct coordinator *c, const struct cluster_snapshot *s, int64_t generation,
+                struct cluster_rotation *r, struct cluster_keys *ret_keys, struct error *err) _must_check_;
+/* Opens a generation's config. Caller frees. */
+int issue_open(struct coordinator *c, int64_t generation, struct encryption_config **ret,
+               struct error *err) _must_check_;
 
 /* --- campaign.c --- */
 /* Waits until this coordinator leads (0), or `stop_fd` is readable (ERR_CANCELED). Troubles with the state

@@ -7,6 +7,9 @@
 #include <base/clock.h>
 #include <base/text.h>
 #include <encryption/config.h>
+#include <encryption/envelope.h>
+
+#include "key_book.h"
 
 #define KEY_BYTES 32
 
@@ -23,22 +26,39 @@ static void managed_init(struct managed *m, const struct cluster_spec *spec)
     m->set = (struct resource_set){m->names, spec->resources_count};
 }
 
-static int open_generation(struct coordinator *c, int64_t generation, struct managed *m,
-                           struct encryption_config **ret, struct error *err)
+int issue_open(struct coordinator *c, int64_t generation, struct encryption_config **ret, struct error *err)
 {
     char what[64];
     snprintf(what, sizeof(what), "generation %" PRId64, generation);
-    managed_init(m, &c->spec);
     _cleanup_(secret_freep) struct secret *text = NULL;
-    _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
     int rc = store_bundle_open(c->store, generation, STORE_DEADLINE_MS, NULL, &text, err);
-    if (rc == 0)
-        rc = encryption_config_parse(text->data, text->len, what, &config, err);
+    return rc < 0 ? rc : encryption_config_parse(text->data, text->len, what, ret, err);
+}
+
+static int open_managed(struct coordinator *c, int64_t generation, struct managed *m,
+                        struct encryption_config **ret, struct error *err)
+{
+    _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
+    managed_init(m, &c->spec);
+    int rc = issue_open(c, generation, &config, err);
     if (rc == 0)
         rc = encryption_check_managed(config, m->set, err);
     if (rc == 0)
         *ret = take(config);
     return rc;
+}
+
+/* The datastore's revision now; 0: it did not tell. */
+static int64_t datastore_revision(struct coordinator *c)
+{
+    struct etcd_range range = {0};
+    struct etcd_range_options options = {
+        .prefix = c->config->datastore_prefix, .limit = 1, .keys_only = true};
+    if (etcd_list(c->datastore, &options, STORE_DEADLINE_MS, &range, NULL) < 0)
+        return 0;
+    int64_t revision = range.revision;
+    etcd_range_free(&range);
+    return revision;
 }
 
 /* What the record says of a config's keys. */
@@ -56,15 +76,36 @@ static void describe(const struct encryption_config *config, const struct manage
     }
 }
 
-int issue_learn(struct coordinator *c, int64_t generation, struct cluster_rotation *r, struct error *err)
+static void keys_update(struct coordinator *c, const struct cluster_snapshot *s,
+                        const struct encryption_config *config, const struct managed *m, int64_t generation,
+                        struct cluster_keys *ret)
+{
+    struct key_view keys[ENCRYPTION_KEYS_MAX];
+    size_t count = encryption_keys(config, m->set, keys, ENCRYPTION_KEYS_MAX);
+    *ret = s->keys;
+    if (!s->has_keys)
+        ret->keys_count = 0;
+    struct key_book_entry now = {
+        .generation = generation,
+        .now_ms = clock_wall_ms(),
+        .revision = datastore_revision(c),
+        .escrow_days = c->spec.escrow_days,
+        .adopted = s->rotation.op.phase == PHASE_ADOPT,
+    };
+    key_book_update(ret, keys, count, &now);
+}
+
+int issue_learn(struct coordinator *c, const struct cluster_snapshot *s, int64_t generation,
+                struct cluster_rotation *r, struct cluster_keys *ret_keys, struct error *err)
 {
     struct managed m;
     _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
-    int rc = open_generation(c, generation, &m, &config, err);
+    int rc = open_managed(c, generation, &m, &config, err);
     if (rc < 0)
         return rc;
     describe(config, &m, r);
     r->new_key[0] = r->new_provider[0] = r->old_key[0] = r->old_provider[0] = 0;
+    keys_update(c, s, config, &m, generation, ret_keys);
     return 0;
 }
 
@@ -73,7 +114,7 @@ int issue_learn(struct coordinator *c, int64_t generation, struct cluster_rotati
 struct step {
     struct coordinator *c;
     const struct cluster_operation *op;
-    const struct encryption_config *config;
+    const struct encryption_config *config; /* that every server has */
     const struct managed *m;
     struct cluster_rotation *r;
 };
@@ -158,12 +199,95 @@ static int switch_writer(const struct step *s, struct encryption_config **ret, s
                                      : encryption_enable(s->config, s->m->set, ret, err);
 }
 
+/* The key that was asked for, out of escrow. */
+static int restore(const struct step *s, struct encryption_config **ret, struct error *err)
+{
+    enum provider provider;
+    _cleanup_(secret_freep) struct secret *value = NULL;
+    int rc = provider_parse(s->op->key_provider, &provider, err);
+    if (rc == 0)
+        rc = store_escrow_open(s->c->store, s->op->key_provider, s->op->key, STORE_DEADLINE_MS, &value, err);
+    return rc < 0 ? rc : encryption_append_key(s->config, s->m->set, provider, s->op->key, value, ret, err);
+}
+
+/* `base` and, readable as well, all that `more` reads. */
+static int unite(const struct step *s, const struct encryption_config *base,
+                 const struct encryption_config *more, struct encryption_config **ret, struct error *err)
+{
+    struct key_view keys[ENCRYPTION_KEYS_MAX];
+    size_t count = encryption_keys(more, s->m->set, keys, ENCRYPTION_KEYS_MAX);
+    _cleanup_(encryption_config_freep) struct encryption_config *now = NULL;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct encryption_config *next = NULL;
+        if (encryption_can_read(now ? now : base, s->m->set, keys[i].provider, keys[i].name))
+            continue;
+        const struct secret *value = encryption_key_value(more, s->m->set, keys[i].provider, keys[i].name);
+        rc = encryption_append_key(now ? now : base, s->m->set, keys[i].provider, keys[i].name, value, &next,
+                                   err);
+        if (rc == 0) {
+            encryption_config_free(now);
+            now = next;
+        }
+    }
+    if (rc == 0 && encryption_can_read(more, s->m->set, PROVIDER_IDENTITY, NULL) &&
+        !encryption_can_read(now ? now : base, s->m->set, PROVIDER_IDENTITY, NULL)) {
+        struct encryption_config *next = NULL;
+        rc = encryption_append_identity(now ? now : base, s->m->set, &next, err);
+        if (rc == 0) {
+            encryption_config_free(now);
+            now = next;
+        }
+    }
+    if (rc == 0)
+        *ret = take(now);
+    return rc;
+}
+
+/* The old key writes again; what was written since stays readable: every config issued on the way reads
+ * what the one before it did, so the newest reads it all. */
+static int revert(const struct step *s, struct encryption_config **ret, struct error *err)
+{
+    _cleanup_(encryption_config_freep) struct encryption_config *base = NULL, *newest = NULL;
+    struct managed m;
+    int rc = open_managed(s->c, s->r->base, &m, &base, err);
+    if (rc == 0)
+        rc = open_managed(s->c, s->r->issued, &m, &newest, err);
+    if (rc == 0)
+        rc = unite(s, base, newest, ret, err);
+    if (rc < 0)
+        return rc;
+    if (!*ret)
+        *ret = take(base);
+    if (s->r->old_key[0]) {
+        memcpy(s->r->new_key, s->r->write_key, sizeof(s->r->new_key));
+        memcpy(s->r->new_provider, s->r->write_provider, sizeof(s->r->new_provider));
+        s->r->old_key[0] = s->r->old_provider[0] = 0;
+    }
+    return 0;
+}
+
+static int go_back(const struct step *s, struct encryption_config **ret, struct error *err)
+{
+    struct managed m;
+    s->r->new_key[0] = s->r->new_provider[0] = s->r->old_key[0] = s->r->old_provider[0] = 0;
+    return open_managed(s->c, s->r->base, &m, ret, err);
+}
+
+/* As it was before the key was dropped. */
+static int bring_back(const struct step *s, struct encryption_config **ret, struct error *err)
+{
+    struct managed m;
+    return open_managed(s->c, s->op->from, &m, ret, err);
+}
+
 static const struct {
     enum phase phase;
     int (*make)(const struct step *s, struct encryption_config **ret, struct error *err);
 } makers[] = {
     {PHASE_APPEND, append},     {PHASE_PROMOTE, promote},      {PHASE_DROP, drop},
-    {PHASE_IDENTITY, identity}, {PHASE_SWITCH, switch_writer},
+    {PHASE_IDENTITY, identity}, {PHASE_SWITCH, switch_writer}, {PHASE_RESTORE, restore},
+    {PHASE_REVERT, revert},     {PHASE_RETURN, go_back},       {PHASE_BRING_BACK, bring_back},
 };
 
 static int make(const struct step *s, struct encryption_config **ret, struct error *err)
@@ -174,29 +298,98 @@ static int make(const struct step *s, struct encryption_config **ret, struct err
     return error_set(err, ERR_INTERNAL, "phase %s makes no config", phase_name(s->op->phase));
 }
 
-int issue_bundle(struct coordinator *c, const struct cluster_operation *op, int64_t from, int64_t target,
-                 struct cluster_rotation *r, struct cluster_bundle *ret, struct error *err)
+/* ---------- what goes with it ---------- */
+
+/* Proof 1a: a text that only the key which the generation brings, or writes with, can open. */
+static int seal_vector(const struct step *s, const struct encryption_config *result, int64_t generation,
+                       struct cluster_bundle *bundle, struct error *err)
+{
+    bool brings = s->r->new_key[0] != 0;
+    const char *name = brings ? s->r->new_key : s->r->write_key;
+    const char *provider_word = brings ? s->r->new_provider : s->r->write_provider;
+    char path[CLUSTER_KEY_PATH_MAX];
+    enum provider provider;
+    if (!*name)
+        return 0; /* it writes plain */
+    _cleanup_(buf_freep) struct buf sealed = BUF_INIT(CLUSTER_VECTOR_MAX);
+    _cleanup_(secret_freep) struct secret *text = NULL;
+    cluster_bundle_path(path, store_cluster(s->c->store), generation);
+    int rc = provider_parse(provider_word, &provider, err);
+    if (rc == 0)
+        rc = envelope_encrypt_with(result, s->c->spec.resources[0], provider, name, path, CLUSTER_VECTOR_TEXT,
+                                   strlen(CLUSTER_VECTOR_TEXT), &sealed, err);
+    if (rc == 0)
+        rc = crypto_base64_encode(sealed.data, sealed.len, &text, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "the test vector");
+    if (text->len >= sizeof(bundle->vector))
+        return error_set(err, ERR_TOO_LARGE, "the test vector is too long");
+    memcpy(bundle->vector, text->data, text->len);
+    return 0;
+}
+
+/* Keys that the next config does not have any more are sealed before any file loses them. */
+static int into_escrow(const struct step *s, const struct encryption_config *result, struct issued *ret,
+                       struct error *err)
+{
+    struct key_view keys[ENCRYPTION_KEYS_MAX];
+    size_t count = encryption_keys(s->config, s->m->set, keys, ENCRYPTION_KEYS_MAX);
+    int64_t now = clock_wall_ms();
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (encryption_key_value(result, s->m->set, keys[i].provider, keys[i].name))
+            continue;
+        struct cluster_escrow *e = &ret->escrow[ret->escrow_count];
+        text_copy(e->provider, sizeof(e->provider), provider_name(keys[i].provider));
+        text_copy(e->name, sizeof(e->name), keys[i].name);
+        e->generation = s->op->from;
+        e->retired_ms = now;
+        e->until_ms = now + s->c->spec.escrow_days * 24 * 3600 * 1000;
+        rc = store_escrow_seal(
+            s->c->store, encryption_key_value(s->config, s->m->set, keys[i].provider, keys[i].name), e, err);
+        ret->escrow_count += rc == 0;
+    }
+    return rc;
+}
+
+void issued_free(struct issued *i)
+{
+    cluster_bundle_free(&i->bundle);
+    for (size_t k = 0; k < i->escrow_count; k++)
+        cluster_escrow_free(&i->escrow[k]);
+    memset(i, 0, sizeof(*i));
+}
+
+int issue_bundle(struct coordinator *c, const struct cluster_snapshot *s, int64_t target,
+                 struct cluster_rotation *r, struct issued *ret, struct error *err)
 {
     struct managed m;
     _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
     _cleanup_(encryption_config_freep) struct encryption_config *next = NULL;
     _cleanup_(secret_freep) struct secret *text = NULL;
     struct cluster_rotation changed = *r;
+    const struct cluster_operation *op = &s->rotation.op;
     char id[CLUSTER_HASH_MAX];
-    int rc = open_generation(c, from, &m, &config, err);
-    struct step s = {c, op, config, &m, &changed};
+    int rc = open_managed(c, r->generation, &m, &config, err);
+    struct step step = {c, op, config, &m, &changed};
     if (rc == 0)
-        rc = make(&s, &next, err);
+        rc = make(&step, &next, err);
     const struct encryption_config *result = next ? next : config;
     if (rc == 0)
         rc = encryption_config_emit(result, &text, err);
     if (rc == 0)
         rc = encryption_config_id(result, id, err);
-    if (rc == 0)
-        rc = store_bundle_seal(c->store, target, rotation_phase_stage(op->phase, r), text, id, ret, err);
     if (rc < 0)
         return rc;
     describe(result, &m, &changed);
+    rc = store_bundle_seal(c->store, target, rotation_phase_stage(op->phase, r), text, id, &ret->bundle, err);
+    if (rc == 0)
+        rc = seal_vector(&step, result, target, &ret->bundle, err);
+    if (rc == 0 && rotation_phase_drops(op->phase))
+        rc = into_escrow(&step, result, ret, err);
+    if (rc < 0)
+        return rc;
+    keys_update(c, s, result, &m, target, &ret->keys);
     *r = changed;
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #include <base/clock.h>
 #include <base/text.h>
@@ -12,25 +13,50 @@ struct job {
     char names[ENCRYPTION_KEYS_MAX][CLUSTER_KEY_NAME_MAX]; /* what options.keys borrow from */
     pthread_t thread;
     pthread_mutex_t lock;
+    pthread_cond_t stopping;
     struct cluster_reencrypt record; /* under lock */
+    struct cluster_proof proof;      /* under lock */
     void (*on_cancel)(void *arg);    /* under lock */
     void *on_cancel_arg;
     atomic_bool cancel;
     atomic_bool ended;
+    atomic_bool watching;
     atomic_bool usable[CLUSTER_SERVERS_MAX];
     int fd;
 };
 
+/* What each kind does on the job's thread. */
+static int (*const works[])(struct job *j, struct error *err) = {
+    [JOB_REWRITE] = reencrypt_api_run, [JOB_OPENS] = opens_run,     [JOB_BACKUP] = backup_run,
+    [JOB_READABLE] = readable_run,     [JOB_WRITTEN] = written_run, [JOB_SCAN] = scan_run,
+    [JOB_WATCH] = watch_run,
+};
+
+static void finish_rewrite(struct cluster_reencrypt *r, int rc, const struct error *err)
+{
+    r->updated_ms = clock_wall_ms();
+    r->state = rc < 0 ? REENCRYPT_FAILED : REENCRYPT_ENDED;
+    if (rc < 0)
+        text_copy(r->why, sizeof(r->why), err->text);
+}
+
+/* A proof that was made keeps what its maker wrote into `why`. */
+static void finish_proof(struct cluster_proof *p, int rc, const struct error *err)
+{
+    p->time_ms = clock_wall_ms();
+    p->state = rc == 0 ? PROOF_MADE : rc == ERR_STATE ? PROOF_FAILED : PROOF_UNMADE;
+    if (rc < 0)
+        text_copy(p->why, sizeof(p->why), err->text);
+}
+
 static void finish(struct job *j, int rc, const struct error *err)
 {
+    atomic_store(&j->watching, false);
     pthread_mutex_lock(&j->lock);
-    j->record.updated_ms = clock_wall_ms();
-    if (rc < 0) {
-        j->record.state = REENCRYPT_FAILED;
-        text_copy(j->record.why, sizeof(j->record.why), err->text);
-    } else {
-        j->record.state = REENCRYPT_ENDED;
-    }
+    if (j->options.kind == JOB_REWRITE)
+        finish_rewrite(&j->record, rc, err);
+    else
+        finish_proof(&j->proof, rc, err);
     pthread_mutex_unlock(&j->lock);
     atomic_store(&j->ended, true);
     eventfd_write(j->fd, 1);
@@ -40,9 +66,18 @@ static void *run(void *arg)
 {
     struct job *j = arg;
     struct error err = ERROR_INIT;
-    int rc = j->options.kind == JOB_REWRITE ? reencrypt_api_run(j, &err) : scan_run(j, &err);
+    int rc = works[j->options.kind](j, &err);
     finish(j, rc, &err);
     return NULL;
+}
+
+static void cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 static struct job *job_alloc(const struct job_options *options)
@@ -56,7 +91,11 @@ static struct job *job_alloc(const struct job_options *options)
         j->options.keys[i].name = j->names[i];
     }
     j->record = options->so_far;
+    j->proof = options->proof;
+    j->proof.state = PROOF_RUNNING;
+    j->proof.time_ms = clock_wall_ms();
     pthread_mutex_init(&j->lock, NULL);
+    cond_init(&j->stopping);
     for (size_t i = 0; i < CLUSTER_SERVERS_MAX; i++)
         atomic_init(&j->usable[i], true);
     j->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -67,6 +106,7 @@ static void job_release(struct job *j)
 {
     if (j->fd >= 0)
         close(j->fd);
+    pthread_cond_destroy(&j->stopping);
     pthread_mutex_destroy(&j->lock);
     free(j);
 }
@@ -79,11 +119,28 @@ int job_start(const struct job_options *options, struct job **ret, struct error 
     int e = j->fd < 0 ? errno : pthread_create(&j->thread, NULL, run, j);
     if (e != 0) {
         job_release(j);
-        return error_errno(err, e, "starting the re-encryption thread");
+        return error_errno(err, e, "starting a job's thread");
     }
     *ret = j;
     return 0;
 }
+
+void job_free(struct job *j)
+{
+    if (!j)
+        return;
+    pthread_mutex_lock(&j->lock);
+    atomic_store(&j->cancel, true);
+    if (j->on_cancel)
+        j->on_cancel(j->on_cancel_arg);
+    pthread_cond_broadcast(&j->stopping);
+    pthread_mutex_unlock(&j->lock);
+    pthread_join(j->thread, NULL);
+    encryption_config_free(j->options.encryption);
+    job_release(j);
+}
+
+/* ---------- asked by the owner ---------- */
 
 int job_fd(const struct job *j)
 {
@@ -105,11 +162,28 @@ const char *job_operation(const struct job *j)
     return j->options.operation;
 }
 
+int64_t job_step(const struct job *j)
+{
+    return j->options.step;
+}
+
 void job_progress(struct job *j, struct cluster_reencrypt *ret)
 {
     pthread_mutex_lock(&j->lock);
     *ret = j->record;
     pthread_mutex_unlock(&j->lock);
+}
+
+void job_proof(struct job *j, struct cluster_proof *ret)
+{
+    pthread_mutex_lock(&j->lock);
+    *ret = j->proof;
+    pthread_mutex_unlock(&j->lock);
+}
+
+bool job_watching(struct job *j)
+{
+    return atomic_load(&j->watching);
 }
 
 void job_use(struct job *j, size_t server, bool usable)
@@ -118,21 +192,32 @@ void job_use(struct job *j, size_t server, bool usable)
         atomic_store(&j->usable[server], usable);
 }
 
-void job_free(struct job *j)
-{
-    if (!j)
-        return;
-    pthread_mutex_lock(&j->lock);
-    atomic_store(&j->cancel, true);
-    if (j->on_cancel)
-        j->on_cancel(j->on_cancel_arg);
-    pthread_mutex_unlock(&j->lock);
-    pthread_join(j->thread, NULL);
-    job_release(j);
-}
+/* ---------- asked by the work ---------- */
 
 bool job_canceled(struct job *j)
 {
+    return atomic_load(&j->cancel);
+}
+
+const atomic_bool *job_cancel_flag(const struct job *j)
+{
+    return &j->cancel;
+}
+
+bool job_wait(struct job *j, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&j->lock);
+    while (!atomic_load(&j->cancel) && pthread_cond_timedwait(&j->stopping, &j->lock, &until) != ETIMEDOUT)
+        ;
+    pthread_mutex_unlock(&j->lock);
     return atomic_load(&j->cancel);
 }
 
@@ -162,4 +247,17 @@ void job_update(struct job *j, void (*change)(struct cluster_reencrypt *r, void 
     change(&j->record, arg);
     j->record.updated_ms = clock_wall_ms();
     pthread_mutex_unlock(&j->lock);
+}
+
+void job_update_proof(struct job *j, void (*change)(struct cluster_proof *p, void *arg), void *arg)
+{
+    pthread_mutex_lock(&j->lock);
+    change(&j->proof, arg);
+    j->proof.time_ms = clock_wall_ms();
+    pthread_mutex_unlock(&j->lock);
+}
+
+void job_set_watching(struct job *j, bool watching)
+{
+    atomic_store(&j->watching, watching);
 }

@@ -62,6 +62,10 @@ static int spec_from_config(const struct config *config, struct cluster_spec *sp
         if (!text_copy(spec->resources[i], sizeof(spec->resources[i]), config->resources[i]))
             return error_set(err, ERR_INVALID, "%s: resources[%zu] is too long", config->path, i);
     spec->resources_count = config->resources_count;
+    spec->snapshots = strcmp(config->snapshots, "on") == 0;
+    spec->canaries = strcmp(config->canaries, "on") == 0;
+    spec->auto_repair = strcmp(config->repair, "auto") == 0;
+    spec->escrow_days = config->escrow_days;
     return 0;
 }
 

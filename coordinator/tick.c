@@ -1,5 +1,6 @@
 /* One turn: observe, decide, take one step. */
 #include "coordinator.h"
+#include "proofs/apiservers.h"
 
 #include <base/clock.h>
 #include <base/log.h>
@@ -40,6 +41,56 @@ static void log_decision(struct coordinator *c, const struct cluster_snapshot *s
               LOG_S("action", action_name(d->action)), LOG_S("why", d->why));
 }
 
+/* ---------- what is observed besides the store ---------- */
+
+#define APIS_EVERY_MS    2000
+#define APIS_DEADLINE_MS 1500
+
+/* The API servers that are alive by the datastore's own records. What cannot be read now stays as it was. */
+static void look_for_unknown_apis(struct coordinator *c, struct cluster_snapshot *s)
+{
+    int64_t now = clock_mono_ms();
+    if (c->apis_ms == 0 || now - c->apis_ms >= APIS_EVERY_MS) {
+        char why[CLUSTER_TEXT_MAX] = "";
+        struct error err = ERROR_INIT;
+        c->apis_ms = now;
+        if (apiservers_unknown(c->datastore, c->config, APIS_DEADLINE_MS, why, &err) == 0)
+            text_copy(c->unknown_api, sizeof(c->unknown_api), why);
+    }
+    text_copy(s->unknown_api, sizeof(s->unknown_api), c->unknown_api);
+}
+
+static void measure_freshness(struct freshness *f, struct cluster_snapshot *s)
+{
+    struct freshness next = {0};
+    int64_t now = clock_mono_ms();
+    for (size_t i = 0; i < s->servers_count; i++) {
+        struct snapshot_server *v = &s->servers[i];
+        int64_t since = now;
+        for (size_t k = 0; k < f->count; k++)
+            if (strcmp(f->seen[k].server, v->name) == 0 && f->seen[k].mod == v->report_mod)
+                since = f->seen[k].since_ms;
+        v->unchanged_ms = now - since;
+        text_copy(next.seen[i].server, sizeof(next.seen[i].server), v->name);
+        next.seen[i].mod = v->report_mod;
+        next.seen[i].since_ms = since;
+    }
+    next.count = s->servers_count;
+    *f = next;
+}
+
+/* Agents publish at least twice a lease. */
+static int64_t stale_ms(const struct config *config)
+{
+    return (2 * config->lease_ttl_s + 5) * 1000;
+}
+
+/* A restart with its way back, and something on top. */
+static int64_t order_late_ms(const struct config *config)
+{
+    return (config->exec_timeout_s + 2 * config->ready_timeout_s + 30) * 1000;
+}
+
 static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_result *ret, struct error *err)
 {
     struct planner_self self = {
@@ -48,7 +99,12 @@ static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_r
         .spec = &c->spec,
         .job_running = c->job != NULL,
         .job_operation = c->job ? job_operation(c->job) : "",
+        .job_step = c->job ? job_step(c->job) : 0,
+        .watching = c->job && job_watching(c->job),
         .passes_max = REWRITE_PASSES_MAX,
+        .attempts_max = PROOF_ATTEMPTS_MAX,
+        .stale_ms = stale_ms(c->config),
+        .order_late_ms = order_late_ms(c->config),
     };
     struct decision d;
     rotation_decide(s, &self, &d);
@@ -75,7 +131,10 @@ int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
         *ret = TICK_DEPOSED; /* the fence is in every write too; this is to stop early */
         return 0;
     }
-    if (rc == 0)
-        rc = tend_job(c, s, err);
+    if (rc < 0)
+        return rc;
+    look_for_unknown_apis(c, s);
+    measure_freshness(&c->fresh, s);
+    rc = tend_job(c, s, err);
     return rc < 0 ? rc : decide(c, s, ret, err);
 }

@@ -90,7 +90,7 @@ class Server:
         return processes.read_entry(self.lab.dir, f"kube-apiserver-{self.name}")
 
     def broken(self, mode=None, **unless):
-        """Makes the API server's starts fail ("exit", "hang"), see restart.py; no mode: mends it."""
+        """Makes the API server's starts go wrong ("exit", "hang", "stale"), see restart.py; no mode: mends it."""
         flag = self.dir / "broken"
         if mode:
             processes.write_atomic(flag, json.dumps({"mode": mode, **unless}))

@@ -1,10 +1,13 @@
 """Threads that watch a lab while something happens in it, and remember what they saw."""
 import hashlib
+import signal
 import threading
 import time
 
 import etcd
 import files
+import https
+import kube
 import processes
 
 
@@ -259,3 +262,66 @@ class CommandLines(Watcher):
 
     def _entry(self, path):
         return processes.read_entry(self.lab.dir, path.name[: -len(".json")])
+
+
+class Reads(Watcher):
+    """Reads through one API server, as fast as it answers, and notes when that failed for want of a key.
+
+    What a server that restarts does not answer is no such failure."""
+
+    def __init__(self, client, path, every=0.02):
+        super().__init__(every)
+        self.client, self.path = client, path
+        self.count, self.errors = 0, []  # (begin, end, text) of each read that failed
+
+    def look(self):
+        began = time.monotonic()
+        try:
+            self.client.call("GET", self.path, timeout=5)
+            self.count += 1
+        except (https.Unreachable, https.Broken):
+            pass
+        except kube.KubeError as error:
+            if error.status != 500 or not any(w in str(error) for w in ("transform", "no matching", "decrypt")):
+                return
+            self.errors.append((began, time.monotonic(), str(error)))
+
+    def window(self):
+        """Seconds from the begin of the first read that failed to the end of the last one."""
+        return self.errors[-1][1] - self.errors[0][0] if self.errors else 0.0
+
+
+class Keys(Watcher):
+    """Which keys under a prefix of etcd came and went, as etcd tells it."""
+
+    def __init__(self, lab, prefix, every=0.005):
+        super().__init__(every)
+        self.lab, self.prefix = lab, prefix
+        self.present, self.spans = {}, []  # key -> since; (key, since, until)
+
+    def look(self):
+        try:
+            now = {kv.key for kv in self.lab.etcd.range(self.prefix, keys_only=True)}
+        except etcd.EtcdError:
+            return
+        at = time.monotonic()
+        for key in now - set(self.present):
+            self.present[key] = at
+        for key in set(self.present) - now:
+            self.spans.append((key, self.present.pop(key), at))
+
+
+class Limp(Watcher):
+    """Lets an API server run for a small part of the time, so that each answer takes it some tenths of a second."""
+
+    def __init__(self, server, stopped=0.25, running=0.02):
+        super().__init__(running)
+        self.entry, self.stopped = server.entry(), stopped
+
+    def look(self):
+        processes.send(self.entry, signal.SIGSTOP)
+        time.sleep(self.stopped)
+        self.last_look()
+
+    def last_look(self):
+        processes.send(self.entry, signal.SIGCONT)

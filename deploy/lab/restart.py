@@ -10,6 +10,9 @@ Each restart is one line "<time> <server>" in <lab>/restarts.log.
 
 <lab>/<server>/broken makes the start fail: {"mode": "exit" | "hang", "unless_hash": <SHA-256 of the one
 encryption config that works>} or {"mode": …, "unless_writes_with": <name of the first key that works>}.
+
+{"mode": "stale", "file": PATH} makes it start with another file than the one that everybody sees: in a mount
+namespace of its own PATH lies over the encryption config. Its argument list and its pid are the usual ones.
 """
 import hashlib
 import json
@@ -24,21 +27,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import processes  # noqa: E402
 
 HANG = "import signal; signal.pause()"
+BEHIND_THE_BACK = 'mount --bind "$0" "$1" && shift && exec "$@"'
 
 
 def breakage(folder, server, settings):
-    """The mode in which this start shall fail, or None."""
+    """How this start shall go wrong: the flag, or {}."""
     try:
         flag = json.loads((folder / server / "broken").read_text())
     except (OSError, ValueError):
-        return None
+        return {}
     text = Path(settings["encryption_config"]).read_bytes()
     if flag.get("unless_hash") == hashlib.sha256(text).hexdigest():
-        return None
+        return {}
     first = re.search(rb'"?name"?:\s*"?([^",\s}]+)', text)
     if first and flag.get("unless_writes_with") == first.group(1).decode():
-        return None
-    return flag["mode"]
+        return {}
+    return flag
 
 
 def start_etcd(folder, lab):
@@ -60,11 +64,15 @@ def sync(server, settings):
 
 def start_apiserver(folder, server, settings):
     argv = settings["argv"]
-    mode = breakage(folder, server, settings)
+    flag = breakage(folder, server, settings)
+    mode = flag.get("mode")
     if mode == "exit":
         argv = [settings["argv"][0], "--this-start-is-broken-on-purpose"]
     elif mode == "hang":
         argv = [sys.executable, "-c", HANG, *settings["argv"]]
+    elif mode == "stale":
+        argv = ["unshare", "--mount", "sh", "-c", BEHIND_THE_BACK, flag["file"], settings["encryption_config"],
+                *settings["argv"]]
     # Half of a start is garbage collection: with more room it takes a fifth less of the processor.
     processes.spawn(folder, f"kube-apiserver-{server}", argv, settings["log"], settings["pid_file"],
                     env={**os.environ, "GOGC": "200"})

@@ -21,6 +21,7 @@ static const struct {
     {ERR_CANCELED, "canceled"},
     {ERR_STATE, "state"},
     {ERR_INTERNAL, "internal"},
+    {ERR_NO_SPACE, "no space"},
 };
 
 /* One line for a terminal and a log: no control characters, wherever the parts came from. */

@@ -13,6 +13,10 @@ static const struct field spec_server_fields[] = {
 static const struct field spec_fields[] = {
     F_LIST(cluster_spec, servers, spec_server_fields),
     F_TEXTS(cluster_spec, resources),
+    F_BOOL(cluster_spec, snapshots),
+    F_BOOL(cluster_spec, canaries),
+    F_BOOL(cluster_spec, auto_repair),
+    F_COUNT(cluster_spec, escrow_days),
     F_END,
 };
 
@@ -38,6 +42,8 @@ static const struct field report_fields[] = {
     F_WORD(cluster_report, order_state, order_state_words),
     F_TEXT(cluster_report, order_why),
     F_COUNT(cluster_report, restarts),
+    F_COUNT(cluster_report, vector_generation),
+    F_TEXT(cluster_report, vector_why),
     F_END,
 };
 
@@ -61,9 +67,16 @@ static const struct field operation_fields[] = {
     F_BOOL(cluster_operation, skip),
     F_BOOL(cluster_operation, restart),
     F_WORD(cluster_operation, phase, phase_words),
+    F_COUNT(cluster_operation, step),
     F_COUNT(cluster_operation, from),
     F_COUNT(cluster_operation, target),
     F_TEXT(cluster_operation, target_hash),
+    F_COUNT(cluster_operation, before),
+    F_BOOL(cluster_operation, touched),
+    F_TEXT(cluster_operation, also),
+    F_TEXT(cluster_operation, key),
+    F_TEXT(cluster_operation, key_provider),
+    F_TEXT(cluster_operation, aborts),
     F_TEXT(cluster_operation, requested_by),
     F_INT(cluster_operation, started_ms),
     F_INT(cluster_operation, phase_ms),
@@ -73,6 +86,8 @@ static const struct field operation_fields[] = {
     F_COUNT(cluster_operation, attempt),
     F_TEXT(cluster_operation, why),
     F_TEXT(cluster_operation, row),
+    F_INT(cluster_operation, row_ms),
+    F_TEXT(cluster_operation, on),
     F_END,
 };
 
@@ -90,14 +105,21 @@ static const struct field rotation_fields[] = {
     F_TEXT(cluster_rotation, old_provider),
     F_BOOL(cluster_rotation, reads_plain),
     F_COUNT(cluster_rotation, keys),
+    F_COUNT(cluster_rotation, base),
+    F_WORD(cluster_rotation, base_stage, stage_words),
+    F_BOOL(cluster_rotation, promoted),
     F_OBJECT(cluster_rotation, op, operation_fields),
     F_END,
 };
 
 static const struct field bundle_fields[] = {
-    F_COUNT(cluster_bundle, generation), F_WORD(cluster_bundle, stage, stage_words),
-    F_TEXT(cluster_bundle, hash),        F_TEXT(cluster_bundle, config_id),
-    F_INT(cluster_bundle, created_ms),   F_END,
+    F_COUNT(cluster_bundle, generation),
+    F_WORD(cluster_bundle, stage, stage_words),
+    F_TEXT(cluster_bundle, hash),
+    F_TEXT(cluster_bundle, config_id),
+    F_INT(cluster_bundle, created_ms),
+    F_TEXT(cluster_bundle, vector),
+    F_END,
 };
 
 static const struct field failure_fields[] = {
@@ -115,6 +137,7 @@ static const struct field key_count_fields[] = {
 
 static const struct field reencrypt_fields[] = {
     F_TEXT(cluster_reencrypt, operation),
+    F_COUNT(cluster_reencrypt, step),
     F_TEXT(cluster_reencrypt, engine),
     F_WORD(cluster_reencrypt, state, reencrypt_state_words),
     F_INT(cluster_reencrypt, started_ms),
@@ -136,12 +159,66 @@ static const struct field reencrypt_fields[] = {
     F_END,
 };
 
+static const struct field server_proof_fields[] = {
+    F_TEXT(cluster_server_proof, server),
+    F_WORD(cluster_server_proof, state, proof_state_words),
+    F_INT(cluster_server_proof, time_ms),
+    F_TEXT(cluster_server_proof, why),
+    F_END,
+};
+
+static const struct field proof_fields[] = {
+    F_WORD(cluster_proof, phase, phase_words),
+    F_COUNT(cluster_proof, step),
+    F_WORD(cluster_proof, state, proof_state_words),
+    F_TEXT(cluster_proof, method),
+    F_COUNT(cluster_proof, generation),
+    F_COUNT(cluster_proof, revision),
+    F_COUNT(cluster_proof, values),
+    F_COUNT(cluster_proof, attempts),
+    F_INT(cluster_proof, time_ms),
+    F_TEXT(cluster_proof, why),
+    F_LIST(cluster_proof, servers, server_proof_fields),
+    F_END,
+};
+
+static const struct field proofs_fields[] = {
+    F_TEXT(cluster_proofs, operation),
+    F_LIST(cluster_proofs, proofs, proof_fields),
+    F_END,
+};
+
+static const struct field key_info_fields[] = {
+    F_TEXT(cluster_key_info, provider),
+    F_TEXT(cluster_key_info, name),
+    F_WORD(cluster_key_info, state, key_state_words),
+    F_COUNT(cluster_key_info, generation),
+    F_INT(cluster_key_info, created_ms),
+    F_INT(cluster_key_info, since_ms),
+    F_COUNT(cluster_key_info, since_revision),
+    F_COUNT(cluster_key_info, writes),
+    F_INT(cluster_key_info, until_ms),
+    F_END,
+};
+
+static const struct field keys_fields[] = {
+    F_LIST(cluster_keys, keys, key_info_fields),
+    F_END,
+};
+
+static const struct field escrow_fields[] = {
+    F_TEXT(cluster_escrow, provider),  F_TEXT(cluster_escrow, name),    F_COUNT(cluster_escrow, generation),
+    F_INT(cluster_escrow, retired_ms), F_INT(cluster_escrow, until_ms), F_END,
+};
+
 static const struct field request_fields[] = {
     F_TEXT(cluster_request, id),
     F_WORD(cluster_request, kind, operation_kind_words),
     F_BOOL(cluster_request, force),
     F_BOOL(cluster_request, skip),
     F_BOOL(cluster_request, restart),
+    F_TEXT(cluster_request, server),
+    F_TEXT(cluster_request, key),
     F_TEXT(cluster_request, by),
     F_INT(cluster_request, time_ms),
     F_WORD(cluster_request, answer, answer_words),
@@ -194,46 +271,65 @@ CODEC(order, order_fields)
 CODEC(rotation, rotation_fields)
 CODEC(reencrypt, reencrypt_fields)
 CODEC(request, request_fields)
+CODEC(proofs, proofs_fields)
+CODEC(keys, keys_fields)
 
-/* The bundle carries its sealed box as a member of its own, so that the record stays readable JSON. */
-int cluster_bundle_encode(const struct cluster_bundle *v, struct buf *out, struct error *err)
+/* A sealed box is a member of its own, so that its record stays readable JSON. */
+static int encode_with_box(const struct field *table, const char *what, const void *record, const char *text,
+                           size_t len, struct buf *out, struct error *err)
 {
     _cleanup_(json_freep) struct json *obj = NULL;
     struct json *box = NULL;
-    int rc = fields_encode(bundle_fields, v, &obj, err);
+    int rc = fields_encode(table, record, &obj, err);
     if (rc == 0)
-        rc = json_parse(v->box ? v->box : "", v->box_len, "bundle's box", &box, err);
+        rc = json_parse(text ? text : "", len, "the sealed box", &box, err);
     if (rc == 0)
         rc = json_set(obj, "box", box, err);
     if (rc == 0)
         rc = json_print(obj, out, err);
-    return rc;
+    return rc < 0 ? error_prefix(err, rc, "%s", what) : 0;
 }
 
-void cluster_bundle_free(struct cluster_bundle *b)
+static int decode_with_box(const struct field *table, const char *what, const char *text, size_t len,
+                           void *record, struct buf *box, struct error *err)
 {
-    if (!b)
-        return;
-    free(b->box);
-    memset(b, 0, sizeof(*b));
-}
-
-int cluster_bundle_decode(const char *json, size_t len, struct cluster_bundle *ret, struct error *err)
-{
-    struct cluster_bundle v = {0};
     _cleanup_(json_freep) struct json *obj = NULL;
-    _cleanup_(buf_freep) struct buf box = BUF_INIT(4 * 1024 * 1024);
-    int rc = json_parse(json, len, "bundle", &obj, err);
+    int rc = json_parse(text, len, what, &obj, err);
     if (rc == 0)
-        rc = fields_decode(bundle_fields, obj, &v, err);
+        rc = fields_decode(table, obj, record, err);
     if (rc == 0 && json_type(json_get(obj, "box")) != JSON_OBJECT)
         rc = error_set(err, ERR_INVALID, "'box' is missing");
     if (rc == 0)
-        rc = json_print(json_get(obj, "box"), &box, err);
-    if (rc < 0)
-        return error_prefix(err, rc, "bundle");
-    v.box_len = box.len;
-    v.box = take(box.data);
-    *ret = v;
-    return 0;
+        rc = json_print(json_get(obj, "box"), box, err);
+    return rc < 0 ? error_prefix(err, rc, "%s", what) : 0;
 }
+
+#define BOX_MAX (4 * 1024 * 1024)
+
+#define CODEC_WITH_BOX(name, table)                                                                          \
+    int cluster_##name##_encode(const struct cluster_##name *v, struct buf *out, struct error *err)          \
+    {                                                                                                        \
+        return encode_with_box(table, #name, v, v->box, v->box_len, out, err);                               \
+    }                                                                                                        \
+    int cluster_##name##_decode(const char *json, size_t len, struct cluster_##name *ret, struct error *err) \
+    {                                                                                                        \
+        struct cluster_##name v = {0};                                                                       \
+        _cleanup_(buf_freep) struct buf box = BUF_INIT(BOX_MAX);                                             \
+        int rc = decode_with_box(table, #name, json, len, &v, &box, err);                                    \
+        if (rc < 0)                                                                                          \
+            return rc;                                                                                       \
+        v.box_len = box.len;                                                                                 \
+        v.box = take(box.data);                                                                              \
+        *ret = v;                                                                                            \
+        return 0;                                                                                            \
+    }                                                                                                        \
+    void cluster_##name##_free(struct cluster_##name *v)                                                     \
+    {                                                                                                        \
+        if (!v)                                                                                              \
+            return;                                                                                          \
+        free(v->box);                                                                                        \
+        memset(v, 0, sizeof(*v));                                                                            \
+    }
+
+CODEC_WITH_BOX(bundle, bundle_fields)
+CODEC_WITH_BOX(escrow, escrow_fields)

@@ -41,6 +41,14 @@ const struct snapshot_bundle *snapshot_bundle(const struct cluster_snapshot *s, 
     return NULL;
 }
 
+const struct cluster_proof *snapshot_proof(const struct cluster_snapshot *s, enum phase phase)
+{
+    for (size_t i = 0; s->has_proofs && i < s->proofs.proofs_count; i++)
+        if (s->proofs.proofs[i].phase == phase)
+            return &s->proofs.proofs[i];
+    return NULL;
+}
+
 /* A record that everything depends on: without it nothing may be decided. */
 static int not_authentic(const struct snapshot_input *in, struct error *err)
 {
@@ -91,6 +99,8 @@ static int add_bundle(struct cluster_snapshot *s, const struct snapshot_input *i
     v->stage = b.stage;
     memcpy(v->hash, b.hash, sizeof(v->hash));
     memcpy(v->config_id, b.config_id, sizeof(v->config_id));
+    v->has_vector = b.vector[0] != 0;
+    v->created_ms = b.created_ms;
     cluster_bundle_free(&b);
     return 0;
 }
@@ -103,12 +113,36 @@ static void add_reencrypt(struct cluster_snapshot *s, const struct snapshot_inpu
     s->reencrypt_mod = in->mod_revision;
 }
 
+/* Proofs count for the operation that they were made in. A record that is not ours proves nothing. */
+static void add_proofs(struct cluster_snapshot *s, const struct snapshot_input *in)
+{
+    s->has_proofs = in->body && cluster_proofs_decode(in->body, in->len, &s->proofs, NULL) == 0;
+}
+
+static void add_keys(struct cluster_snapshot *s, const struct snapshot_input *in)
+{
+    s->has_keys = in->body && cluster_keys_decode(in->body, in->len, &s->keys, NULL) == 0;
+}
+
+static void add_escrow(struct cluster_snapshot *s, const struct snapshot_input *in)
+{
+    struct cluster_escrow e = {0};
+    if (s->escrow_count == SNAPSHOT_ESCROW_MAX || !in->body ||
+        cluster_escrow_decode(in->body, in->len, &e, NULL) < 0)
+        return;
+    memcpy(s->escrow[s->escrow_count].provider, e.provider, sizeof(e.provider));
+    memcpy(s->escrow[s->escrow_count].name, e.name, sizeof(e.name));
+    s->escrow[s->escrow_count++].until_ms = e.until_ms;
+    cluster_escrow_free(&e);
+}
+
 static void add_report(struct cluster_snapshot *s, const char *name, const struct snapshot_input *in)
 {
     struct snapshot_server *v = need_server(s, name, false);
     if (!v)
         return;
     struct error err = ERROR_INIT;
+    v->report_mod = in->mod_revision;
     if (!in->body)
         text_copy(v->report_why, sizeof(v->report_why), "its report is not signed with this cluster's token");
     else if (cluster_report_decode(in->body, in->len, &v->report, &err) < 0)
@@ -179,6 +213,15 @@ static int add(struct cluster_snapshot *s, int kind, const char *name, const str
     case CLUSTER_KEY_REENCRYPT:
         add_reencrypt(s, in);
         return 0;
+    case CLUSTER_KEY_PROOFS:
+        add_proofs(s, in);
+        return 0;
+    case CLUSTER_KEY_KEYS:
+        add_keys(s, in);
+        return 0;
+    case CLUSTER_KEY_ESCROW:
+        add_escrow(s, in);
+        return 0;
     case CLUSTER_KEY_REPORT:
         add_report(s, name, in);
         return 0;
@@ -224,6 +267,8 @@ int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const 
         if (kind == CLUSTER_KEY_STAGE || kind == CLUSTER_KEY_HASH)
             check_plain(s, name, &inputs[i], kind == CLUSTER_KEY_HASH);
     }
+    if (rc == 0 && s->has_proofs && strcmp(s->proofs.operation, s->rotation.op.id) != 0)
+        s->has_proofs = false;
     return rc;
 }
 

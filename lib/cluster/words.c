@@ -9,19 +9,27 @@
 
 WORDS(stage_words, "start", "prepare", "rotate", "reencrypt_request", "reencrypt_active",
       "reencrypt_finished");
-WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart");
+WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart", "repair");
 WORDS(order_state_words, "none", "taken", "restarting", "done", "failed", "refused");
-WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "adopt");
-WORDS(operation_state_words, "running", "finished", "halted");
-WORDS(phase_words, "adopt", "append", "promote", "rewrite", "verify", "drop", "identity", "switch", "done");
+WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "adopt",
+      "abort", "restore-key", "pause", "resume", "repair");
+WORDS(operation_state_words, "running", "finished", "halted", "paused");
+WORDS(phase_words, "adopt", "opens", "backup", "append", "readable", "promote", "written", "rewrite",
+      "verify", "backup_drop", "drop", "final", "identity", "switch", "restore", "revert", "return",
+      "bring_back", "done");
 WORDS(reencrypt_state_words, "idle", "running", "ended", "failed");
+WORDS(proof_state_words, "none", "running", "made", "failed", "unmade");
+WORDS(key_state_words, "readable", "active", "retired");
 WORDS(answer_words, "none", "accepted", "resumed", "refused");
 
 _Static_assert(array_len(stage_words_list) == STAGE_REENCRYPT_FINISHED + 1, "a word for each stage");
-_Static_assert(array_len(order_kind_words_list) == ORDER_RESTART + 1, "a word for each order kind");
+_Static_assert(array_len(order_kind_words_list) == ORDER_REPAIR + 1, "a word for each order kind");
 _Static_assert(array_len(order_state_words_list) == ORDER_REFUSED + 1, "a word for each order state");
-_Static_assert(array_len(operation_kind_words_list) == OP_ADOPT + 1, "a word for each operation");
+_Static_assert(array_len(operation_kind_words_list) == OP_REPAIR + 1, "a word for each operation");
 _Static_assert(array_len(phase_words_list) == PHASE_DONE + 1, "a word for each phase");
+_Static_assert(array_len(operation_state_words_list) == OP_STATE_PAUSED + 1, "a word for each state");
+_Static_assert(array_len(proof_state_words_list) == PROOF_UNMADE + 1, "a word for each proof state");
+_Static_assert(array_len(key_state_words_list) == KEY_RETIRED + 1, "a word for each key state");
 _Static_assert(array_len(answer_words_list) == ANSWER_REFUSED + 1, "a word for each answer");
 
 const char *words_name(const struct words *w, int value)
@@ -75,4 +83,14 @@ const char *operation_state_name(enum operation_state s)
 const char *phase_name(enum phase p)
 {
     return words_name(&phase_words, (int)p);
+}
+
+const char *proof_state_name(enum proof_state s)
+{
+    return words_name(&proof_state_words, (int)s);
+}
+
+const char *key_state_name(enum key_state s)
+{
+    return words_name(&key_state_words, (int)s);
 }

@@ -204,9 +204,10 @@ static int read_server(struct reader *r, const struct json *node, const char *wh
         const char *s = "";
         if (value && (rc = read_string(r, value, at, &s)) < 0)
             return rc;
-        if (!*s)
+        if (!*s && f->needed)
             return bad(r, at, "missing: %s", f->help);
-        rc = f->type == FIELD_NAME ? read_name(r, s, at, ret->name) : store_text(r, &ret->api, s);
+        char *member = (char *)ret + f->offset;
+        rc = f->type == FIELD_NAME ? read_name(r, s, at, member) : store_text(r, (char **)(void *)member, s);
         if (rc < 0)
             return rc;
     }
@@ -419,8 +420,10 @@ void config_free(struct config *c)
     if (!c)
         return;
     free_fields(c, config_top.fields, config_top.base);
-    for (size_t i = 0; i < c->servers_count; i++)
+    for (size_t i = 0; i < c->servers_count; i++) {
         free(c->servers[i].api);
+        free(c->servers[i].address);
+    }
     free(c->path);
     free(c);
 }

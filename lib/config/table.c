@@ -5,6 +5,8 @@
 
 static const char *const drivers[] = {"exec", NULL};
 static const char *const key_types[] = {"", "aescbc", "aesgcm", "secretbox", NULL};
+static const char *const on_off[] = {"on", "off", NULL};
+static const char *const repair_policies[] = {"manual", "auto", NULL};
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 /* One part for both etcd clusters. Which of these are needed depends on each other: check.c. */
@@ -109,6 +111,42 @@ static const struct field reencrypt_fields[] = {{.name = "max_rate",
                                                  .help = "names listed at once"},
                                                 {0}};
 
+static const struct field snapshot_fields[] = {
+    {.name = "enabled",
+     .type = FIELD_CHOICE,
+     .offset = AT(snapshots),
+     .fallback = "on",
+     .choices = on_off,
+     .help = "save the datastore before values are rewritten and before a key is dropped"},
+    {.name = "dir",
+     .type = FIELD_PATH,
+     .offset = AT(snapshot_dir),
+     .fallback = "",
+     .help = "folder on the leading coordinator's machine; empty: `snapshots` in state_dir"},
+    {.name = "keep",
+     .type = FIELD_INT,
+     .offset = AT(snapshot_keep),
+     .min = 1,
+     .max = 1000,
+     .fallback = "4",
+     .help = "how many are kept"},
+    {0}};
+
+static const struct field canary_fields[] = {
+    {.name = "enabled",
+     .type = FIELD_CHOICE,
+     .offset = AT(canaries),
+     .fallback = "on",
+     .choices = on_off,
+     .help = "prove with an object under the new key that every server reads it; off: every object is listed "
+             "through every server instead"},
+    {.name = "namespace",
+     .type = FIELD_TEXT,
+     .offset = AT(canary_namespace),
+     .fallback = "kube-system",
+     .help = "namespace for the canary objects"},
+    {0}};
+
 static const struct field top_fields[] = {
     {.name = "cluster",
      .type = FIELD_NAME,
@@ -203,6 +241,28 @@ static const struct field top_fields[] = {
      .type = FIELD_SECTION,
      .parts = {{reencrypt_fields, 0}},
      .help = "pace of the re-encryption"},
+    {.name = "snapshots",
+     .type = FIELD_SECTION,
+     .parts = {{snapshot_fields, 0}},
+     .help = "snapshots of the datastore"},
+    {.name = "canaries",
+     .type = FIELD_SECTION,
+     .parts = {{canary_fields, 0}},
+     .help = "proofs by canary objects"},
+    {.name = "repair",
+     .type = FIELD_CHOICE,
+     .offset = AT(repair),
+     .fallback = "manual",
+     .choices = repair_policies,
+     .help = "a server's encryption config that somebody changed is put right when asked (manual), or by "
+             "itself (auto)"},
+    {.name = "escrow_days",
+     .type = FIELD_INT,
+     .offset = AT(escrow_days),
+     .min = 1,
+     .max = 36500,
+     .fallback = "90",
+     .help = "days that retired keys are kept in the state store, sealed"},
     {.name = "log_level",
      .type = FIELD_CHOICE,
      .offset = AT(log_level),
@@ -212,11 +272,21 @@ static const struct field top_fields[] = {
     {0}};
 
 const struct field config_server_fields[] = {
-    {.name = "name", .type = FIELD_NAME, .needed = ALL, .help = "the server's name"},
+    {.name = "name",
+     .type = FIELD_NAME,
+     .offset = offsetof(struct config_server, name),
+     .needed = ALL,
+     .help = "the server's name"},
     {.name = "api",
      .type = FIELD_TEXT,
+     .offset = offsetof(struct config_server, api),
      .needed = ALL,
      .help = "URL of its own API server, not of a load balancer"},
+    {.name = "address",
+     .type = FIELD_TEXT,
+     .offset = offsetof(struct config_server, address),
+     .fallback = "",
+     .help = "IP address that its API server advertises (--advertise-address); empty: the host of `api`"},
     {0}};
 
 const struct field_part config_top = {top_fields, 0};

@@ -85,13 +85,41 @@ static int parse_endpoints(const struct etcd_options *o, struct etcd *e, struct 
     return rc;
 }
 
+static int keep_text(const char *from, char **ret, struct error *err)
+{
+    *ret = from ? strdup(from) : NULL;
+    return from && !*ret ? error_no_memory(err) : 0;
+}
+
+/* Paths, not contents: what client_open_one needs. Without a server name, it is the first endpoint's host. */
+static int keep_options(const struct etcd_options *o, struct etcd *e, struct error *err)
+{
+    struct endpoint first = e->endpoints[0];
+    char *host = first.address;
+    *strrchr(host, ':') = 0; /* endpoint_parse saw "host:port" */
+    if (*host == '[') {
+        host++;
+        host[strlen(host) - 1] = 0;
+    }
+    int rc = keep_text(o->ca_file, &e->ca_file, err);
+    if (rc == 0)
+        rc = keep_text(o->cert_file, &e->cert_file, err);
+    if (rc == 0)
+        rc = keep_text(o->key_file, &e->key_file, err);
+    if (rc == 0)
+        rc = keep_text(o->server_name ? o->server_name : host, &e->server_name, err);
+    return rc;
+}
+
 /* gRPC copies what it is given, so nothing of the files is kept here; our copy of the key is wiped. */
-static int open_client(const struct etcd_options *o, struct etcd *e, struct error *err)
+static int open_client(const struct etcd_options *o, size_t max_message, struct etcd *e, struct error *err)
 {
     _cleanup_(buf_freep) struct buf ca = BUF_INIT(PEM_MAX);
     _cleanup_(buf_freep) struct buf cert = BUF_INIT(PEM_MAX);
     _cleanup_(secret_freep) struct secret *key = NULL;
     int rc = parse_endpoints(o, e, err);
+    if (rc == 0)
+        rc = keep_options(o, e, err);
     if (rc < 0)
         return rc;
     if (!o->cert_file != !o->key_file)
@@ -118,23 +146,44 @@ static int open_client(const struct etcd_options *o, struct etcd *e, struct erro
         .cert_pem = cert.data,
         .key_pem = key ? (const char *)key->data : NULL,
         .server_name = o->server_name,
-        .max_message = MESSAGE_MAX,
+        .max_message = max_message,
     };
     rc = rpc_channel_open(&options, &e->channel, err);
     return rc < 0 ? error_prefix(err, rc, "etcd %.300s", e->name) : 0;
 }
 
-int etcd_open(const struct etcd_options *options, struct etcd **ret, struct error *err)
+static int client_open(const struct etcd_options *options, size_t max_message, struct etcd **ret,
+                       struct error *err)
 {
     struct etcd *e = calloc(1, sizeof(*e));
     if (!e)
         return error_no_memory(err);
-    int rc = open_client(options, e, err);
+    int rc = open_client(options, max_message, e, err);
     if (rc < 0)
         etcd_close(e);
     else
         *ret = e;
     return rc;
+}
+
+int etcd_open(const struct etcd_options *options, struct etcd **ret, struct error *err)
+{
+    return client_open(options, MESSAGE_MAX, ret, err);
+}
+
+int client_open_one(const struct etcd *e, size_t endpoint, size_t max_message, struct etcd **ret,
+                    struct error *err)
+{
+    const char *url = e->endpoints[endpoint].url;
+    struct etcd_options o = {
+        .endpoints = &url,
+        .endpoints_count = 1,
+        .ca_file = e->ca_file,
+        .cert_file = e->cert_file,
+        .key_file = e->key_file,
+        .server_name = e->server_name,
+    };
+    return client_open(&o, max_message, ret, err);
 }
 
 void etcd_close(struct etcd *e)
@@ -143,12 +192,21 @@ void etcd_close(struct etcd *e)
         return;
     rpc_channel_close(e->channel);
     free(e->name);
+    free(e->ca_file);
+    free(e->cert_file);
+    free(e->key_file);
+    free(e->server_name);
     free(e);
 }
 
 const char *etcd_name(const struct etcd *e)
 {
     return e->name;
+}
+
+size_t etcd_endpoint_count(const struct etcd *e)
+{
+    return e->count;
 }
 
 int thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct error *err)

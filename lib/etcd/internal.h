@@ -3,6 +3,7 @@
 #define ETCD_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include <etcd_rpc.pb-c.h>
@@ -10,6 +11,7 @@
 #include <base/buf.h>
 #include <base/secret.h>
 #include <etcd/etcd.h>
+#include <etcd/maintenance.h>
 #include <etcd/watch.h>
 #include <rpc/rpc.h>
 
@@ -34,7 +36,12 @@ struct etcd {
     struct endpoint endpoints[ETCD_ENDPOINT_MAX];
     size_t count;
     bool tls;
+    char *ca_file, *cert_file, *key_file, *server_name; /* for client_open_one */
+    atomic_size_t snapshot_next;                        /* the endpoint that the next snapshot tries first */
 };
+/* A client of one of e's endpoints over a connection of its own, for answers of up to max_message bytes. */
+int client_open_one(const struct etcd *e, size_t endpoint, size_t max_message, struct etcd **ret,
+                    struct error *err) _must_check_;
 /* A thread with all signals blocked: they belong to the program. */
 int thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct error *err) _must_check_;
 
@@ -129,6 +136,40 @@ bool queue_pop(struct watch_queue *q, struct etcd_event *ret);
 /* etcd_watch_new for any range; an empty end means the one key. */
 int watch_open(struct etcd *e, const char *key, size_t key_len, const char *end, size_t end_len,
                int64_t revision, struct etcd_watch **ret, struct error *err) _must_check_;
+
+/* --- snapshot_check.c --- */
+struct sha256_stream; /* crypto/crypto.h */
+
+/* A snapshot's bytes in pieces of any size. */
+struct snapshot_digest {
+    struct sha256_stream *content; /* of all but the last 32 bytes */
+    uint64_t size;
+    uint8_t tail[ETCD_SNAPSHOT_SHA];
+    size_t tail_len;
+};
+/* Caller ends it with digest_clear. */
+int digest_begin(struct snapshot_digest *d, struct error *err) _must_check_;
+int digest_add(struct snapshot_digest *d, const void *data, size_t len, struct error *err) _must_check_;
+/* ERR_INVALID unless the last 32 bytes are the SHA-256 of the others; `hex` is that of all. Once: nothing is
+ * to be added or asked after it. */
+int digest_end(struct snapshot_digest *d, char hex[ETCD_SHA256_HEX], struct error *err) _must_check_;
+void digest_clear(struct snapshot_digest *d); /* a zeroed one too */
+
+/* The stream's answers: each says how many bytes are to come, and that has to add up. */
+struct snapshot_intake {
+    struct snapshot_digest digest;
+    uint64_t content;   /* bytes in all, without the SHA-256 */
+    uint64_t remaining; /* of them */
+    bool begun, content_done;
+};
+/* Caller ends it with intake_clear. */
+int intake_begin(struct snapshot_intake *in, struct error *err) _must_check_;
+void intake_clear(struct snapshot_intake *in); /* a zeroed one too */
+/* ERR_INVALID: no snapshot's stream goes on like that. */
+int intake_add(struct snapshot_intake *in, uint64_t remaining, const void *data, size_t len,
+               struct error *err) _must_check_;
+/* All that was announced is there, and a SHA-256. */
+bool intake_complete(const struct snapshot_intake *in);
 
 /* --- waiting, on the monotonic clock --- */
 static inline void cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)

@@ -22,7 +22,7 @@ static const struct {
     [METHOD_WATCH] = ROW("Watch", "Watch", watch_response, false),
     [METHOD_MEMBER_LIST] = ROW("Cluster", "MemberList", member_list_response, true),
     [METHOD_STATUS] = ROW("Maintenance", "Status", status_response, true),
-    [METHOD_ALARM] = ROW("Maintenance", "Alarm", alarm_response, false),
+    [METHOD_ALARM] = ROW("Maintenance", "Alarm", alarm_response, true), /* asked only, never set */
     [METHOD_DEFRAGMENT] = ROW("Maintenance", "Defragment", defragment_response, false),
     [METHOD_SNAPSHOT] = ROW("Maintenance", "Snapshot", snapshot_response, false),
 };

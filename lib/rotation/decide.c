@@ -1,5 +1,7 @@
 #include "table.h"
 
+#include <base/text.h>
+
 static void explain(const struct row *row, const struct facts *f, char why[CLUSTER_TEXT_MAX])
 {
     const char *about = row->about >= 0 ? f->text[row->about] : "";
@@ -21,12 +23,14 @@ void rotation_decide(const struct cluster_snapshot *s, const struct planner_self
     struct facts f;
     facts_compute(s, self, &f);
     const struct row *row = find_row(&f);
-    memset(ret, 0, sizeof(*ret));
+    *ret = (struct decision){0};
     ret->action = row->action;
     ret->row = row->id;
+    ret->now_ms = s->now_ms;
     explain(row, &f, ret->why);
-    ret->server = f.next_server;
+    text_copy(ret->on, sizeof(ret->on), row->about >= 0 && f.on[row->about] ? f.on[row->about] : "");
+    ret->server = row->action == ACTION_REPAIR ? f.repair_server : f.next_server;
     ret->order_kind = f.next_kind;
     ret->generation = s->rotation.op.target;
-    ret->request = f.request;
+    ret->request = fact(&f, FACT_REQUEST) && row->about != FACT_REPAIRABLE ? 0 : SIZE_MAX;
 }

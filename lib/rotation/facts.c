@@ -1,6 +1,5 @@
 #include "facts.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 
 #include <base/cleanup.h>
@@ -10,24 +9,36 @@ static const char *const names[FACT_COUNT] = {
     [FACT_SPEC_MISSING] = "spec_missing",
     [FACT_SPEC_DIFFERS] = "spec_differs",
     [FACT_PREFERRED_WAITS] = "preferred_waits",
+    [FACT_UNKNOWN_API] = "unknown_api",
+    [FACT_PRUNABLE] = "prunable",
     [FACT_REQUEST] = "request",
     [FACT_REQUEST_REFUSED] = "request_refused",
     [FACT_REQUEST_RESUMES] = "request_resumes",
+    [FACT_REQUEST_PAUSES] = "request_pauses",
+    [FACT_REQUEST_ABORTS] = "request_aborts",
+    [FACT_REQUEST_REPAIRS] = "request_repairs",
     [FACT_UNADOPTED] = "unadopted",
     [FACT_ADOPTING] = "adopting",
-    [FACT_RUNNING] = "running",
+    [FACT_LIVE] = "live",
+    [FACT_PAUSED] = "paused",
     [FACT_MANUAL] = "manual",
-    [FACT_PHASE_ADOPT] = "phase_adopt",
     [FACT_PHASE_CONFIG] = "phase_config",
+    [FACT_PHASE_PROOF] = "phase_proof",
+    [FACT_PHASE_DROPS] = "phase_drops",
     [FACT_PHASE_REWRITE] = "phase_rewrite",
     [FACT_PHASE_VERIFY] = "phase_verify",
+    [FACT_PHASE_FINAL] = "phase_final",
     [FACT_ISSUED] = "issued",
     [FACT_SILENT] = "silent",
     [FACT_STRANGER] = "stranger",
     [FACT_UNREADY] = "unready",
     [FACT_UNLOADED] = "unloaded",
     [FACT_DRIFT] = "drift",
+    [FACT_SEALED] = "sealed",
+    [FACT_REPAIRABLE] = "repairable",
+    [FACT_AUTO_REPAIR] = "auto_repair",
     [FACT_ORDER_IN_FLIGHT] = "order_in_flight",
+    [FACT_ORDER_LATE] = "order_late",
     [FACT_ORDER_FAILED] = "order_failed",
     [FACT_ORDER_OUTDATED] = "order_outdated",
     [FACT_NEXT] = "next",
@@ -36,9 +47,13 @@ static const char *const names[FACT_COUNT] = {
     [FACT_JOB_ELSE] = "job_else",
     [FACT_JOB_FAILED] = "job_failed",
     [FACT_REWRITTEN] = "rewritten",
-    [FACT_SCANNED] = "scanned",
-    [FACT_CLEAN] = "clean",
+    [FACT_PROVED] = "proved",
+    [FACT_DISPROVED] = "disproved",
+    [FACT_ATTEMPTS_LEFT] = "attempts_left",
+    [FACT_RETRY_SOON] = "retry_soon",
+    [FACT_WATCHING] = "watching",
     [FACT_PASSES_LEFT] = "passes_left",
+    [FACT_PASS_BEGUN] = "pass_begun",
 };
 
 const char *fact_name(enum fact f)
@@ -46,244 +61,54 @@ const char *fact_name(enum fact f)
     return names[f];
 }
 
-static void set(struct facts *f, enum fact which, const char *format, ...) _printf_(3, 4);
-static void set(struct facts *f, enum fact which, const char *format, ...)
+void facts_set(struct facts *f, enum fact which, const char *on, const char *format, ...)
 {
     if (fact(f, which))
-        return; /* the first server in restart order is the one that is named */
+        return;
     va_list ap;
     va_start(ap, format);
     vsnprintf(f->text[which], CLUSTER_TEXT_MAX, format, ap);
     va_end(ap);
+    f->on[which] = on;
     f->bits |= FACT_BIT(which);
 }
 
-static void set_if(struct facts *f, enum fact which, bool value)
+void facts_set_if(struct facts *f, enum fact which, bool value)
 {
     if (value)
         f->bits |= FACT_BIT(which);
 }
 
-/* ---------- the operation's target ---------- */
-
-static const struct snapshot_bundle *target_bundle(const struct cluster_snapshot *s)
-{
-    int64_t target = s->rotation.op.target;
-    return target ? snapshot_bundle(s, target) : NULL;
-}
-
-static bool is_config_phase(enum phase p)
-{
-    return p != PHASE_REWRITE && p != PHASE_VERIFY && p != PHASE_DONE;
-}
-
-static bool loaded(const struct snapshot_server *v, const char *hash)
-{
-    return v->report.loaded_known && strcmp(v->report.loaded_hash, hash) == 0;
-}
-
-/* The hash that a server shall have when nothing is to be brought to it. */
-static const char *settled_hash(const struct cluster_snapshot *s)
-{
-    return s->rotation.hash;
-}
-
-bool facts_at_target(const struct cluster_snapshot *s, const struct snapshot_server *v)
-{
-    const struct snapshot_bundle *b = target_bundle(s);
-    return b && v->reports && v->report.ready && strcmp(v->report.hash, b->hash) == 0 &&
-           v->report.stage == b->stage && loaded(v, b->hash);
-}
-
-/* ---------- orders ---------- */
-
-static bool order_is_current(const struct cluster_snapshot *s, const struct snapshot_server *v)
+bool facts_live(const struct cluster_snapshot *s)
 {
     const struct cluster_operation *op = &s->rotation.op;
-    return v->has_order && strcmp(v->order.operation, op->id) == 0 && v->order.generation == op->target;
-}
-
-static bool order_answered(const struct snapshot_server *v)
-{
-    return v->reports && v->report.order_id == v->order.id &&
-           (v->report.order_state == ORDER_DONE || v->report.order_state == ORDER_FAILED ||
-            v->report.order_state == ORDER_REFUSED);
-}
-
-static const char *order_progress(const struct snapshot_server *v)
-{
-    return v->reports && v->report.order_id == v->order.id ? order_state_name(v->report.order_state)
-                                                           : "not taken yet";
-}
-
-static void order_facts(const struct cluster_snapshot *s, const struct planner_self *self,
-                        const struct snapshot_server *v, struct facts *f)
-{
-    if (!order_is_current(s, v))
-        return;
-    if (!order_answered(v)) {
-        if (v->order.kind != ORDER_SYNC) /* that one waits for the operator, not for the agent */
-            set(f, FACT_ORDER_IN_FLIGHT, "%s: order %" PRId64 " (%s generation %" PRId64 ") is %s%s%s",
-                v->name, v->order.id, order_kind_name(v->order.kind), v->order.generation, order_progress(v),
-                v->reports ? "" : "; its agent is silent at present: ", v->report_why);
-        return;
-    }
-    if (v->report.order_state == ORDER_REFUSED && v->order.fence < self->fence)
-        set(f, FACT_ORDER_OUTDATED, "%s: %s", v->name, v->report.order_why);
-    else if (v->report.order_state != ORDER_DONE)
-        set(f, FACT_ORDER_FAILED, "%s: %s", v->name, v->report.order_why);
-}
-
-/* ---------- servers ---------- */
-
-/* In an adopt phase without its bundle: all files must be the first server's. */
-static const char *allowed_hash(const struct cluster_snapshot *s, bool second)
-{
-    const struct snapshot_bundle *b = target_bundle(s);
-    if (s->rotation.op.phase == PHASE_ADOPT && !b)
-        return s->servers[0].report.hash;
-    if (!second)
-        return s->rotation.op.phase == PHASE_ADOPT ? b->hash : settled_hash(s);
-    return b ? b->hash : settled_hash(s);
-}
-
-static bool hash_allowed(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash)
-{
-    if (*hash && (strcmp(hash, allowed_hash(s, false)) == 0 || strcmp(hash, allowed_hash(s, true)) == 0))
-        return true;
-    /* --force: files that differ in layout alone may be adopted; APPLY makes them the same afterwards. */
-    const struct cluster_operation *op = &s->rotation.op;
-    return op->phase == PHASE_ADOPT && op->force && *v->report.config_id &&
-           strcmp(v->report.config_id, s->servers[0].report.config_id) == 0;
-}
-
-static void server_facts(const struct cluster_snapshot *s, const struct snapshot_server *v, struct facts *f)
-{
-    const struct cluster_report *r = &v->report;
-    if (!v->in_spec) {
-        if (v->reports)
-            set(f, FACT_STRANGER, "%s publishes but is not among the cluster's servers", v->name);
-        return;
-    }
-    if (!v->reports) {
-        set(f, FACT_SILENT, "%s: %s", v->name, v->report_why);
-        return;
-    }
-    if (v->plain_keys_differ)
-        set(f, FACT_SILENT, "%s: its stage and hash keys say something else than its signed report", v->name);
-    if (!r->ready)
-        set(f, FACT_UNREADY, "%s: %s", v->name, *r->ready_why ? r->ready_why : "not ready");
-    if (!hash_allowed(s, v, r->hash))
-        set(f, FACT_DRIFT, "%s: %s", v->name,
-            *r->file_why ? r->file_why : "its encryption config is not one that was issued");
-    if (!r->loaded_known)
-        set(f, FACT_UNLOADED, "%s: %s", v->name,
-            *r->process_why ? r->process_why : "what its API server loaded is not known");
-    else if (!hash_allowed(s, v, r->loaded_hash))
-        set(f, FACT_UNLOADED,
-            "%s: its API server was started before its present encryption config was written, or with "
-            "another one",
-            v->name);
-}
-
-/* ---------- who is next ---------- */
-
-/* The kind of order that brings the target to a server. */
-static enum order_kind kind_for(const struct cluster_snapshot *s, size_t i)
-{
-    const struct cluster_operation *op = &s->rotation.op;
-    const struct snapshot_bundle *b = target_bundle(s);
-    if (op->phase == PHASE_ADOPT && !b)
-        return ORDER_ADOPT;
-    /* A generation with the same file (only the stage is new) needs no restart. */
-    if (b && loaded(&s->servers[i], b->hash) && strcmp(s->servers[i].report.hash, b->hash) == 0)
-        return ORDER_WRITE;
-    if (op->restart)
-        return ORDER_APPLY;
-    return i == 0 ? ORDER_WRITE : ORDER_SYNC;
-}
-
-/* Manual: S1's file is written first; then the others may take it up in any order, when the operator
- * restarts them. */
-static bool manual_turn(const struct cluster_snapshot *s, size_t i)
-{
-    const struct snapshot_bundle *b = target_bundle(s);
-    return i == 0 || (b && strcmp(s->servers[0].report.hash, b->hash) == 0);
-}
-
-static void next_facts(const struct cluster_snapshot *s, struct facts *f)
-{
-    const struct cluster_operation *op = &s->rotation.op;
-    bool all = true;
-    for (size_t i = 0; i < s->servers_count && s->servers[i].in_spec; i++) {
-        const struct snapshot_server *v = &s->servers[i];
-        if (facts_at_target(s, v))
-            continue;
-        all = false;
-        if (fact(f, FACT_NEXT))
-            continue;
-        bool has_it =
-            order_is_current(s, v) && !(order_answered(v) && v->report.order_state == ORDER_REFUSED);
-        if (has_it && !op->restart)
-            continue; /* it has its order: the operator's restart is what is missing */
-        if (!op->restart && !manual_turn(s, i))
-            continue;
-        if (!has_it) {
-            f->next_server = i;
-            f->next_kind = kind_for(s, i);
-            set(f, FACT_NEXT, "%s", v->name);
-        }
-        if (op->restart)
-            break; /* one at a time, in restart order */
-    }
-    for (size_t i = 0; all && i < s->servers_count; i++)
-        all = !s->servers[i].in_spec || facts_at_target(s, &s->servers[i]);
-    set_if(f, FACT_ALL_AT_TARGET, all && s->servers_count > 0);
-}
-
-/* ---------- jobs ---------- */
-
-static void job_facts(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f)
-{
-    const struct cluster_operation *op = &s->rotation.op;
-    const struct cluster_reencrypt *r = &s->reencrypt;
-    bool ours = s->has_reencrypt && strcmp(r->operation, op->id) == 0;
-    bool running = self->job_running && strcmp(self->job_operation, op->id) == 0;
-    set_if(f, FACT_JOB_RUNNING, running);
-    set_if(f, FACT_JOB_ELSE, self->job_running && !running);
-    if (ours && r->state == REENCRYPT_FAILED)
-        set(f, FACT_JOB_FAILED, "%s", r->why);
-    set_if(f, FACT_REWRITTEN, ours && r->state == REENCRYPT_ENDED);
-    if (ours && r->state == REENCRYPT_ENDED && r->scan_revision > 0) {
-        set_if(f, FACT_SCANNED, true);
-        if (r->scan_stale == 0)
-            set(f, FACT_CLEAN, "%" PRId64 " values at revision %" PRId64, r->scan_values, r->scan_revision);
-        else
-            snprintf(f->text[FACT_SCANNED], CLUSTER_TEXT_MAX,
-                     "%" PRId64 " of %" PRId64 " values at revision %" PRId64
-                     " are not under the write key%s%s%s%s",
-                     r->scan_stale, r->scan_values, r->scan_revision,
-                     r->failures_count ? "; first failure: " : "",
-                     r->failures_count ? r->failures[0].object : "", r->failures_count ? ": " : "",
-                     r->failures_count ? r->failures[0].why : "");
-    }
-    set_if(f, FACT_PASSES_LEFT, op->passes < self->passes_max);
+    return s->has_rotation && *op->id && (op->state == OP_STATE_RUNNING || op->state == OP_STATE_PAUSED);
 }
 
 /* ---------- cluster ---------- */
+
+static bool same_server(const struct cluster_spec_server *a, const struct cluster_spec_server *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->api, b->api) == 0;
+}
+
+static bool same_policy(const struct cluster_spec *a, const struct cluster_spec *b)
+{
+    return a->snapshots == b->snapshots && a->canaries == b->canaries && a->auto_repair == b->auto_repair &&
+           a->escrow_days == b->escrow_days;
+}
 
 static bool same_spec(const struct cluster_spec *a, const struct cluster_spec *b)
 {
     if (a->servers_count != b->servers_count || a->resources_count != b->resources_count)
         return false;
     for (size_t i = 0; i < a->servers_count; i++)
-        if (strcmp(a->servers[i].name, b->servers[i].name) != 0 ||
-            strcmp(a->servers[i].api, b->servers[i].api) != 0)
+        if (!same_server(&a->servers[i], &b->servers[i]))
             return false;
     for (size_t i = 0; i < a->resources_count; i++)
         if (strcmp(a->resources[i], b->resources[i]) != 0)
             return false;
-    return true;
+    return same_policy(a, b);
 }
 
 static int rank(const struct cluster_spec *spec, const char *name)
@@ -294,28 +119,69 @@ static int rank(const struct cluster_spec *spec, const char *name)
     return CLUSTER_SERVERS_MAX;
 }
 
+#define CLOCKS_AGREE_MS (10 * 60 * 1000)
+
+/* Removing keys for good goes by the wall clock: only while the clocks of all servers agree with ours. */
+static bool clocks_agree(const struct cluster_snapshot *s)
+{
+    for (size_t i = 0; i < s->servers_count; i++) {
+        const struct snapshot_server *v = &s->servers[i];
+        int64_t apart = v->report.time_ms - s->now_ms;
+        if (v->in_spec && (!v->reports || apart > CLOCKS_AGREE_MS || apart < -CLOCKS_AGREE_MS))
+            return false;
+    }
+    return s->servers_count > 0;
+}
+
+static bool prunable(const struct cluster_snapshot *s)
+{
+    bool over = false;
+    for (size_t i = 0; i < s->escrow_count; i++)
+        over |= rotation_escrow_is_over(s, i);
+    for (size_t i = 0; i < s->bundles_count; i++)
+        over |= rotation_bundle_is_over(s, i);
+    return over && clocks_agree(s);
+}
+
 static void cluster_facts(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f)
 {
-    set_if(f, FACT_SPEC_MISSING, !s->has_spec);
+    facts_set_if(f, FACT_SPEC_MISSING, !s->has_spec);
     if (s->has_spec && !same_spec(&s->spec, self->spec))
-        set(f, FACT_SPEC_DIFFERS,
-            "the config file on %s lists other servers or resources than the cluster runs with",
+        facts_set(
+            f, FACT_SPEC_DIFFERS, self->server,
+            "the config file on %s lists other servers, resources or policies than the cluster runs with",
             self->server);
     for (size_t i = 0; i < s->candidates_count; i++)
         if (rank(self->spec, s->candidates[i]) < rank(self->spec, self->server))
-            set(f, FACT_PREFERRED_WAITS, "%s", s->candidates[i]);
+            facts_set(f, FACT_PREFERRED_WAITS, NULL, "%s", s->candidates[i]);
+    if (*s->unknown_api)
+        facts_set(f, FACT_UNKNOWN_API, NULL, "%s", s->unknown_api);
+    facts_set_if(f, FACT_PRUNABLE, prunable(s));
+    facts_set_if(f, FACT_AUTO_REPAIR, s->spec.auto_repair);
 }
 
 static void request_facts(const struct cluster_snapshot *s, struct facts *f)
 {
+    static const struct {
+        enum operation_kind kind;
+        enum fact fact;
+    } asks[] = {
+        {OP_PAUSE, FACT_REQUEST_PAUSES}, {OP_ABORT, FACT_REQUEST_ABORTS}, {OP_REPAIR, FACT_REQUEST_REPAIRS}};
     if (s->requests_count == 0)
         return;
+    const struct cluster_request *r = &s->requests[0].request;
     bool resumes = false;
-    f->request = 0;
-    rotation_gate(s, &s->requests[0].request, &resumes, f->text[FACT_REQUEST_REFUSED]);
-    set_if(f, FACT_REQUEST, true);
-    set_if(f, FACT_REQUEST_RESUMES, resumes);
-    set_if(f, FACT_REQUEST_REFUSED, f->text[FACT_REQUEST_REFUSED][0] != 0);
+    rotation_gate(s, r, &resumes, f->text[FACT_REQUEST_REFUSED]);
+    facts_set_if(f, FACT_REQUEST, true);
+    facts_set_if(f, FACT_REQUEST_RESUMES, resumes);
+    facts_set_if(f, FACT_REQUEST_REFUSED, f->text[FACT_REQUEST_REFUSED][0] != 0);
+    for (size_t i = 0; i < array_len(asks); i++)
+        facts_set_if(f, asks[i].fact, r->kind == asks[i].kind);
+    if (r->kind != OP_REPAIR)
+        return;
+    for (size_t i = 0; i < s->servers_count; i++)
+        if (strcmp(s->servers[i].name, r->server) == 0)
+            f->repair_server = i;
 }
 
 /* Asked of the gate as if somebody had requested it: same conditions, same texts. */
@@ -327,39 +193,46 @@ static void adopt_facts(const struct cluster_snapshot *s, struct facts *f)
     if (s->rotation.generation > 0 || *s->rotation.op.id)
         return; /* adopted, or tried before: the next operation begins with it */
     rotation_gate(s, &adopt, &resumes, why);
-    set_if(f, FACT_UNADOPTED, !*why);
+    facts_set_if(f, FACT_UNADOPTED, !*why);
 }
 
 static void operation_facts(const struct cluster_snapshot *s, const struct planner_self *self,
                             struct facts *f)
 {
     const struct cluster_operation *op = &s->rotation.op;
-    set_if(f, FACT_RUNNING, true);
-    set_if(f, FACT_ADOPTING, op->kind == OP_ADOPT);
-    set_if(f, FACT_MANUAL, !op->restart);
-    set_if(f, FACT_PHASE_ADOPT, op->phase == PHASE_ADOPT);
-    set_if(f, FACT_PHASE_CONFIG, is_config_phase(op->phase));
-    set_if(f, FACT_PHASE_REWRITE, op->phase == PHASE_REWRITE);
-    set_if(f, FACT_PHASE_VERIFY, op->phase == PHASE_VERIFY);
-    set_if(f, FACT_ISSUED, op->target != 0 && (op->phase == PHASE_ADOPT || target_bundle(s)));
-    for (size_t i = 0; i < s->servers_count; i++) {
-        server_facts(s, &s->servers[i], f);
-        if (is_config_phase(op->phase) && s->servers[i].in_spec)
-            order_facts(s, self, &s->servers[i], f);
-    }
-    if (is_config_phase(op->phase) && fact(f, FACT_ISSUED))
-        next_facts(s, f);
-    if (!is_config_phase(op->phase))
-        job_facts(s, self, f);
+    bool config = rotation_phase_is_config(op->phase);
+    facts_set_if(f, FACT_LIVE, true);
+    facts_set_if(f, FACT_PAUSED, op->state == OP_STATE_PAUSED);
+    facts_set_if(f, FACT_ADOPTING, op->kind == OP_ADOPT);
+    facts_set_if(f, FACT_MANUAL, !op->restart);
+    facts_set_if(f, FACT_PHASE_CONFIG, config);
+    facts_set_if(f, FACT_PHASE_PROOF, rotation_phase_is_proof(op->phase));
+    facts_set_if(f, FACT_PHASE_DROPS, rotation_phase_drops(op->phase));
+    facts_set_if(f, FACT_PHASE_REWRITE, op->phase == PHASE_REWRITE);
+    facts_set_if(f, FACT_PHASE_VERIFY, op->phase == PHASE_VERIFY);
+    facts_set_if(f, FACT_PHASE_FINAL, op->phase == PHASE_FINAL);
+    facts_set_if(f, FACT_ISSUED, op->target != 0 && (op->phase == PHASE_ADOPT || facts_target(s)));
+    if (config && fact(f, FACT_ISSUED))
+        facts_of_next(s, f);
+    facts_of_jobs(s, self, f);
 }
 
 void facts_compute(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *ret)
 {
-    memset(ret, 0, sizeof(*ret));
+    ret->bits = 0;
+    for (size_t i = 0; i < FACT_COUNT; i++) {
+        ret->text[i][0] = 0;
+        ret->on[i] = NULL;
+    }
+    ret->next_server = ret->repair_server = 0;
+    ret->next_kind = ORDER_APPLY;
+    facts_of_servers(s, self, ret);
     cluster_facts(s, self, ret);
     request_facts(s, ret);
-    if (s->has_rotation && *s->rotation.op.id && s->rotation.op.state == OP_STATE_RUNNING)
+    if (facts_live(s))
         operation_facts(s, self, ret);
     else
         adopt_facts(s, ret);
+    if (!facts_live(s))
+        facts_set_if(ret, FACT_JOB_ELSE, self->job_running);
 }

@@ -1,7 +1,7 @@
 /* May this request start now? The preconditions of K3s, and those that it lacks: nothing starts while a
  * server is silent, unready, or runs another config than its file. --force skips what K3s's --force skips
  * (stages, layout of the files), never what keeps Secrets readable. */
-#include <rotation/rotation.h>
+#include "facts.h"
 
 #include <stdarg.h>
 
@@ -24,40 +24,50 @@ static bool refuse(struct gate *g, const char *format, ...)
     return true;
 }
 
+static bool is_live(const struct gate *g)
+{
+    return g->op && (g->op->state == OP_STATE_RUNNING || g->op->state == OP_STATE_PAUSED);
+}
+
+static bool is_halted(const struct gate *g)
+{
+    return g->op && g->op->state == OP_STATE_HALTED;
+}
+
 static bool running_blocks(struct gate *g)
 {
-    if (!g->op || g->op->state != OP_STATE_RUNNING)
+    if (!is_live(g))
         return false;
+    const char *kind = operation_kind_name(g->op->kind);
     char mismatch[CLUSTER_TEXT_MAX];
+    if (g->op->state == OP_STATE_PAUSED)
+        return refuse(g, "%s is paused (%s): resume or abort it first", kind, phase_name(g->op->phase));
     if (!g->op->restart && !snapshot_hashes_match(g->s, mismatch))
         return refuse(g, "%s: restart the servers, one after the other, before the next step", mismatch);
-    return refuse(g, "%s is still running (%s): wait for it", operation_kind_name(g->op->kind),
-                  phase_name(g->op->phase));
+    return refuse(g, "%s is still running (%s): wait for it", kind, phase_name(g->op->phase));
 }
 
 /* A halted operation that has brought nothing to any server yet is in nobody's way. */
 static bool halted_is_harmless(const struct gate *g)
 {
-    const struct cluster_operation *op = g->op;
-    if (op->phase == PHASE_ADOPT)
-        return true;
-    bool first = op->phase == PHASE_APPEND || op->phase == PHASE_IDENTITY || op->phase == PHASE_SWITCH ||
-                 (op->phase == PHASE_PROMOTE && op->kind == OP_ROTATE);
-    return first && op->target == 0;
+    return !g->op->touched;
 }
 
 static bool halted_blocks(struct gate *g)
 {
-    if (!g->op || g->op->state != OP_STATE_HALTED || halted_is_harmless(g))
+    if (!is_halted(g) || halted_is_harmless(g))
         return false;
-    return refuse(g, "%s is halted (%s): mend that and run %s again, it goes on with the same key",
-                  operation_kind_name(g->op->kind), g->op->why, operation_kind_name(g->op->kind));
+    const char *kind = operation_kind_name(g->op->kind);
+    return refuse(g, "%s is halted (%s): mend that and run %s again, it goes on with the same key", kind,
+                  g->op->why, g->op->kind == OP_ABORT ? "resume" : kind);
 }
 
 static bool server_blocks(struct gate *g)
 {
     if (!g->s->has_spec || g->s->spec.servers_count == 0)
         return refuse(g, "the coordinator has not published the list of servers yet: try again");
+    if (*g->s->unknown_api)
+        return refuse(g, "%s", g->s->unknown_api);
     for (size_t i = 0; i < g->s->servers_count; i++) {
         const struct snapshot_server *v = &g->s->servers[i];
         if (!v->in_spec) {
@@ -129,6 +139,7 @@ static const struct {
     {OP_ROTATE_KEYS, STAGE_START, STAGE_REENCRYPT_FINISHED, true},
     {OP_ENABLE, STAGE_START, STAGE_REENCRYPT_FINISHED, true},
     {OP_DISABLE, STAGE_START, STAGE_REENCRYPT_FINISHED, true},
+    {OP_RESTORE_KEY, STAGE_START, STAGE_REENCRYPT_FINISHED, true},
     {OP_ADOPT, STAGE_START, STAGE_START, true},
 };
 
@@ -152,6 +163,18 @@ static bool stage_blocks(struct gate *g)
     return false;
 }
 
+static bool escrow_blocks(struct gate *g)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < g->s->escrow_count; i++)
+        found += strcmp(g->s->escrow[i].name, g->r->key) == 0;
+    if (found == 0)
+        return refuse(g, "no retired key '%s' is kept: `secrets-encrypt keys` lists them", g->r->key);
+    if (found > 1)
+        return refuse(g, "several retired keys have the name '%s', of different providers", g->r->key);
+    return false;
+}
+
 static bool key_blocks(struct gate *g)
 {
     const struct cluster_rotation *k = &g->s->rotation;
@@ -162,28 +185,154 @@ static bool key_blocks(struct gate *g)
         return refuse(g, "no key is prepared: run prepare first");
     if ((kind == OP_PREPARE || kind == OP_ROTATE_KEYS) && disabled && k->keys > 0)
         return refuse(g, "encryption is disabled: run enable first");
+    if (kind == OP_RESTORE_KEY)
+        return escrow_blocks(g);
     if (kind == OP_ENABLE && disabled && k->keys == 0)
         return refuse(g, "there is no key to encrypt with: run rotate-keys, which makes one");
     return false;
 }
 
+/* ---------- requests that are about an operation, or about one server ---------- */
+
+static bool pause_blocks(struct gate *g, bool *ret_resumes)
+{
+    (void)ret_resumes;
+    if (!is_live(g) || g->op->kind == OP_ADOPT)
+        return refuse(g, "no operation runs that could be paused");
+    if (g->op->state == OP_STATE_PAUSED)
+        return refuse(g, "%s is paused already", operation_kind_name(g->op->kind));
+    return false;
+}
+
+static bool resume_blocks(struct gate *g, bool *ret_resumes)
+{
+    if (g->op && (g->op->state == OP_STATE_PAUSED || is_halted(g))) {
+        *ret_resumes = true;
+        return false;
+    }
+    return refuse(g, "nothing is paused or halted");
+}
+
+static bool no_return(const struct cluster_snapshot *s)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    return op->before > 0 || op->phase == PHASE_BRING_BACK ||
+           (rotation_phase_drops(op->phase) && op->target > 0);
+}
+
+bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX])
+{
+    const struct cluster_operation *op = s->has_rotation && *s->rotation.op.id ? &s->rotation.op : NULL;
+    struct gate g = {s, NULL, op, why};
+    bool unfinished = is_live(&g) || is_halted(&g);
+    why[0] = 0;
+    if (unfinished && op->kind == OP_ABORT)
+        refuse(&g, "an abort is under way already%s",
+               is_halted(&g) ? ": mend what halted it, then run resume" : "");
+    else if (unfinished && op->kind == OP_ADOPT)
+        refuse(&g, "the servers' present config is being adopted: there is nothing to go back to");
+    else if (unfinished && no_return(s))
+        refuse(&g,
+               "%s is past the point of no return: the old key is leaving the servers. Let it finish "
+               "(resume, if it is halted); to be rid of the new key, rotate again afterwards",
+               operation_kind_name(op->kind));
+    else if (!unfinished && s->rotation.base == 0)
+        refuse(&g, "nothing to abort: no operation runs, and no rotation is half done");
+    return !why[0];
+}
+
+static bool abort_blocks(struct gate *g, bool *ret_resumes)
+{
+    (void)ret_resumes;
+    return !rotation_can_abort(g->s, g->why);
+}
+
+static bool others_block_repair(struct gate *g)
+{
+    for (size_t i = 0; i < g->s->servers_count; i++) {
+        const struct snapshot_server *v = &g->s->servers[i];
+        if (!v->in_spec)
+            continue;
+        if (facts_order_in_flight(v))
+            return refuse(g, "%s is at work on an order: try again when it is done", v->name);
+        if (strcmp(v->name, g->r->server) == 0)
+            continue;
+        if (!v->reports)
+            return refuse(g, "%s: %s: one server at a time", v->name, v->report_why);
+        if (!v->report.ready)
+            return refuse(g, "%s is not ready: one server at a time", v->name);
+    }
+    return false;
+}
+
+/* A config that nobody issued and that an API server has loaded may have written values that no other key
+ * opens. Its file may be the only place where that key stands: the agent keeps a copy, but values come first.
+ */
+static bool foreign_blocks_repair(struct gate *g, const struct snapshot_server *v)
+{
+    if (g->r->force || !v->report.loaded_known || !*v->report.loaded_hash)
+        return false;
+    for (size_t i = 0; i < g->s->bundles_count; i++)
+        if (strcmp(g->s->bundles[i].hash, v->report.loaded_hash) == 0)
+            return false;
+    return refuse(
+        g,
+        "%s's API server runs with a config that was not issued here, and may have stored values under "
+        "its keys: look at them first; --force puts the issued config back all the same (a copy of "
+        "the present file is kept)",
+        v->name);
+}
+
+static bool repair_blocks(struct gate *g, bool *ret_resumes)
+{
+    (void)ret_resumes;
+    const struct snapshot_server *v = snapshot_server(g->s, g->r->server);
+    if (!v || !v->in_spec)
+        return refuse(g, "'%s' is not among the cluster's servers", g->r->server);
+    if (g->s->rotation.generation == 0 || (is_live(g) && g->op->phase == PHASE_ADOPT))
+        return refuse(g, "no config was issued yet that %s could get back", v->name);
+    if (!v->reports)
+        return refuse(g, "%s: %s: its agent has to run to be told", v->name, v->report_why);
+    if (others_block_repair(g) || foreign_blocks_repair(g, v))
+        return true;
+    bool file = facts_hash_allowed(g->s, v, v->report.hash);
+    bool running = v->report.loaded_known && facts_hash_allowed(g->s, v, v->report.loaded_hash);
+    if (file && running && v->report.ready)
+        return refuse(g,
+                      "%s needs no repair: its encryption config is one that was issued, and its API server "
+                      "runs with it",
+                      v->name);
+    return false;
+}
+
+static const struct {
+    enum operation_kind kind;
+    bool (*blocks)(struct gate *g, bool *ret_resumes);
+} about_operations[] = {
+    {OP_PAUSE, pause_blocks},
+    {OP_RESUME, resume_blocks},
+    {OP_ABORT, abort_blocks},
+    {OP_REPAIR, repair_blocks},
+};
+
 void rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r, bool *ret_resumes,
                    char why[CLUSTER_TEXT_MAX])
 {
     static bool (*const checks[])(struct gate *) = {
-        server_blocks, hash_blocks, loaded_blocks, stage_blocks, key_blocks,
+        running_blocks, halted_blocks, server_blocks, hash_blocks, loaded_blocks, stage_blocks, key_blocks,
     };
     struct gate g = {s, r, s->has_rotation && *s->rotation.op.id ? &s->rotation.op : NULL, why};
     why[0] = 0;
     *ret_resumes = false;
-    if (running_blocks(&g))
-        return;
-    if (g.op && g.op->state == OP_STATE_HALTED && g.op->kind == r->kind && !halted_is_harmless(&g)) {
+    for (size_t i = 0; i < array_len(about_operations); i++)
+        if (about_operations[i].kind == r->kind) {
+            about_operations[i].blocks(&g, ret_resumes);
+            return;
+        }
+    if (is_halted(&g) && g.op->kind == r->kind && !halted_is_harmless(&g)) {
         *ret_resumes = true; /* its servers differ by what it did; the planner's rows guard the rest */
         return;
     }
-    if (halted_blocks(&g))
-        return;
     for (size_t i = 0; i < array_len(checks); i++)
         if (checks[i](&g))
             return;

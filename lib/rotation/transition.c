@@ -1,34 +1,54 @@
 #include <rotation/transition.h>
 
+#include <base/cleanup.h>
 #include <base/text.h>
+
+#include "facts.h"
 
 static void remember(struct cluster_rotation *r, const struct decision *d)
 {
-    text_copy(r->op.row, sizeof(r->op.row), d->row);
-    text_copy(r->op.why, sizeof(r->op.why), d->why);
+    struct cluster_operation *op = &r->op;
+    if (strcmp(op->row, d->row) != 0 || strcmp(op->on, d->on) != 0)
+        op->row_ms = d->now_ms;
+    text_copy(op->row, sizeof(op->row), d->row);
+    text_copy(op->why, sizeof(op->why), d->why);
+    text_copy(op->on, sizeof(op->on), d->on);
+}
+
+/* There is no way back any more, or none is needed. */
+static void forget_base(struct cluster_rotation *r)
+{
+    r->base = 0;
+    r->promoted = false;
 }
 
 static void finish(struct cluster_rotation *r, int64_t now_ms)
 {
     struct cluster_operation *op = &r->op;
+    bool back_without_config = op->kind == OP_ABORT && op->before == 0;
     op->state = OP_STATE_FINISHED;
     op->ended_ms = now_ms;
-    op->why[0] = 0;
-    if (op->kind == OP_REENCRYPT && op->skip)
+    op->why[0] = op->on[0] = 0;
+    if ((op->kind == OP_REENCRYPT && op->skip) || back_without_config)
         r->stage = op->stage_before;
+    if (op->kind == OP_ENABLE || op->kind == OP_DISABLE || op->kind == OP_RESTORE_KEY || op->kind == OP_ABORT)
+        forget_base(r);
 }
 
 static void enter(struct cluster_rotation *r, enum phase phase, int64_t now_ms)
 {
     struct cluster_operation *op = &r->op;
+    bool brought_back = op->phase == PHASE_BRING_BACK;
     op->phase = phase;
     op->phase_ms = now_ms;
+    op->step++;
     op->from = r->generation;
     op->target = 0;
     op->target_hash[0] = 0;
     if (phase == PHASE_REWRITE) {
         r->stage = STAGE_REENCRYPT_REQUEST;
-        op->passes = 0;
+        if (!brought_back)
+            op->passes = 0;
     }
     if (phase == PHASE_DONE)
         finish(r, now_ms);
@@ -48,15 +68,19 @@ static void begin(const struct cluster_snapshot *s, const struct decision *d, co
     op->started_ms = s->now_ms;
     op->attempt = 1;
     op->stage_before = r->stage;
+    text_copy(op->key, sizeof(op->key), request->key);
+    for (size_t i = 0; i < s->escrow_count; i++)
+        if (strcmp(s->escrow[i].name, op->key) == 0)
+            text_copy(op->key_provider, sizeof(op->key_provider), s->escrow[i].provider);
     text_copy(op->requested_by, sizeof(op->requested_by), request->by);
     remember(r, d);
-    enter(r, rotation_first_phase(s, op), s->now_ms);
 }
 
 void rotation_start(const struct cluster_snapshot *s, const struct decision *d, const char *id,
                     struct cluster_rotation *r)
 {
     begin(s, d, id, &s->requests[d->request].request, r);
+    enter(r, rotation_first_phase(s, &r->op), s->now_ms);
 }
 
 void rotation_adopt(const struct cluster_snapshot *s, const struct decision *d, const char *id,
@@ -65,23 +89,59 @@ void rotation_adopt(const struct cluster_snapshot *s, const struct decision *d, 
     static const struct cluster_request request = {
         .kind = OP_ADOPT, .restart = true, .by = "the coordinator"};
     begin(s, d, id, &request, r);
+    enter(r, rotation_first_phase(s, &r->op), s->now_ms);
 }
 
-void rotation_resume(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r,
-                     bool *ret_drop_progress)
+void rotation_abort(const struct cluster_snapshot *s, const struct decision *d, const char *id,
+                    struct cluster_rotation *r)
+{
+    const struct cluster_operation was = s->rotation.op;
+    bool unfinished = *was.id && was.state != OP_STATE_FINISHED;
+    const struct snapshot_bundle *b =
+        unfinished && was.target && was.phase != PHASE_ADOPT ? snapshot_bundle(s, was.target) : NULL;
+    begin(s, d, id, &s->requests[d->request].request, r);
+    r->op.touched = true; /* what it ends has begun: it is to come to its end */
+    if (unfinished) {
+        memcpy(r->op.aborts, was.id, sizeof(r->op.aborts));
+        memcpy(r->op.also, b ? b->hash : was.also, sizeof(r->op.also));
+        r->op.stage_before = was.stage_before;
+    }
+    enter(r, rotation_first_phase(s, &r->op), s->now_ms);
+}
+
+void rotation_pause(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)
+{
+    (void)s;
+    r->op.state = OP_STATE_PAUSED;
+    remember(r, d);
+}
+
+static void resume_halted(const struct cluster_snapshot *s, struct cluster_rotation *r)
 {
     struct cluster_operation *op = &r->op;
-    op->state = OP_STATE_RUNNING;
+    bool before_drop = rotation_phase_drops(op->phase) && op->target == 0;
+    bool rewriting = op->phase == PHASE_REWRITE || op->phase == PHASE_VERIFY || before_drop;
+    bool job = !rotation_phase_is_config(op->phase) || before_drop;
     op->attempt++;
     op->ended_ms = 0;
-    op->restart = s->requests[d->request].request.restart;
     op->phase_ms = s->now_ms;
-    *ret_drop_progress = op->phase == PHASE_REWRITE || op->phase == PHASE_VERIFY;
-    if (*ret_drop_progress) {
+    if (job)
+        op->step++; /* what was recorded for the step before is outdated */
+    if (rewriting) {
         op->phase = PHASE_REWRITE;
         op->passes = 0;
         r->stage = STAGE_REENCRYPT_REQUEST;
     }
+}
+
+void rotation_resume(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)
+{
+    const struct cluster_request *request = &s->requests[d->request].request;
+    if (r->op.state == OP_STATE_HALTED)
+        resume_halted(s, r);
+    r->op.state = OP_STATE_RUNNING;
+    if (request->kind == r->op.kind)
+        r->op.restart = request->restart;
     remember(r, d);
 }
 
@@ -89,6 +149,12 @@ bool rotation_resume_drops_order(const struct snapshot_server *v)
 {
     return v->has_order && v->report.order_id == v->order.id &&
            (v->report.order_state == ORDER_FAILED || v->report.order_state == ORDER_REFUSED);
+}
+
+bool rotation_order_is_over(const struct snapshot_server *v)
+{
+    return v->has_order && v->reports && v->report.order_id == v->order.id &&
+           v->report.order_state == ORDER_DONE;
 }
 
 void rotation_halt(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)
@@ -101,21 +167,53 @@ void rotation_halt(const struct cluster_snapshot *s, const struct decision *d, s
 bool rotation_note(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)
 {
     const struct cluster_operation *op = &s->rotation.op;
-    if (!s->has_rotation || !*op->id || op->state != OP_STATE_RUNNING ||
+    bool live = op->state == OP_STATE_RUNNING || op->state == OP_STATE_PAUSED;
+    if (!s->has_rotation || !*op->id || !live ||
         (strcmp(op->row, d->row) == 0 && strcmp(op->why, d->why) == 0))
         return false;
     remember(r, d);
     return true;
 }
 
+void rotation_proof_begin(const struct cluster_snapshot *s, struct cluster_proof *ret)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    const struct cluster_proof *p = snapshot_proof(s, op->phase);
+    bool again = p && p->step == op->step;
+    memset(ret, 0, sizeof(*ret));
+    ret->phase = op->phase;
+    ret->step = op->step;
+    ret->state = PROOF_RUNNING;
+    ret->generation = s->rotation.generation;
+    ret->attempts = again ? p->attempts + 1 : 1;
+    ret->time_ms = s->now_ms;
+    if (again && rotation_phase_drops(op->phase))
+        ret->revision = p->revision; /* a watch goes on where the one before came to */
+}
+
+/* Phases that begin a way which `abort` can go back. */
+static bool opens_way(enum phase p)
+{
+    return p == PHASE_APPEND || p == PHASE_PROMOTE || p == PHASE_IDENTITY || p == PHASE_SWITCH ||
+           p == PHASE_RESTORE;
+}
+
 void rotation_issued(const struct decision *d, int64_t target, const char *hash, struct cluster_rotation *r)
 {
+    enum phase phase = r->op.phase;
+    if (opens_way(phase) && r->base == 0) {
+        r->base = r->generation;
+        r->base_stage = r->stage;
+    }
+    if (phase == PHASE_PROMOTE || phase == PHASE_SWITCH)
+        r->promoted = true;
+    r->op.touched |= phase != PHASE_ADOPT;
     r->op.target = r->issued = target;
     text_copy(r->op.target_hash, sizeof(r->op.target_hash), hash);
     /* As K3s: the stage is reached with its first server. That of the drop is not, until every server has it.
      */
-    if (r->op.phase == PHASE_APPEND || r->op.phase == PHASE_PROMOTE)
-        r->stage = rotation_phase_stage(r->op.phase, r);
+    if (phase == PHASE_APPEND || phase == PHASE_PROMOTE)
+        r->stage = rotation_phase_stage(phase, r);
     remember(r, d);
 }
 
@@ -137,6 +235,27 @@ void rotation_order(const struct cluster_snapshot *s, const struct decision *d, 
     remember(r, d);
 }
 
+void rotation_repair(const struct cluster_snapshot *s, const struct decision *d, int64_t fence,
+                     const char *by, struct cluster_rotation *r, struct cluster_order *ret)
+{
+    /* While a key is being brought back, the settled config is the one that lacks it. */
+    int64_t generation = facts_live(s) && r->op.phase == PHASE_BRING_BACK ? r->op.from : r->generation;
+    const struct snapshot_bundle *b = snapshot_bundle(s, generation);
+    r->next_order++;
+    *ret = (struct cluster_order){
+        .id = r->next_order,
+        .kind = ORDER_REPAIR,
+        .generation = generation,
+        .stage = b ? b->stage : r->stage,
+        .fence = fence,
+        .given_ms = s->now_ms,
+    };
+    text_copy(ret->operation, sizeof(ret->operation), by);
+    memcpy(ret->hash, b ? b->hash : r->hash, sizeof(ret->hash));
+    if (r->op.state == OP_STATE_RUNNING)
+        remember(r, d);
+}
+
 bool rotation_settle(const struct cluster_snapshot *s, struct cluster_rotation *r)
 {
     if (!r->op.target)
@@ -144,9 +263,14 @@ bool rotation_settle(const struct cluster_snapshot *s, struct cluster_rotation *
     const struct snapshot_bundle *b = snapshot_bundle(s, r->op.target);
     if (!b)
         return false;
+    if (rotation_phase_drops(r->op.phase)) {
+        r->op.before = r->generation;
+        forget_base(r);
+    }
     r->generation = b->generation;
     r->stage = b->stage;
     memcpy(r->hash, b->hash, sizeof(r->hash));
+    r->op.also[0] = 0;
     return true;
 }
 
@@ -157,18 +281,35 @@ void rotation_advance(const struct cluster_snapshot *s, const struct decision *d
     enter(r, next, s->now_ms);
 }
 
+void rotation_bring_back(const struct cluster_snapshot *s, const struct decision *d,
+                         struct cluster_rotation *r)
+{
+    struct cluster_operation *op = &r->op;
+    const struct snapshot_bundle *b = op->target ? snapshot_bundle(s, op->target) : NULL;
+    /* The config from before the drop: the settled one while the drop is under way, else the one before. */
+    int64_t from = op->phase == PHASE_FINAL ? op->before : r->generation;
+    enter(r, PHASE_BRING_BACK, s->now_ms);
+    op->from = from;
+    op->state = OP_STATE_RUNNING;
+    if (b)
+        memcpy(op->also, b->hash, sizeof(op->also));
+    remember(r, d);
+}
+
 void rotation_rewrite(const struct decision *d, struct cluster_rotation *r)
 {
     /* A successor that begins a broken pass anew does not use one up: only scans that found something do. */
     if (r->stage != STAGE_REENCRYPT_ACTIVE)
         r->op.passes++;
     r->stage = STAGE_REENCRYPT_ACTIVE;
+    r->op.touched = true;
     remember(r, d);
 }
 
 void rotation_rewrite_again(const struct decision *d, struct cluster_rotation *r)
 {
-    r->op.phase = PHASE_REWRITE;
-    r->stage = STAGE_REENCRYPT_REQUEST;
+    int64_t passes = r->op.passes;
+    enter(r, PHASE_REWRITE, d->now_ms);
+    r->op.passes = passes;
     remember(r, d);
 }

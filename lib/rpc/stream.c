@@ -23,7 +23,7 @@ struct outgoing {
 /* Two lifetimes meet here: the caller's handle and gRPC's batches. Freed when both have let go; the call
  * itself ends when the last batch is back. */
 struct rpc_stream {
-    struct tag status_tag, start_tag, receive_tag, send_tag;
+    struct tag status_tag, start_tag, receive_tag, send_tag, close_tag;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct rpc_channel *channel;
@@ -33,6 +33,7 @@ struct rpc_stream {
     unsigned refs;   /* the handle, and one for all batches */
     unsigned batches;
     bool canceled, ended, receiving, no_more;
+    bool closing, closed; /* the sending side: to be closed once all is sent; closed */
 
     const ProtobufCMessageDescriptor *type;
     struct received *first, **last;
@@ -128,10 +129,22 @@ static void receive_more_locked(struct rpc_stream *s)
     s->receiving = batch_locked(s, &op, 1, &s->receive_tag);
 }
 
+static void close_send_locked(struct rpc_stream *s)
+{
+    if (!s->closing || s->closed)
+        return;
+    grpc_op op;
+    memset(&op, 0, sizeof(op));
+    op.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    s->closed = batch_locked(s, &op, 1, &s->close_tag);
+}
+
 static void send_more_locked(struct rpc_stream *s)
 {
-    if (!s->out_first)
+    if (!s->out_first) {
+        close_send_locked(s);
         return;
+    }
     grpc_op op;
     memset(&op, 0, sizeof(op));
     op.op = GRPC_OP_SEND_MESSAGE;
@@ -160,7 +173,8 @@ static void batch_done(struct rpc_stream *s)
     stream_unref(s);
 }
 
-static void on_start(struct tag *t, bool ok)
+/* Of the batches that only have to be over: the start's and the close's. */
+static void on_over(struct tag *t, bool ok)
 {
     (void)ok;
     struct rpc_stream *s = t->owner;
@@ -273,9 +287,10 @@ static struct rpc_stream *stream_new(struct rpc_channel *c, const struct rpc_met
     if (!s)
         return NULL;
     s->status_tag = (struct tag){on_status, s};
-    s->start_tag = (struct tag){on_start, s};
+    s->start_tag = (struct tag){on_over, s};
     s->receive_tag = (struct tag){on_received, s};
     s->send_tag = (struct tag){on_sent, s};
+    s->close_tag = (struct tag){on_over, s};
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     s->channel = c;
@@ -336,6 +351,8 @@ int rpc_stream_send(struct rpc_stream *s, const ProtobufCMessage *message, struc
     if (s->canceled || s->ended || s->code < 0)
         rc =
             error_set(err, ERR_UNAVAILABLE, "the stream has ended%s%s", s->code < 0 ? ": " : "", s->err.text);
+    else if (s->closing)
+        rc = error_set(err, ERR_UNAVAILABLE, "the stream was closed for sending");
     else if (s->out_count >= SENDING_MAX)
         rc = error_set(err, ERR_UNAVAILABLE, "%d messages already wait to be sent", SENDING_MAX);
     if (rc == 0) {
@@ -352,6 +369,15 @@ int rpc_stream_send(struct rpc_stream *s, const ProtobufCMessage *message, struc
         free(o);
     }
     return rc;
+}
+
+void rpc_stream_close_send(struct rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->closing = true;
+    if (!s->canceled && !s->ended && s->code == 0 && !s->out_first)
+        close_send_locked(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static ProtobufCMessage *pop_locked(struct rpc_stream *s)

@@ -6,8 +6,8 @@
 #include <base/text.h>
 #include <crypto/crypto.h>
 
-static int box(struct store *s, const char *path, int64_t generation, const struct secret *text,
-               struct buf *out, struct error *err)
+int store_box(struct store *s, const char *path, int64_t generation, const struct secret *text,
+              struct buf *out, struct error *err)
 {
     pthread_mutex_lock(&s->seal_lock);
     int rc = seal_box(s->seal, path, generation, text, out, err);
@@ -15,11 +15,11 @@ static int box(struct store *s, const char *path, int64_t generation, const stru
     return rc;
 }
 
-static int unbox(struct store *s, const char *path, const struct cluster_bundle *b, struct secret **ret,
-                 struct error *err)
+int store_unbox(struct store *s, const char *path, int64_t generation, const char *box, size_t len,
+                struct secret **ret, struct error *err)
 {
     pthread_mutex_lock(&s->seal_lock);
-    int rc = seal_unbox(s->seal, path, b->generation, b->box, b->box_len, ret, err);
+    int rc = seal_unbox(s->seal, path, generation, box, len, ret, err);
     pthread_mutex_unlock(&s->seal_lock);
     return rc;
 }
@@ -34,7 +34,7 @@ int store_bundle_seal(struct store *s, int64_t generation, enum stage stage, con
     _cleanup_(buf_freep) struct buf out = BUF_INIT(STORE_RECORD_MAX);
     int rc = crypto_sha256_hex(text->data, text->len, b.hash, err);
     if (rc == 0)
-        rc = box(s, path, generation, text, &out, err);
+        rc = store_box(s, path, generation, text, &out, err);
     if (rc < 0)
         return rc;
     b.box_len = out.len;
@@ -78,7 +78,7 @@ int store_bundle_open(struct store *s, int64_t generation, int deadline_ms, stru
     if (rc == 0 && b.generation != generation)
         rc = error_set(err, ERR_DENIED, "%s holds generation %" PRId64, path, b.generation);
     if (rc == 0)
-        rc = unbox(s, path, &b, &text, err);
+        rc = store_unbox(s, path, b.generation, b.box, b.box_len, &text, err);
     if (rc == 0)
         rc = crypto_sha256_hex(text->data, text->len, hash, err);
     if (rc == 0 && strcmp(hash, b.hash) != 0)

@@ -17,4 +17,10 @@ struct store {
 int store_verify(struct store *s, const char *path, const void *value, size_t len, struct buf *body,
                  struct error *err);
 
+/* The sealing under its lock. */
+int store_box(struct store *s, const char *path, int64_t generation, const struct secret *text,
+              struct buf *out, struct error *err);
+int store_unbox(struct store *s, const char *path, int64_t generation, const char *box, size_t len,
+                struct secret **ret, struct error *err);
+
 #endif

@@ -85,6 +85,9 @@ static bool is_signed(int kind)
     case CLUSTER_KEY_BUNDLE:
     case CLUSTER_KEY_REENCRYPT:
     case CLUSTER_KEY_REQUEST:
+    case CLUSTER_KEY_PROOFS:
+    case CLUSTER_KEY_KEYS:
+    case CLUSTER_KEY_ESCROW:
         return true;
     default:
         return false;

@@ -71,7 +71,13 @@ struct agent {
     struct {
         int64_t id; /* 0: none */
         char why[CLUSTER_TEXT_MAX];
-    } refused;        /* an order that was not taken: answered, not remembered */
+    } refused; /* an order that was not taken: answered, not remembered */
+    struct {
+        char hash[CLUSTER_HASH_MAX]; /* of the file that was tried; "" = none yet */
+        int64_t generation;          /* with this one's test vector */
+        bool opened;
+        char why[CLUSTER_TEXT_MAX]; /* why not */
+    } vector;
     bool save_failed; /* logged already */
     bool want_order;  /* read the order again: one is waiting, or it may have changed */
 };
@@ -90,6 +96,8 @@ void agent_observe(struct agent *a, int64_t now_ms, bool force);
 void agent_offer(struct agent *a, const struct cluster_order *order);
 /* It does not decode: answered as refused. id 0: not answered. */
 void agent_offer_unknown(struct agent *a, int64_t id, const char *why);
+/* What stands there is not authentic: it is left alone. */
+void agent_look_failed(struct agent *a);
 /* There is none. */
 void agent_withdraw(struct agent *a);
 

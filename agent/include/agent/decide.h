@@ -7,6 +7,8 @@
 #include <stdbool.h>
 
 #include <agent/state.h>
+#include <base/buf.h>
+#include <base/error.h>
 #include <cluster/types.h>
 
 enum relation { LOWER, EQUAL, HIGHER };
@@ -18,7 +20,8 @@ struct order_view {
     bool same;                /* its content is that of the order taken last */
     enum relation generation; /* against the one that this server has */
     enum order_kind kind;
-    bool busy; /* the order at work cannot be left: a restart runs, or is due */
+    bool forgotten; /* it stood there when this agent's memory was new */
+    bool busy;      /* the order at work cannot be left: a restart runs, or is due */
 };
 enum verdict { VERDICT_TAKE, VERDICT_SAME, VERDICT_LATER, VERDICT_REFUSE };
 struct verdict_row {
@@ -54,7 +57,7 @@ struct job_view {
     enum restart_view restart;
     bool ready;
     bool late;     /* past the step's deadline */
-    bool can_undo; /* we wrote the file, and hold the one from before */
+    bool can_undo; /* we wrote the file, and hold one from before that the API server can run with */
 };
 
 enum job_action {
@@ -81,6 +84,9 @@ struct job_row {
 };
 /* Never NULL. */
 const struct job_row *decide_job(const struct job_view *v);
+
+/* Appends both tables, a line a row, in the order in which they are tried (tests/golden/agent-tables.txt). */
+int agent_tables_dump(struct buf *out, struct error *err) _must_check_;
 
 const char *job_action_name(enum job_action a);
 const char *job_step_name(enum job_step s);

@@ -14,6 +14,7 @@
 struct known_bundle {
     struct version version;
     char config_id[CLUSTER_HASH_MAX];
+    char vector[CLUSTER_VECTOR_MAX]; /* "" = it has none */
 };
 struct known {
     struct known_bundle bundles[KNOWN_MAX]; /* rising generations */
@@ -24,6 +25,7 @@ struct known {
 void known_add(struct known *k, const struct cluster_bundle *b);
 
 bool known_has(const struct known *k, int64_t generation);
+const struct known_bundle *known_get(const struct known *k, int64_t generation);   /* NULL: not known */
 const struct known_bundle *known_by_hash(const struct known *k, const char *hash); /* the newest, or NULL */
 bool known_config_id(const struct known *k, const char *config_id);
 

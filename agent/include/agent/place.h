@@ -8,7 +8,11 @@
 #include <agent/state.h>
 #include <base/secret.h>
 
-#define PLACE_PREVIOUS "previous-config" /* in the state folder */
+#define PLACE_PREVIOUS      "previous-config" /* in the state folder */
+#define PLACE_REPLACED      "replaced-"       /* <UTC time>-<8 hex of its hash>, in the state folder */
+#define PLACE_REPLACED_KEPT 5
+/* Larger than any valid config: a broken file that is replaced is kept as well. */
+#define PLACE_PRESENT_MAX (8 * 1024 * 1024)
 
 struct place {
     const char *config_path; /* the encryption config; a symbolic link is followed, not replaced */
@@ -29,6 +33,12 @@ bool place_settle(const struct place *p, struct file_record *r);
 int place_write(const struct place *p, struct agent_state *s, const struct version *present,
                 bool present_valid, const struct version *target, const struct secret *text,
                 struct error *err) _must_check_;
+
+/* Under the lock, before a file that nobody issued is written over: keeps its bytes in the state folder,
+ * 0600, where they stay (the newest PLACE_REPLACED_KEPT). A file that is kept already is not kept twice.
+ * ERR_CONFLICT when the present file does not have the hash of `present`. On failure nothing may be
+ * written over it. */
+int place_keep_copy(const struct place *p, const struct version *present, struct error *err) _must_check_;
 
 /* Puts <state_dir>/previous-config back, byte for byte. Same rules. */
 int place_back(const struct place *p, struct agent_state *s, struct error *err) _must_check_;

@@ -9,6 +9,7 @@
 struct file_seen {
     char hash[CLUSTER_HASH_MAX]; /* "" when there is none, or it cannot be read */
     int64_t ctime_us;            /* wall clock */
+    bool shared;                 /* others than its owner may read or write it */
 };
 
 /* Records which processes run at boot_ms (now). */

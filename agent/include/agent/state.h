@@ -75,7 +75,10 @@ struct agent_state {
     int64_t seq; /* one more with every save */
     int64_t fence;
     int64_t restarts;
-    enum stage stage; /* last published */
+    /* Memory that was lost, or is new: an order that stood there already may have been carried out. */
+    bool fresh;        /* the orders were not looked at since */
+    int64_t forgotten; /* the id of the one that was found; 0: none */
+    enum stage stage;  /* last published */
     struct job job;
     struct file_record file;
     struct loaded loaded;

@@ -17,7 +17,8 @@ struct args {
     const char *data_dir;
     struct secret *token; /* owned; NULL: not given */
     enum output output;
-    bool force, skip, no_restart, no_wait, help, version;
+    const char *operand; /* the command's own argument, "s2" of "repair s2"; NULL: it takes none */
+    bool force, skip, no_restart, no_wait, wait, help, version;
     int64_t timeout_s; /* 0: none */
 };
 
@@ -26,10 +27,13 @@ struct args {
 #define FLAG_FORCE      (1u << 1)
 #define FLAG_SKIP       (1u << 2)
 #define FLAG_NO_RESTART (1u << 3)
-#define FLAG_FOLLOW     (1u << 4) /* --no-wait, --timeout */
+#define FLAG_FOLLOW     (1u << 4) /* --no-wait, --timeout: it is followed unless told otherwise */
+#define FLAG_WAIT       (1u << 5) /* --wait, --timeout: it is followed when asked for */
+#define FLAG_JSON       (1u << 6) /* --output, without wide */
 
 struct command {
-    const char *name;
+    const char *name;                    /* may be of two words: "keys restore" */
+    const char *operand;                 /* what its one argument is called; NULL: it takes none */
     unsigned flags;                      /* FLAG_… */
     const char *summary;                 /* its line in the list of commands */
     const char *example;                 /* one command line */
@@ -39,8 +43,8 @@ struct command {
 
 /* Parses argv. *ret_command is NULL when none was given. Every bad use is ERR_INVALID with one line: an
  * unknown command or flag (with the nearest one), a flag that this command does not take, a missing or bad
- * value, an argument too many. A --token's value is overwritten in argv as soon as it has been copied, also
- * when parsing fails later. Free with args_free, also after a failure. */
+ * value, an argument too many or too few. A --token's value is overwritten in argv as soon as it has been
+ * copied, also when parsing fails later. Free with args_free, also after a failure. */
 int args_parse(int argc, char **argv, const struct command *commands, size_t count, struct args *ret,
                const struct command **ret_command, struct error *err) _must_check_;
 void args_free(struct args *a);

@@ -6,7 +6,7 @@
 #include <base/buf.h>
 #include <cluster/snapshot.h>
 
-/* --- one server in the present phase --- */
+/* --- one server in the present phase; where that makes a proof: its part of it --- */
 enum server_progress {
     SERVER_WAITING, /* its turn has not come */
     SERVER_ORDERED, /* the order is given, its agent has not taken it yet */
@@ -46,6 +46,7 @@ struct progress_log { /* what has been told so far; zeroed at the start */
     bool started;
     enum phase phase;
     enum server_progress servers[SNAPSHOT_SERVERS_MAX];
+    enum proof_state proof;
     char why[CLUSTER_TEXT_MAX];
     int64_t why_ms, rewrite_ms; /* when such a line was written last */
     int64_t done, total;
@@ -67,10 +68,30 @@ struct follow_goal {
 enum follow_state {
     FOLLOW_NOT_YET, /* the operation's record is not there yet */
     FOLLOW_RUNNING,
+    FOLLOW_PAUSED,
     FOLLOW_REACHED,
     FOLLOW_HALTED,    /* rotation.op.why */
+    FOLLOW_ABORTED,   /* an abort took its place */
     FOLLOW_OVERTAKEN, /* another operation's record is there */
 };
 enum follow_state follow_state(const struct cluster_snapshot *s, const struct follow_goal *g);
+
+/* --- a repair --- */
+struct repair_goal {
+    char server[CLUSTER_NAME_MAX];
+    char request[CLUSTER_ID_MAX]; /* whose order it is */
+    int64_t order_id;             /* of that order, once it was seen; 0 at the start */
+    bool done;                    /* its agent said so; false at the start */
+};
+enum repair_state {
+    REPAIR_RUNNING,
+    REPAIR_REACHED,   /* the settled generation's file, loaded and ready */
+    REPAIR_FAILED,    /* the agent gave up; the file may be the one from before */
+    REPAIR_OVERTAKEN, /* another order followed, and the file is not the settled generation's */
+};
+/* `why`: RUNNING, what is under way, in a few words; FAILED and OVERTAKEN, the reason. Looks at a snapshot,
+ * and keeps in *g what a later one may no longer tell. */
+enum repair_state repair_state(const struct cluster_snapshot *s, struct repair_goal *g,
+                               char why[CLUSTER_TEXT_MAX]);
 
 #endif

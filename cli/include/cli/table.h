@@ -27,4 +27,8 @@ void format_duration(int64_t ms, char out[DURATION_TEXT_MAX]);
 /* The same with two digits for minutes: "04:07". */
 void format_clock(int64_t ms, char out[DURATION_TEXT_MAX]);
 
+/* An age as "45s", "12m", "5h" or "3d": two of a unit before the next is used. */
+#define AGE_TEXT_MAX 32
+void format_age(int64_t ms, char out[AGE_TEXT_MAX]);
+
 #endif

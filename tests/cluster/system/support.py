@@ -19,6 +19,7 @@ import processes  # noqa: E402
 
 SEED = "system-test"
 STAGES = ["start", "prepare", "rotate", "reencrypt_request", "reencrypt_active", "reencrypt_finished"]
+CANARIES = "/registry/secrets/kube-system/secrets-encrypt-canary-"
 KEY_NAME = re.compile(r"^(aescbc|aesgcm|secretbox)key-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
 BEGAN = time.monotonic()
 
@@ -99,6 +100,34 @@ class LabTest(unittest.TestCase):
         """Every Secret reads back through every server as it was written."""
         self.assertEqual([], kube.read_errors(lab.clients(), SEED, range(secrets))[:5])
 
+    def wait_operation(self, lab, what, check, seconds=120):
+        """Waits until check(the operation as it stands in the rotation record) is true; returns the operation."""
+        def look():
+            operation = lab.record("rotation")["op"]
+            return operation if check(operation) else None
+        return labs.wait_for(what, look, seconds, every=0.02)
+
+    def wait_order(self, lab, server, generation, seconds=120):
+        """Waits until a server is given an order for a generation."""
+        def given():
+            order = lab.record(f"orders/{server}")
+            return order and order["generation"] == generation
+        labs.wait_for(f"{server} is ordered generation {generation}", given, seconds, every=0.02)
+
+    def wait_report(self, lab, server, what, check, seconds=120):
+        """Waits until check(what a server reports) is true; returns the report."""
+        def look():
+            report = lab.record(f"servers/{server}/report")
+            return report if report and check(report) else None
+        return labs.wait_for(f"{server}: {what}", look, seconds, every=0.02)
+
+    def ends(self, lab, command, code=0, seconds=240):
+        """Waits for a command in the background; returns what it printed."""
+        labs.wait_for(f"{command.name} ends", lambda: command.exit_code is not None, seconds)
+        say(f"{' '.join(command.argv[3:])} -> {command.exit_code}")
+        self.assertEqual(code, command.exit_code, command.tail())
+        return command.tail()
+
     def assert_rotated(self, lab, seen, provider="aescbc", old="aescbckey", resources=("secrets",)):
         """One new key, the same everywhere, under which every value stands; returns its name."""
         self.assertIsNone(seen.failure)
@@ -146,6 +175,6 @@ def names(lab):
     return [s.name for s in lab.servers]
 
 
-__all__ = ["BEGAN", "LabTest", "STAGES", "SEED", "files", "hash_of", "kube", "labs", "main", "names", "observe", "processes",
+__all__ = ["BEGAN", "CANARIES", "LabTest", "STAGES", "SEED", "files", "hash_of", "kube", "labs", "main", "names", "observe", "processes",
            "say",
            "status_text", "without_repeats", "KEY_NAME"]

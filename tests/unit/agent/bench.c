@@ -1,5 +1,6 @@
 #include "bench.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -56,6 +57,7 @@ static void describe_bundle(const struct bench *b, int64_t generation, struct cl
     ret->stage = generation == 1 ? STAGE_START : generation == 2 ? STAGE_PREPARE : STAGE_ROTATE;
     (void)text_copy(ret->hash, sizeof(ret->hash), b->hashes[generation]);
     (void)text_copy(ret->config_id, sizeof(ret->config_id), b->hashes[generation]);
+    (void)text_copy(ret->vector, sizeof(ret->vector), b->vectors[generation]);
 }
 
 static int refresh(void *ctx, struct known *known, struct error *err)
@@ -170,6 +172,17 @@ void bench_open(struct bench *b)
     b->offer = true;
     b->ops = (struct agent_ops){b, ready, refresh, fetch, adopt};
     assert_int_equal(agent_open(&b->agent, &b->config, &b->ops, NULL), 0);
+    agent_withdraw(&b->agent); /* the first look at the orders: there is none */
+}
+
+static void remove_copies(const char *state)
+{
+    DIR *d = opendir(state);
+    for (struct dirent *e = NULL; d && (e = readdir(d));)
+        if (strncmp(e->d_name, PLACE_REPLACED, strlen(PLACE_REPLACED)) == 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        closedir(d);
 }
 
 static void remove_folder(const char *dir)
@@ -193,6 +206,7 @@ static void remove_folder(const char *dir)
         unlink(path);
     }
     snprintf(path, sizeof(path), "%s/state", dir);
+    remove_copies(path);
     rmdir(path);
     assert_int_equal(rmdir(dir), 0);
 }

@@ -30,6 +30,7 @@ struct bench {
     /* texts of generations 1 to 5; [0] is a file that nobody issued */
     char *texts[BENCH_TEXTS];
     char hashes[BENCH_TEXTS][CLUSTER_HASH_MAX];
+    char vectors[BENCH_TEXTS][CLUSTER_VECTOR_MAX]; /* of the bundles; "" unless a test fills it in */
     /* what the outside world does */
     char not_ready_hash[CLUSTER_HASH_MAX]; /* with this file the API server never gets ready */
     bool ready;

@@ -12,6 +12,8 @@
 #include <base/text.h>
 #include <cluster/codec.h>
 #include <crypto/crypto.h>
+#include <encryption/config.h>
+#include <encryption/envelope.h>
 
 #define FLAG    "--encryption-provider-config="
 #define CALL_MS 3000
@@ -244,6 +246,26 @@ int daemon_run(struct daemon_bench *b, const char *config, const char *command, 
 
 /* --- the state store --- */
 
+/* The generation's test vector, under its own key. */
+static void fill_vector(struct cluster_bundle *bundle, const char *text)
+{
+    static const char plain[] = CLUSTER_VECTOR_TEXT;
+    struct encryption_config *c = NULL;
+    struct secret *base64 = NULL;
+    struct buf stored = BUF_INIT(4096);
+    char path[CLUSTER_KEY_PATH_MAX];
+    cluster_bundle_path(path, "demo", bundle->generation);
+    assert_int_equal(encryption_config_parse(text, strlen(text), "text", &c, NULL), 0);
+    assert_int_equal(envelope_encrypt(c, "secrets", path, plain, strlen(plain), &stored, NULL), 0);
+    assert_int_equal(crypto_base64_encode(stored.data, stored.len, &base64, NULL), 0);
+    assert_true(base64->len < sizeof(bundle->vector));
+    memcpy(bundle->vector, base64->data, base64->len);
+    bundle->vector[base64->len] = 0;
+    secret_free(base64);
+    buf_free(&stored);
+    encryption_config_free(c);
+}
+
 void daemon_issue(struct daemon_bench *b, int64_t generation, enum stage stage)
 {
     struct error err = ERROR_INIT;
@@ -251,8 +273,10 @@ void daemon_issue(struct daemon_bench *b, int64_t generation, enum stage stage)
     char *text = generation_text(generation);
     struct secret *s = secret_copy(text, strlen(text));
     struct etcd_txn *txn = etcd_txn_new(store_etcd(b->store));
-    if (store_bundle_seal(b->store, generation, stage, s, b->hashes[generation], &bundle, &err) < 0 ||
-        store_txn_bundle(b->store, txn, &bundle, &err) < 0 || etcd_txn_commit(txn, CALL_MS, NULL, &err) < 0)
+    if (store_bundle_seal(b->store, generation, stage, s, b->hashes[generation], &bundle, &err) < 0)
+        fail_msg("%s", err.text);
+    fill_vector(&bundle, text);
+    if (store_txn_bundle(b->store, txn, &bundle, &err) < 0 || etcd_txn_commit(txn, CALL_MS, NULL, &err) < 0)
         fail_msg("%s", err.text);
     etcd_txn_free(txn);
     cluster_bundle_free(&bundle);

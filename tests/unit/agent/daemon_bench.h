@@ -45,8 +45,7 @@ int daemon_run(struct daemon_bench *b, const char *config, const char *command, 
 
 void daemon_start_server(struct daemon_bench *b);
 void daemon_stop_server(struct daemon_bench *b);
-void daemon_script(struct daemon_bench *b,
-                   const char *body); /* as bench_script; "agent sync" is there too */
+void daemon_script(struct daemon_bench *b, const char *body); /* as bench_script; "agent sync" is there too */
 void daemon_write(const char *path, const char *text);
 
 /* Seals a generation's file, and gives the order. */

@@ -1,6 +1,7 @@
 /* The program as it is shipped: its lease, its orders, its signals. */
 #include "daemon_bench.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -120,6 +121,66 @@ static void test_sync(void **state)
     assert_int_equal(file_read(out, 1024, &t, NULL), 0);
     assert_has(buf_str(&t), "in place");
     buf_free(&t);
+}
+
+static void await_vector(struct daemon_bench *b, int64_t generation)
+{
+    int64_t end = clock_mono_ms() + 5000;
+    const struct snapshot_server *s = NULL;
+    do {
+        pause_ms(20);
+        s = daemon_published(b);
+    } while (s && s->report.vector_generation != generation && clock_mono_ms() < end);
+    assert_non_null(s);
+    assert_string_equal(s->report.vector_why, "");
+    assert_int_equal(s->report.vector_generation, generation);
+}
+
+/* Proof 1a is published soon after the file is there; a repair brings it back, and so does `sync`. */
+static void test_vector_and_repair(void **state)
+{
+    struct daemon_bench *b = *state;
+    char out[1024], before[64];
+    daemon_start_server(b);
+    daemon_start(b, 0);
+    daemon_await_report(b, 10000);
+    daemon_await(b, daemon_order(b, ORDER_ADOPT, 1), ORDER_DONE, 10000);
+    daemon_issue(b, 2, STAGE_PREPARE);
+    daemon_await(b, daemon_order(b, ORDER_APPLY, 2), ORDER_DONE, 10000);
+    await_vector(b, 2);
+    daemon_write(b->file, "{\"kind\":");
+    int64_t end = clock_mono_ms() + 5000;
+    while (!daemon_published(b)->report.file_why[0] && clock_mono_ms() < end)
+        pause_ms(20);
+    assert_has(daemon_published(b)->report.file_why,
+               "still runs with generation 2; run secrets-encrypt repair s1");
+    (void)text_copy(before, sizeof(before), daemon_published(b)->report.process);
+    daemon_await(b, daemon_order(b, ORDER_REPAIR, 2), ORDER_DONE, 10000);
+    await_vector(b, 2);
+    assert_string_equal(daemon_published(b)->report.process, before);
+    /* The agent is stopped: the operator's `sync` does it, over a file that nobody issued. */
+    assert_int_equal(daemon_stop(b, 0, SIGTERM), 0);
+    struct buf t = BUF_INIT(65536);
+    assert_int_equal(file_read(b->file, 65536, &t, NULL), 0);
+    for (char *c = t.data; (c = strstr(c, "key2")); c++)
+        c[3] = '9';
+    daemon_write(b->file, t.data);
+    buf_free(&t);
+    (void)daemon_order(b, ORDER_APPLY, 2);
+    assert_int_equal(daemon_run(b, b->config_path[0], "sync", out, sizeof(out)), 1);
+    assert_has(out, "changed by somebody else");
+    int64_t id = daemon_order(b, ORDER_REPAIR, 2);
+    assert_int_equal(daemon_run(b, b->config_path[0], "sync", out, sizeof(out)), 0);
+    assert_has(out, "wrote generation 2");
+    assert_file(b, 2);
+    int copies = 0;
+    DIR *d = opendir(b->state[0]);
+    for (struct dirent *e = NULL; d && (e = readdir(d));)
+        copies += strncmp(e->d_name, "replaced-", 9) == 0;
+    closedir(d);
+    assert_int_equal(copies, 2);
+    daemon_start(b, 0);
+    daemon_await(b, id, ORDER_DONE, 10000);
 }
 
 /* A restart that fails runs `sync` as well: the file that was put back stays. */
@@ -309,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_publishes_and_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_vector_and_repair, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sync_after_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rival, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_during_restart, setup, teardown),

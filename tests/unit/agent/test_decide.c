@@ -25,7 +25,7 @@ static void see(const char *id)
 
 static bool writes(enum order_kind k)
 {
-    return k == ORDER_APPLY || k == ORDER_WRITE;
+    return k == ORDER_APPLY || k == ORDER_WRITE || k == ORDER_REPAIR;
 }
 
 static void check_ends(const struct job_view *v, const struct job_row *r)
@@ -51,7 +51,8 @@ static void check_done(const struct job_view *v, const struct job_row *r)
     if (r->action != ACT_DONE)
         return;
     assert_int_equal(v->file, FILE_TARGET);
-    if (v->step == STEP_WAITING || v->kind == ORDER_APPLY || v->kind == ORDER_RESTART)
+    if (v->step == STEP_WAITING || v->kind == ORDER_APPLY || v->kind == ORDER_RESTART ||
+        v->kind == ORDER_REPAIR)
         assert_true(v->loaded == LOADED_TARGET && v->ready);
     if (v->kind == ORDER_SYNC)
         assert_int_equal(v->loaded, LOADED_TARGET);
@@ -64,7 +65,7 @@ static void check_touches(const struct job_view *v, const struct job_row *r)
     switch (r->action) {
     case ACT_WRITE:
         assert_true(v->step == STEP_TAKEN && writes(v->kind) && v->text == TEXT_HAVE);
-        assert_true(v->file != FILE_FOREIGN && v->file != FILE_TARGET);
+        assert_true(v->file != FILE_TARGET && (v->file != FILE_FOREIGN || v->kind == ORDER_REPAIR));
         break;
     case ACT_RESTART:
         assert_int_equal(v->restart, RESTART_NONE);
@@ -138,7 +139,7 @@ static void vary_file(struct job_view v)
 static void test_every_job(void **state)
 {
     (void)state;
-    for (int kind = ORDER_ADOPT; kind <= ORDER_RESTART; kind++)
+    for (int kind = ORDER_ADOPT; kind <= ORDER_REPAIR; kind++)
         for (int step = STEP_NONE; step <= STEP_ENDED; step++)
             vary_file((struct job_view){.kind = (enum order_kind)kind, .step = (enum job_step)step});
     /* No row is shadowed by the ones before it. */
@@ -148,17 +149,21 @@ static void test_every_job(void **state)
 static void check_verdict(const struct order_view *v)
 {
     const struct verdict_row *r = decide_order(v);
-    bool restart = v->kind == ORDER_RESTART;
+    bool any_generation = v->kind == ORDER_RESTART || v->kind == ORDER_REPAIR;
     see(r->id);
     if (v->id == EQUAL && v->same) {
         assert_int_equal(r->verdict, VERDICT_SAME);
+        return;
+    }
+    if (v->forgotten) {
+        assert_int_equal(r->verdict, VERDICT_REFUSE);
         return;
     }
     if (v->busy) {
         assert_int_equal(r->verdict, VERDICT_LATER);
         return;
     }
-    bool fresh = v->fence != LOWER && v->id == HIGHER && (restart || v->generation != LOWER);
+    bool fresh = v->fence != LOWER && v->id == HIGHER && (any_generation || v->generation != LOWER);
     assert_int_equal(r->verdict, fresh ? VERDICT_TAKE : VERDICT_REFUSE);
     if (!fresh)
         assert_non_null(r->why);
@@ -169,8 +174,8 @@ static void test_every_order(void **state)
     (void)state;
     seen_count = 0;
     for (int i = 0; i < 3 * 3 * 3; i++)
-        for (int kind = ORDER_ADOPT; kind <= ORDER_RESTART; kind++)
-            for (int bits = 0; bits < 4; bits++) {
+        for (int kind = ORDER_ADOPT; kind <= ORDER_REPAIR; kind++)
+            for (int bits = 0; bits < 8; bits++) {
                 struct order_view v = {
                     .fence = (enum relation)(i % 3),
                     .id = (enum relation)(i / 3 % 3),
@@ -178,10 +183,48 @@ static void test_every_order(void **state)
                     .kind = (enum order_kind)kind,
                     .same = bits & 1,
                     .busy = bits & 2,
+                    .forgotten = bits & 4,
                 };
                 check_verdict(&v);
             }
-    assert_int_equal(seen_count, 7);
+    assert_int_equal(seen_count, 8);
+}
+
+/* A repair is what an order to apply is, but for the file that nobody issued. */
+static void test_repair(void **state)
+{
+    (void)state;
+    struct job_view v = {.kind = ORDER_REPAIR, .step = STEP_TAKEN, .text = TEXT_HAVE, .file = FILE_FOREIGN};
+    assert_int_equal(decide_job(&v)->action, ACT_WRITE);
+    v.file = FILE_BROKEN;
+    assert_int_equal(decide_job(&v)->action, ACT_WRITE);
+    v.text = TEXT_NONE;
+    assert_int_equal(decide_job(&v)->action, ACT_FETCH);
+    v.file = FILE_TARGET;
+    assert_int_equal(decide_job(&v)->action, ACT_BEGIN);
+    v.loaded = LOADED_TARGET;
+    v.ready = true;
+    assert_int_equal(decide_job(&v)->action, ACT_DONE);
+}
+
+static void test_dump(void **state)
+{
+    (void)state;
+    static char committed[65536];
+    struct buf now = BUF_INIT(sizeof(committed));
+    assert_int_equal(agent_tables_dump(&now, NULL), 0);
+    FILE *f = fopen(TEST_SOURCE_DIR "/golden/agent-tables.txt", "re");
+    assert_non_null(f);
+    committed[fread(committed, 1, sizeof(committed) - 1, f)] = 0;
+    fclose(f);
+    if (strcmp(buf_str(&now), committed) != 0) {
+        fputs(buf_str(&now), stdout); /* print_message cuts it */
+        fail_msg("tests/golden/agent-tables.txt is not the tables: commit the text above");
+    }
+    buf_free(&now);
+    struct buf small = BUF_INIT(100);
+    assert_true(agent_tables_dump(&small, NULL) < 0);
+    buf_free(&small);
 }
 
 static void test_words(void **state)
@@ -197,9 +240,8 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_job),
-        cmocka_unit_test(test_every_order),
-        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_every_job), cmocka_unit_test(test_every_order), cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_dump),      cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,14 @@ static const struct command commands[] = {
     {.name = "reencrypt", .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW},
 };
 
+/* Those with arguments and of two words. */
+static const struct command more[] = {
+    {.name = "keys", .flags = FLAG_JSON},
+    {.name = "keys restore", .operand = "NAME", .flags = FLAG_WAIT, .example = "x keys restore K"},
+    {.name = "repair", .operand = "SERVER", .flags = FLAG_WAIT},
+    {.name = "pause"},
+};
+
 #define WORDS_MAX 16
 
 /* argv as the kernel gives it: writable words. */
@@ -149,6 +157,77 @@ static void test_bad_use(void **state)
     }
 }
 
+static int parse_more(struct line *l, const char *words, struct args *a, const struct command **c,
+                      struct error *err)
+{
+    make_line(l, words);
+    return args_parse(l->argc, l->argv, more, array_len(more), a, c, err);
+}
+
+static void test_operands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *command, *operand;
+        bool wait;
+        int timeout_s;
+    } rows[] = {
+        {"keys", "keys", NULL, false, 0},
+        {"keys restore a:b", "keys restore", "a:b", false, 0},
+        {"--wait keys restore --timeout 9 a:b", "keys restore", "a:b", true, 9},
+        {"repair s2 --wait", "repair", "s2", true, 0},
+        {"repair --wait s2", "repair", "s2", true, 0},
+        {"repair -- -s2", "repair", "-s2", false, 0},
+        {"repair --help", "repair", NULL, false, 0},
+        {"pause", "pause", NULL, false, 0},
+    };
+    for (size_t i = 0; i < array_len(rows); i++) {
+        struct line l;
+        struct args a;
+        const struct command *c = NULL;
+        struct error err = ERROR_INIT;
+        if (parse_more(&l, rows[i].line, &a, &c, &err) < 0)
+            fail_msg("%s: %s", rows[i].line, err.text);
+        assert_string_equal(c->name, rows[i].command);
+        assert_int_equal(a.operand != NULL, rows[i].operand != NULL);
+        if (a.operand)
+            assert_string_equal(a.operand, rows[i].operand);
+        assert_int_equal(a.wait, rows[i].wait);
+        assert_int_equal(a.timeout_s, rows[i].timeout_s);
+        args_free(&a);
+    }
+}
+
+static void test_bad_operands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *expected;
+    } rows[] = {
+        {"repair", "repair needs SERVER, as in `repair`"},
+        {"keys restore", "keys restore needs NAME, as in `x keys restore K`"},
+        {"keys restor a", "keys takes no argument 'restor'; did you mean keys restore?"},
+        {"keys banana", "keys takes no argument 'banana'"},
+        {"repair s1 s2", "repair takes no argument 's2'"},
+        {"keys restore a b", "keys restore takes no argument 'b'"},
+        {"pause now", "pause takes no argument 'now'"},
+        {"restore a", "unknown command 'restore'; see --help"},
+        {"pause --wait", "--wait is not a flag of pause, but of keys restore, repair"},
+        {"pause --timeout 5", "--timeout is not a flag of pause, but of keys restore, repair"},
+        {"keys -o wide", "--output wide: keys knows text and json"},
+    };
+    for (size_t i = 0; i < array_len(rows); i++) {
+        struct line l;
+        struct args a;
+        const struct command *c = NULL;
+        struct error err = ERROR_INIT;
+        int rc = parse_more(&l, rows[i].line, &a, &c, &err);
+        if (rc != ERR_INVALID || strcmp(err.text, rows[i].expected) != 0)
+            fail_msg("%s: %d %s", rows[i].line, rc, err.text);
+        args_free(&a);
+    }
+}
+
 /* The token must not stay where /proc/self/cmdline shows it, whatever else is wrong with the line. */
 static void test_token_leaves_argv(void **state)
 {
@@ -200,6 +279,8 @@ int main(void)
         cmocka_unit_test(test_output),
         cmocka_unit_test(test_skip_and_help),
         cmocka_unit_test(test_bad_use),
+        cmocka_unit_test(test_operands),
+        cmocka_unit_test(test_bad_operands),
         cmocka_unit_test(test_token_leaves_argv),
         cmocka_unit_test(test_help_lists_the_flags_of_a_command),
     };

@@ -81,3 +81,43 @@ void fixture_order(struct cluster_snapshot *s, int index, enum order_kind kind, 
     v->report.order_id = state == ORDER_NONE ? 0 : v->order.id;
     v->report.order_state = state;
 }
+
+struct cluster_proof *fixture_proof(struct cluster_snapshot *s, enum phase phase, enum proof_state state,
+                                    const char *method)
+{
+    struct cluster_proof *p = &s->proofs.proofs[s->proofs.proofs_count++];
+    s->has_proofs = true;
+    text_copy(s->proofs.operation, CLUSTER_ID_MAX, s->rotation.op.id);
+    p->phase = phase;
+    p->step = s->rotation.op.step;
+    p->state = state;
+    p->generation = 2;
+    p->revision = 9000;
+    p->attempts = 1;
+    p->time_ms = NOW_MS - 10000;
+    text_copy(p->method, sizeof(p->method), method);
+    return p;
+}
+
+void fixture_server_proof(struct cluster_proof *p, const char *server, enum proof_state state,
+                          const char *why)
+{
+    struct cluster_server_proof *v = &p->servers[p->servers_count++];
+    text_copy(v->server, sizeof(v->server), server);
+    text_copy(v->why, sizeof(v->why), why);
+    v->state = state;
+    v->time_ms = NOW_MS - 10000;
+}
+
+struct cluster_key_info *fixture_key(struct cluster_snapshot *s, const char *name, enum key_state state)
+{
+    struct cluster_key_info *k = &s->keys.keys[s->keys.keys_count++];
+    s->has_keys = true;
+    text_copy(k->provider, sizeof(k->provider), "aescbc");
+    text_copy(k->name, sizeof(k->name), name);
+    k->state = state;
+    k->generation = 1;
+    k->created_ms = NOW_MS - 86400000;
+    k->since_ms = NOW_MS - 3600000;
+    return k;
+}

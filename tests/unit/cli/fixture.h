@@ -2,6 +2,7 @@
 #ifndef TEST_CLI_FIXTURE_H
 #define TEST_CLI_FIXTURE_H
 
+#include <base/buf.h>
 #include <cluster/snapshot.h>
 
 #define NOW_MS   1700000100000
@@ -22,5 +23,19 @@ void fixture_at_target(struct cluster_snapshot *s, int index);
 
 /* Its order in this phase, and what its agent says about it. */
 void fixture_order(struct cluster_snapshot *s, int index, enum order_kind kind, enum order_state state);
+
+/* A proof of the operation in its present step, at revision 9000, made 10 s ago; step and phase are the
+ * operation's own where they are the same. Returned for further changes. */
+struct cluster_proof *fixture_proof(struct cluster_snapshot *s, enum phase phase, enum proof_state state,
+                                    const char *method);
+/* A server's part of it. */
+void fixture_server_proof(struct cluster_proof *p, const char *server, enum proof_state state,
+                          const char *why);
+
+/* An entry of the list of keys: generation 1, a day old, in this state for an hour. */
+struct cluster_key_info *fixture_key(struct cluster_snapshot *s, const char *name, enum key_state state);
+
+/* Fails unless the text is that of tests/golden/<name>. */
+void fixture_compare(const char *name, const struct buf *text);
 
 #endif

@@ -146,8 +146,9 @@ static void test_usage(void **state)
 static void test_help_of_every_command(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"status",      "prepare", "rotate", "reencrypt",
-                                           "rotate-keys", "enable",  "disable"};
+    static const char *const commands[] = {"status", "prepare", "rotate", "reencrypt", "rotate-keys",
+                                           "enable", "disable", "pause",  "resume",    "abort",
+                                           "repair", "explain", "keys"};
     struct run all;
     run(&all, "--help", NULL);
     assert_int_equal(all.code, 0);
@@ -162,7 +163,16 @@ static void test_help_of_every_command(void **state)
         assert_non_null(strstr(buf_str(&r.out), line));
         run_free(&r);
     }
+    assert_non_null(strstr(buf_str(&all.out), "\n  keys restore  "));
     run_free(&all);
+    struct run r;
+    run(&r, "keys", "restore", "--help", NULL);
+    assert_int_equal(r.code, 0);
+    assert_non_null(strstr(buf_str(&r.out), "usage: secrets-encrypt keys restore NAME [FLAGS]\n"));
+    run_free(&r);
+    run(&r, "repair", NULL);
+    expect_refusal(&r, 2, "secrets-encrypt: repair needs SERVER, as in `secrets-encrypt repair s2 --wait`\n");
+    run_free(&r);
 }
 
 static void test_config_file(void **state)
@@ -227,7 +237,7 @@ static void test_token(void **state)
 static void test_state_store_away(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"status", "rotate-keys"};
+    static const char *const commands[] = {"status", "rotate-keys", "pause", "explain", "keys"};
     char endpoint[64];
     int port = free_port();
     write_config(port);

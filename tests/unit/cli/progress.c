@@ -123,10 +123,79 @@ static void test_rewrite_before_its_record(void **state)
     expect_line(s, &wide, "[3/4] verifying      counting the datastore's values by key   00:12");
 }
 
+/* The new key is there, and S2 has not read the canary yet. */
+static struct cluster_snapshot *proving(void)
+{
+    struct cluster_snapshot *s = fixture_cluster(3, "s");
+    fixture_operation(s, OP_ROTATE_KEYS, PHASE_READABLE, STAGE_PREPARE);
+    s->rotation.op.target = 0;
+    s->rotation.op.step = 5;
+    struct cluster_proof *p = fixture_proof(s, PHASE_READABLE, PROOF_RUNNING, "canary");
+    fixture_server_proof(p, "s1", PROOF_MADE, "");
+    fixture_server_proof(p, "s2", PROOF_RUNNING, "");
+    return s;
+}
+
+static void test_proofs_name_what_they_prove(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = proving();
+    const struct progress_options roomy = {140, false, NOW_MS, 3000};
+    expect_line(
+        s, &roomy,
+        "[1/4] proving        that every server reads the new key  s1 ok  s2 waiting  s3 waiting   00:12");
+    s->proofs.proofs[0].servers[1].state = PROOF_FAILED;
+    s->servers[2].report.ready = false;
+    text_copy(s->rotation.op.why, CLUSTER_TEXT_MAX, "s3 is not ready");
+    expect_line(s, &roomy,
+                "[1/4] proving        that every server reads the new key  s1 ok  s2 failed  s3 not ready   "
+                "00:12  s3 is not ready");
+    s->rotation.op.step = 9; /* entered again: the older proof counts no more */
+    s->rotation.op.why[0] = 0;
+    expect_line(s, &roomy,
+                "[1/4] proving        that every server reads the new key  s1 waiting  s2 waiting  s3 not "
+                "ready   00:12");
+    s->rotation.op.phase = PHASE_OPENS;
+    expect_line(s, &roomy,
+                "[1/4] checking       that every stored value opens with the servers' keys   00:12");
+}
+
+static void test_snapshot_tells_its_size(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = proving();
+    s->rotation.op.phase = PHASE_BACKUP;
+    expect_line(s, &wide, "[1/4] saving         the datastore   00:12");
+    s->proofs.proofs[0].phase = PHASE_BACKUP;
+    s->proofs.proofs[0].values = 123LL * 1024 * 1024;
+    expect_line(s, &wide, "[1/4] saving         the datastore (123 MiB)   00:12");
+}
+
+static void test_drop_tells_of_the_watch(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = rotating(3);
+    s->rotation.op.phase = PHASE_DROP;
+    struct cluster_proof *p = fixture_proof(s, PHASE_DROP, PROOF_RUNNING, "watch");
+    expect_line(s, &wide, "[4/4] drop old key s1 ok  s2 restarting  s3 waiting  watching new writes   00:12");
+    p->state = PROOF_FAILED;
+    expect_line(s, &wide, "[4/4] drop old key s1 ok  s2 restarting  s3 waiting   00:12");
+}
+
+static void test_step_ends_with_its_own_word(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *before = proving(), *now = rotating(3);
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(8192);
+    assert_true(progress_step_passed(before, now));
+    assert_int_equal(progress_step_over(before, now, &wide, &out, NULL), 0);
+    assert_string_equal(buf_str(&out), "[1/4] prepare      s1 ok  s2 ok  s3 ok   00:12");
+}
+
 static void test_every_line_fits(void **state)
 {
     (void)state;
-    struct cluster_snapshot *all[] = {rotating(3), rotating(16), rewriting()};
+    struct cluster_snapshot *all[] = {rotating(3), rotating(16), rewriting(), proving()};
     for (size_t i = 0; i < array_len(all); i++) {
         for (int width = 1; width < 200; width++) {
             const struct progress_options o = {width, false, NOW_MS, 3000};
@@ -307,6 +376,28 @@ static void test_plain_lines_tell_what_it_waits_for(void **state)
     expect_log(&log, s, NOW_MS + 30000, "");
 }
 
+static void test_plain_lines_of_proofs(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = proving();
+    struct progress_log log = {0};
+    expect_log(&log, s, NOW_MS,
+               "00:12 [1/4] prove readable: proving that every server reads the new key\n"
+               "00:12 [1/4] prove readable: s1 ok\n");
+    s->proofs.proofs[0].state = PROOF_UNMADE;
+    text_copy(s->proofs.proofs[0].why, CLUSTER_TEXT_MAX, "s2: connection refused");
+    expect_log(&log, s, NOW_MS + 1000,
+               "00:13 [1/4] prove readable: the proof could not be made: s2: connection refused\n");
+    expect_log(&log, s, NOW_MS + 2000, "");
+    s->proofs.proofs[0].state = PROOF_FAILED;
+    s->proofs.proofs[0].servers[1].state = PROOF_FAILED;
+    expect_log(&log, s, NOW_MS + 3000,
+               "00:15 [1/4] prove readable: s2 failed\n"
+               "00:15 [1/4] prove readable: the proof failed: s2: connection refused\n");
+    s->rotation.op.phase = PHASE_VERIFY; /* no servers there */
+    expect_log(&log, s, NOW_MS + 4000, "00:16 [3/4] verify: counting the datastore's values by key\n");
+}
+
 static void test_summary(void **state)
 {
     (void)state;
@@ -337,10 +428,18 @@ static void test_follow(void **state)
     assert_int_equal(follow_state(s, &g), FOLLOW_NOT_YET);
     s->rotation.op.attempt = 2;
     assert_int_equal(follow_state(s, &g), FOLLOW_HALTED);
+    s->rotation.op.state = OP_STATE_PAUSED;
+    assert_int_equal(follow_state(s, &g), FOLLOW_PAUSED);
     s->rotation.op.state = OP_STATE_FINISHED;
     assert_int_equal(follow_state(s, &g), FOLLOW_REACHED);
     text_copy(s->rotation.op.id, CLUSTER_ID_MAX, "op-2");
     assert_int_equal(follow_state(s, &g), FOLLOW_OVERTAKEN);
+    s->rotation.op.kind = OP_ABORT; /* of another operation, or of none */
+    assert_int_equal(follow_state(s, &g), FOLLOW_OVERTAKEN);
+    text_copy(s->rotation.op.aborts, CLUSTER_ID_MAX, "op-0");
+    assert_int_equal(follow_state(s, &g), FOLLOW_OVERTAKEN);
+    text_copy(s->rotation.op.aborts, CLUSTER_ID_MAX, "op-1");
+    assert_int_equal(follow_state(s, &g), FOLLOW_ABORTED);
 }
 
 /* --no-restart: S1's file is written and its new stage published, whatever S2 and S3 run. */
@@ -375,6 +474,10 @@ int main(void)
         cmocka_unit_test(test_bar),
         cmocka_unit_test(test_bar_names_trouble),
         cmocka_unit_test(test_rewrite_before_its_record),
+        cmocka_unit_test(test_proofs_name_what_they_prove),
+        cmocka_unit_test(test_snapshot_tells_its_size),
+        cmocka_unit_test(test_drop_tells_of_the_watch),
+        cmocka_unit_test(test_step_ends_with_its_own_word),
         cmocka_unit_test(test_every_line_fits),
         cmocka_unit_test(test_server_states),
         cmocka_unit_test(test_server_without_order),
@@ -384,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_plain_lines_tell_changes_once),
         cmocka_unit_test(test_plain_lines_of_a_rewrite_are_rare),
         cmocka_unit_test(test_plain_lines_tell_what_it_waits_for),
+        cmocka_unit_test(test_plain_lines_of_proofs),
         cmocka_unit_test(test_summary),
         cmocka_unit_test(test_follow),
         cmocka_unit_test(test_follow_to_the_file),

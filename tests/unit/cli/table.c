@@ -62,9 +62,27 @@ static void test_numbers(void **state)
     }
 }
 
+static void test_ages(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *expected;
+    } rows[] = {
+        {-5, "0s"},      {119999, "119s"},   {120000, "2m"},    {7199999, "119m"},
+        {7200000, "2h"}, {172799999, "47h"}, {172800000, "2d"}, {90 * 86400000LL, "90d"},
+    };
+    for (size_t i = 0; i < array_len(rows); i++) {
+        char out[AGE_TEXT_MAX];
+        format_age(rows[i].ms, out);
+        assert_string_equal(out, rows[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ages),
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_no_control_characters),
         cmocka_unit_test(test_numbers),

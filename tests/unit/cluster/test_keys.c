@@ -21,6 +21,9 @@ static const struct {
     {CLUSTER_KEY_ROTATION, "", "/secrets-encrypt/demo/rotation"},
     {CLUSTER_KEY_BUNDLE, "00000000000000000012", "/secrets-encrypt/demo/bundles/00000000000000000012"},
     {CLUSTER_KEY_REENCRYPT, "", "/secrets-encrypt/demo/reencrypt"},
+    {CLUSTER_KEY_PROOFS, "", "/secrets-encrypt/demo/proofs"},
+    {CLUSTER_KEY_KEYS, "", "/secrets-encrypt/demo/keys"},
+    {CLUSTER_KEY_ESCROW, "aescbc-00ff", "/secrets-encrypt/demo/escrow/aescbc-00ff"},
     {CLUSTER_KEY_REQUEST, "r-1", "/secrets-encrypt/demo/requests/r-1"},
     {CLUSTER_KEY_LEADER, "", "/secrets-encrypt/demo/leader/holder"},
     {CLUSTER_KEY_CANDIDATE, "s2", "/secrets-encrypt/demo/leader/candidates/s2"},
@@ -53,6 +56,9 @@ static void foreign_keys_are_not_ours(void **state)
         "/secrets-encrypt/demo/servers//stage",
         "/secrets-encrypt/demo/servers/a/b/stage",
         "/secrets-encrypt/demo/orders/",
+        "/secrets-encrypt/demo/escrow/",
+        "/secrets-encrypt/demo/escrow/aescbc-a/b",
+        "/secrets-encrypt/demo/proofs/1",
         "/secrets-encrypt/demo/orders/a/b",
         "/registry/secrets/default/x",
         "/secrets-encrypt/demo/servers/s1/other",
@@ -67,10 +73,17 @@ static void words_both_ways(void **state)
     (void)state;
     for (int s = STAGE_START; s <= STAGE_REENCRYPT_FINISHED; s++)
         assert_int_equal(stage_parse(stage_name((enum stage)s)), s);
-    for (int k = OP_PREPARE; k <= OP_ADOPT; k++)
+    for (int k = OP_PREPARE; k <= OP_REPAIR; k++)
         assert_int_equal(operation_kind_parse(operation_kind_name((enum operation_kind)k)), k);
     assert_int_equal(stage_parse("finished"), -1);
     assert_null(stage_name((enum stage)99));
+    assert_null(phase_name((enum phase)(PHASE_DONE + 1)));
+    assert_string_equal(phase_name(PHASE_BACKUP_DROP), "backup_drop");
+    assert_string_equal(phase_name(PHASE_DONE), "done");
+    assert_string_equal(proof_state_name(PROOF_UNMADE), "unmade");
+    assert_string_equal(key_state_name(KEY_RETIRED), "retired");
+    assert_string_equal(operation_state_name(OP_STATE_PAUSED), "paused");
+    assert_string_equal(order_kind_name(ORDER_REPAIR), "repair");
     assert_string_equal(operation_kind_name(OP_ROTATE_KEYS), "rotate-keys");
 }
 

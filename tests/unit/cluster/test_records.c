@@ -107,6 +107,202 @@ static void bundle_round_trip(void **state)
     assert_int_equal(cluster_bundle_decode("{}", 2, &b, NULL), ERR_INVALID);
 }
 
+static void proofs_round_trip(void **state)
+{
+    (void)state;
+    static struct cluster_proofs a, b;
+    text_copy(a.operation, sizeof(a.operation), "0a-1b");
+    a.proofs_count = CLUSTER_PROOFS_MAX;
+    a.proofs[0] = (struct cluster_proof){.phase = PHASE_READABLE,
+                                         .step = 7,
+                                         .state = PROOF_FAILED,
+                                         .generation = 3,
+                                         .revision = 9001,
+                                         .values = 12,
+                                         .attempts = 2,
+                                         .time_ms = 1700000000123,
+                                         .servers_count = CLUSTER_SERVERS_MAX};
+    text_copy(a.proofs[0].method, sizeof(a.proofs[0].method), "canary");
+    text_copy(a.proofs[0].why, sizeof(a.proofs[0].why), "s2 answers 500");
+    struct cluster_server_proof *last = &a.proofs[0].servers[CLUSTER_SERVERS_MAX - 1];
+    text_copy(last->server, sizeof(last->server), "s16");
+    last->state = PROOF_UNMADE;
+    last->time_ms = 5;
+    text_copy(last->why, sizeof(last->why), "\"quoted\"");
+    a.proofs[CLUSTER_PROOFS_MAX - 1].phase = PHASE_BRING_BACK;
+    a.proofs[CLUSTER_PROOFS_MAX - 1].state = PROOF_RUNNING;
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_proofs_encode(&a, &json, NULL), 0);
+    assert_non_null(strstr(buf_str(&json), "\"state\":\"failed\""));
+    assert_int_equal(cluster_proofs_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
+static void keys_round_trip(void **state)
+{
+    (void)state;
+    static struct cluster_keys a, b;
+    a.keys_count = CLUSTER_KEYS_MAX;
+    a.keys[0] = (struct cluster_key_info){.state = KEY_ACTIVE,
+                                          .generation = 4,
+                                          .created_ms = 1,
+                                          .since_ms = 2,
+                                          .since_revision = 3,
+                                          .writes = 5};
+    text_copy(a.keys[0].provider, sizeof(a.keys[0].provider), "aesgcm");
+    memset(a.keys[0].name, 'n', sizeof(a.keys[0].name) - 1);
+    a.keys[CLUSTER_KEYS_MAX - 1].state = KEY_RETIRED;
+    a.keys[CLUSTER_KEYS_MAX - 1].until_ms = 99;
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_keys_encode(&a, &json, NULL), 0);
+    assert_non_null(strstr(buf_str(&json), "\"state\":\"active\""));
+    assert_int_equal(cluster_keys_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
+static void escrow_round_trip(void **state)
+{
+    (void)state;
+    char box[] = "{\"v\":1,\"box\":\"abc\"}";
+    struct cluster_escrow a = {.generation = 7,
+                               .retired_ms = 11,
+                               .until_ms = 12,
+                               .box = box,
+                               .box_len = sizeof(box) - 1},
+                          b = {0};
+    text_copy(a.provider, sizeof(a.provider), "secretbox");
+    text_copy(a.name, sizeof(a.name), "a/b:c");
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_escrow_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_escrow_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_string_equal(b.provider, "secretbox");
+    assert_string_equal(b.name, "a/b:c");
+    assert_int_equal(b.generation, 7);
+    assert_int_equal(b.retired_ms, 11);
+    assert_int_equal(b.until_ms, 12);
+    assert_int_equal(b.box_len, sizeof(box) - 1);
+    assert_string_equal(b.box, box);
+    cluster_escrow_free(&b);
+    assert_null(b.box);
+    cluster_escrow_free(NULL);
+    /* what is no JSON object is no box */
+    a.box = NULL;
+    a.box_len = 0;
+    assert_int_equal(cluster_escrow_encode(&a, &json, NULL), ERR_INVALID);
+}
+
+/* An operation's step, and what an abort goes back to. */
+static void a_rotation_knows_its_way_back(void **state)
+{
+    (void)state;
+    static struct cluster_rotation a, b;
+    a.base = 2;
+    a.base_stage = STAGE_REENCRYPT_FINISHED;
+    a.promoted = true;
+    a.op.kind = OP_ABORT;
+    a.op.state = OP_STATE_PAUSED;
+    a.op.phase = PHASE_BRING_BACK;
+    a.op.step = 12;
+    a.op.before = 6;
+    a.op.touched = true;
+    text_copy(a.op.also, sizeof(a.op.also), "00ff");
+    text_copy(a.op.key, sizeof(a.op.key), "key-1");
+    text_copy(a.op.key_provider, sizeof(a.op.key_provider), "aescbc");
+    text_copy(a.op.aborts, sizeof(a.op.aborts), "0a-1a");
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_rotation_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_rotation_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
+static void a_spec_carries_the_policy(void **state)
+{
+    (void)state;
+    static struct cluster_spec a, b;
+    a.snapshots = a.auto_repair = true;
+    a.escrow_days = 30;
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_spec_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_spec_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
+static void requests_and_vectors_round_trip(void **state)
+{
+    (void)state;
+    static struct cluster_request a, b;
+    a.kind = OP_RESTORE_KEY;
+    a.answer = ANSWER_REFUSED;
+    text_copy(a.server, sizeof(a.server), "s2");
+    text_copy(a.key, sizeof(a.key), "key-1");
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_request_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_request_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+    char box[] = "{}";
+    struct cluster_bundle c = {.box = box, .box_len = 2}, d = {0};
+    memset(c.vector, 'v', sizeof(c.vector) - 1);
+    buf_reset(&json);
+    assert_int_equal(cluster_bundle_encode(&c, &json, NULL), 0);
+    assert_int_equal(cluster_bundle_decode(buf_str(&json), json.len, &d, NULL), 0);
+    assert_string_equal(c.vector, d.vector);
+    cluster_bundle_free(&d);
+}
+
+/* One refusal of each kind for each of the decoders that read what proofs and keys rest on. */
+#define REFUSES(name, json, part)                                                                            \
+    do {                                                                                                     \
+        static struct cluster_##name v, untouched;                                                           \
+        struct error err = ERROR_INIT;                                                                       \
+        assert_int_equal(cluster_##name##_decode(json, strlen(json), &v, &err), ERR_INVALID);                \
+        if (!strstr(err.text, part))                                                                         \
+            fail_msg("%s\n gives '%s'\n without '%s'", json, err.text, part);                                \
+        assert_memory_equal(&v, &untouched, sizeof(v));                                                      \
+    } while (0)
+
+#define TEN(x)    x "," x "," x "," x "," x "," x "," x "," x "," x "," x
+#define LONG_NAME TEN("1234567890123456789012345")
+
+static void bad_proofs_are_refused_by_name(void **state)
+{
+    (void)state;
+    REFUSES(proofs, "", "proofs");
+    REFUSES(proofs, "[]", "proofs: not an object");
+    REFUSES(proofs, "{\"proofs\":{}}", "proofs: 'proofs' is not a list");
+    REFUSES(proofs, "{\"proofs\":[{},{\"phase\":\"guess\"}]}",
+            "proofs: proofs[1]: 'phase' is not a word that this version knows");
+    REFUSES(proofs, "{\"proofs\":[{\"state\":\"true\"}]}", "'state' is not a word");
+    REFUSES(proofs, "{\"proofs\":[{\"state\":2}]}", "'state' is not a word");
+    REFUSES(proofs, "{\"proofs\":[{\"step\":-1}]}", "'step' is negative");
+    REFUSES(proofs, "{\"proofs\":[{\"revision\":1.5}]}", "'revision' is not a whole number");
+    REFUSES(proofs, "{\"proofs\":[{\"method\":\"a method of more than 23 bytes\"}]}", "'method' is too long");
+    REFUSES(proofs, "{\"proofs\":[{\"servers\":[{\"state\":\"sure\"}]}]}",
+            "proofs: proofs[0]: servers[0]: 'state' is not a word");
+    REFUSES(proofs, "{\"proofs\":[" TEN("{}") "," TEN("{}") ",{},{},{},{},{}]}",
+            "'proofs' has too many elements");
+    REFUSES(proofs, "{\"proofs\":[{\"servers\":[" TEN("{}") ",{},{},{},{},{},{},{}]}]}",
+            "'servers' has too many elements");
+}
+
+static void bad_keys_and_escrow_are_refused_by_name(void **state)
+{
+    (void)state;
+    REFUSES(keys, "null", "keys: not an object");
+    REFUSES(keys, "{\"keys\":[{\"state\":\"lost\"}]}", "keys: keys[0]: 'state' is not a word");
+    REFUSES(keys, "{\"keys\":[{\"writes\":-1}]}", "'writes' is negative");
+    REFUSES(keys, "{\"keys\":[{\"provider\":\"more-than-15-bytes\"}]}", "'provider' is too long");
+    REFUSES(keys, "{\"keys\":[{\"name\":\"" LONG_NAME "\"}]}", "'name' is too long");
+    REFUSES(keys, "{\"keys\":[" TEN(TEN("{}")) "]}", "'keys' has too many elements");
+    REFUSES(escrow, "{}", "escrow: 'box' is missing");
+    REFUSES(escrow, "{\"box\":\"text\"}", "escrow: 'box' is missing");
+    REFUSES(escrow, "{\"box\":{},\"generation\":-7}", "escrow: 'generation' is negative");
+    REFUSES(escrow, "{\"box\":{},\"name\":\"" LONG_NAME "\"}", "escrow: 'name' is too long");
+    REFUSES(escrow, "{\"box\":{},\"name\":null}", "escrow: 'name' is not a text");
+    REFUSES(rotation, "{\"op\":{\"phase\":\"somewhere\"}}", "'phase' is not a word");
+    REFUSES(rotation, "{\"op\":{\"step\":-3}}", "'step' is negative");
+    REFUSES(spec, "{\"snapshots\":\"on\"}", "spec: 'snapshots' is not true or false");
+}
+
 static void unknown_members_are_ignored_and_missing_ones_are_zero(void **state)
 {
     (void)state;
@@ -157,6 +353,14 @@ int main(void)
         cmocka_unit_test(report_and_order_round_trip),
         cmocka_unit_test(lists_round_trip),
         cmocka_unit_test(bundle_round_trip),
+        cmocka_unit_test(proofs_round_trip),
+        cmocka_unit_test(keys_round_trip),
+        cmocka_unit_test(escrow_round_trip),
+        cmocka_unit_test(a_rotation_knows_its_way_back),
+        cmocka_unit_test(a_spec_carries_the_policy),
+        cmocka_unit_test(requests_and_vectors_round_trip),
+        cmocka_unit_test(bad_proofs_are_refused_by_name),
+        cmocka_unit_test(bad_keys_and_escrow_are_refused_by_name),
         cmocka_unit_test(unknown_members_are_ignored_and_missing_ones_are_zero),
         cmocka_unit_test(bad_values_are_refused_by_name),
     };

@@ -146,6 +146,127 @@ static void the_newest_bundles_are_kept(void **state)
     free(s);
 }
 
+#define OP(id) "{\"op\":{\"id\":\"" id "\"}}"
+#define PROOFS                                                                                               \
+    "{\"operation\":\"o-1\",\"proofs\":[{\"phase\":\"readable\",\"step\":3,\"state\":\"made\"},"             \
+    "{\"phase\":\"drop\",\"step\":9,\"state\":\"running\",\"revision\":77}]}"
+
+static void proofs_count_for_their_own_operation_only(void **state)
+{
+    (void)state;
+    /* whichever of the two records comes first */
+    const struct snapshot_input own[] = {in(P "proofs", PROOFS, 4), in(P "rotation", OP("o-1"), 5)};
+    struct cluster_snapshot *s = build(own, 2);
+    assert_true(s->has_proofs);
+    assert_int_equal(snapshot_proof(s, PHASE_READABLE)->step, 3);
+    assert_int_equal(snapshot_proof(s, PHASE_DROP)->revision, 77);
+    assert_null(snapshot_proof(s, PHASE_FINAL));
+    free(s);
+    const struct snapshot_input reversed[] = {own[1], own[0]};
+    s = build(reversed, 2);
+    assert_true(s->has_proofs);
+    free(s);
+    const struct snapshot_input others[] = {in(P "proofs", PROOFS, 4), in(P "rotation", OP("o-2"), 5)};
+    s = build(others, 2);
+    assert_false(s->has_proofs);
+    assert_null(snapshot_proof(s, PHASE_READABLE));
+    free(s);
+    s = build(own, 1); /* no rotation at all */
+    assert_false(s->has_proofs);
+    free(s);
+}
+
+static void forged_proofs_prove_nothing(void **state)
+{
+    (void)state;
+    const struct snapshot_input forged[] = {in(P "proofs", NULL, 4), in(P "keys", NULL, 4),
+                                            in(P "rotation", OP("o-1"), 5)};
+    const struct snapshot_input nonsense[] = {
+        in(P "proofs", "{\"operation\":\"o-1\",\"proofs\":[{\"state\":\"trust me\"}]}", 4),
+        in(P "keys", "{\"keys\":5}", 4), in(P "rotation", OP("o-1"), 5)};
+    struct cluster_snapshot *s = build(forged, 3);
+    assert_false(s->has_proofs || s->has_keys);
+    assert_null(snapshot_proof(s, PHASE_READABLE));
+    free(s);
+    s = build(nonsense, 3);
+    assert_false(s->has_proofs || s->has_keys);
+    assert_null(snapshot_proof(s, PHASE_READABLE));
+    free(s);
+}
+
+static void keys_and_escrow_are_listed(void **state)
+{
+    (void)state;
+    const struct snapshot_input inputs[] = {
+        in(P "escrow/aescbc-00", "{\"provider\":\"aescbc\",\"name\":\"a/b\",\"until_ms\":9,\"box\":{}}", 4),
+        in(P "escrow/aescbc-01", NULL, 4),                        /* forged */
+        in(P "escrow/aescbc-02", "{\"provider\":\"aescbc\"}", 4), /* no box */
+        in(P "escrow/aescbc-03", "{\"provider\":\"secretbox\",\"name\":\"k\",\"box\":{}}", 4),
+        in(P "keys", "{\"keys\":[{\"provider\":\"aescbc\",\"name\":\"k\",\"state\":\"active\"}]}", 4),
+    };
+    struct cluster_snapshot *s = build(inputs, array_len(inputs));
+    assert_int_equal(s->escrow_count, 2);
+    assert_string_equal(s->escrow[0].provider, "aescbc");
+    assert_string_equal(s->escrow[0].name, "a/b");
+    assert_int_equal(s->escrow[0].until_ms, 9);
+    assert_string_equal(s->escrow[1].provider, "secretbox");
+    assert_true(s->has_keys);
+    assert_int_equal(s->keys.keys_count, 1);
+    assert_int_equal(s->keys.keys[0].state, KEY_ACTIVE);
+    assert_string_equal(s->unknown_api, "");
+    free(s);
+}
+
+static void a_flood_of_escrow_is_bounded(void **state)
+{
+    (void)state;
+    enum { N = SNAPSHOT_ESCROW_MAX + 10 };
+    static struct snapshot_input inputs[N];
+    static char keys[N][64], bodies[N][80];
+    for (int i = 0; i < N; i++) {
+        snprintf(keys[i], sizeof(keys[i]), P "escrow/aescbc-%03d", i);
+        snprintf(bodies[i], sizeof(bodies[i]), "{\"name\":\"k%03d\",\"box\":{}}", i);
+        inputs[i] = in(keys[i], bodies[i], i);
+    }
+    struct cluster_snapshot *s = build(inputs, N);
+    assert_int_equal(s->escrow_count, SNAPSHOT_ESCROW_MAX);
+    assert_string_equal(s->escrow[SNAPSHOT_ESCROW_MAX - 1].name, "k063");
+    free(s);
+}
+
+/* How old a report is, is told by its revision: of each that is there, a forged one too. */
+static void reports_carry_their_revision(void **state)
+{
+    (void)state;
+    struct snapshot_input inputs[] = {
+        in(P "orders/s2", "{\"id\":1}", 33),
+        in(P "servers/s1/report", "{\"server\":\"s1\"}", 21),
+        in(P "servers/s2/report", NULL, 22),
+        in(P "spec", SPEC, 5),
+    };
+    inputs[1].mod_revision = 44;
+    struct cluster_snapshot *s = build(inputs, array_len(inputs));
+    assert_int_equal(s->servers[0].report_mod, 44);
+    assert_int_equal(s->servers[0].order_mod, 0);
+    assert_int_equal(s->servers[1].report_mod, 22);
+    assert_int_equal(s->servers[1].order_mod, 33);
+    assert_int_equal(s->servers[0].unchanged_ms, 0);
+    free(s);
+}
+
+static void a_bundle_says_whether_it_has_a_vector(void **state)
+{
+    (void)state;
+    const struct snapshot_input inputs[] = {
+        in(P "bundles/00000000000000000001", "{\"generation\":1,\"box\":{}}", 4),
+        in(P "bundles/00000000000000000002", "{\"generation\":2,\"vector\":\"azhz\",\"box\":{}}", 4),
+    };
+    struct cluster_snapshot *s = build(inputs, array_len(inputs));
+    assert_false(snapshot_bundle(s, 1)->has_vector);
+    assert_true(snapshot_bundle(s, 2)->has_vector);
+    free(s);
+}
+
 static void verdict_on_hashes(void **state)
 {
     (void)state;
@@ -178,6 +299,12 @@ int main(void)
         cmocka_unit_test(requests_oldest_first_and_answered_ones_left_out),
         cmocka_unit_test(a_flood_of_requests_keeps_the_oldest),
         cmocka_unit_test(the_newest_bundles_are_kept),
+        cmocka_unit_test(proofs_count_for_their_own_operation_only),
+        cmocka_unit_test(forged_proofs_prove_nothing),
+        cmocka_unit_test(keys_and_escrow_are_listed),
+        cmocka_unit_test(a_flood_of_escrow_is_bounded),
+        cmocka_unit_test(reports_carry_their_revision),
+        cmocka_unit_test(a_bundle_says_whether_it_has_a_vector),
         cmocka_unit_test(verdict_on_hashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

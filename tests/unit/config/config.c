@@ -20,7 +20,7 @@ static const char full[] =
     "server: s2\n"
     "servers:\n"
     "  - {name: s1, api: \"https://10.0.0.1:6443\"}\n"
-    "  - {name: s2, api: \"https://[fd00::2]:6443/\"}\n"
+    "  - {name: s2, api: \"https://[fd00::2]:6443/\", address: \"10.1.0.2\"}\n"
     "resources: [secrets, configmaps, widgets.example.org]\n"
     "token_file: /etc/t\n"
     "state_dir: /var/lib/s\n"
@@ -43,6 +43,10 @@ static const char full[] =
     "lease_ttl: 15\n"
     "key_type: secretbox\n"
     "reencrypt: {max_rate: 5, in_flight: 8, page: 100}\n"
+    "snapshots: {enabled: \"off\", dir: /backup/etcd, keep: 9}\n"
+    "canaries: {enabled: \"off\", namespace: canaries}\n"
+    "repair: auto\n"
+    "escrow_days: 30\n"
     "log_level: debug\n";
 
 static void test_every_field(void **state)
@@ -91,6 +95,15 @@ static void test_every_field(void **state)
         assert_int_equal(c->reencrypt_max_rate, 5);
         assert_int_equal(c->reencrypt_in_flight, 8);
         assert_int_equal(c->reencrypt_page, 100);
+        assert_string_equal(c->servers[0].address, "");
+        assert_string_equal(c->servers[1].address, "10.1.0.2");
+        assert_string_equal(c->snapshots, "off");
+        assert_string_equal(c->snapshot_dir, "/backup/etcd");
+        assert_int_equal(c->snapshot_keep, 9);
+        assert_string_equal(c->canaries, "off");
+        assert_string_equal(c->canary_namespace, "canaries");
+        assert_string_equal(c->repair, "auto");
+        assert_int_equal(c->escrow_days, 30);
         assert_string_equal(c->log_level, "debug");
         assert_int_equal(config_server_index(c, "s2"), 1);
         assert_int_equal(config_server_index(c, "s3"), -1);
@@ -123,6 +136,15 @@ static void test_defaults(void **state)
     assert_int_equal(c->reencrypt_max_rate, 0);
     assert_int_equal(c->reencrypt_in_flight, 32);
     assert_int_equal(c->reencrypt_page, 500);
+    /* what guards against loss is on unless somebody says otherwise */
+    assert_string_equal(c->servers[0].address, "");
+    assert_string_equal(c->snapshots, "on");
+    assert_string_equal(c->snapshot_dir, "");
+    assert_int_equal(c->snapshot_keep, 4);
+    assert_string_equal(c->canaries, "on");
+    assert_string_equal(c->canary_namespace, "kube-system");
+    assert_string_equal(c->repair, "manual");
+    assert_int_equal(c->escrow_days, 90);
     assert_string_equal(c->log_level, "info");
 }
 
@@ -230,6 +252,25 @@ static const struct bad_row bad_rows[] = {
     {T, GOOD "resources: [Secrets]\n",
      "/c.yaml: resources[0]: 'Secrets' is not a resource such as secrets or widgets.example.org"},
     {T, GOOD "resources: [secrets, secrets]\n", "/c.yaml: resources[1]: 'secrets' stands there twice"},
+    /* proofs, snapshots, repair */
+    {T, GOOD "snapshots: {enabled: 'yes'}\n", "/c.yaml: snapshots.enabled: 'yes' is not one of on, off"},
+    {T, GOOD "snapshots: {dir: snaps}\n", "/c.yaml: snapshots.dir: 'snaps' is not an absolute path"},
+    {T, GOOD "snapshots: {keep: 0}\n", "/c.yaml: snapshots.keep: 0 is not within 1 and 1000"},
+    {T, GOOD "snapshots: {folder: /x}\n",
+     "/c.yaml: snapshots.folder: unknown field; known here: enabled, dir, keep"},
+    {T, GOOD "snapshots: 'on'\n", "/c.yaml: snapshots: not an object with fields"},
+    {T, GOOD "canaries: {enabled: 'onn'}\n",
+     "/c.yaml: canaries.enabled: 'onn' is not one of on, off; did you mean on?"},
+    {T, GOOD "canaries: {enabled: 1}\n", "/c.yaml: canaries.enabled: not a text (put it into quotes)"},
+    {T, GOOD "canaries: {namespce: x}\n",
+     "/c.yaml: canaries.namespce: unknown field; did you mean namespace?"},
+    {T, GOOD "repair: automatic\n", "/c.yaml: repair: 'automatic' is not one of manual, auto"},
+    {T, GOOD "escrow_days: 0\n", "/c.yaml: escrow_days: 0 is not within 1 and 36500"},
+    {T, GOOD "escrow_days: '90'\n", "/c.yaml: escrow_days: not a whole number"},
+    {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1', adress: '10.0.0.1'}]\n",
+     "/c.yaml: servers[0].adress: unknown field; did you mean address?"},
+    {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1', address: 10}]\n",
+     "/c.yaml: servers[0].address: not a text (put it into quotes)"},
     /* servers */
     {T, GOOD "server: s9\n", "/c.yaml: server: 's9' is not among servers"},
     {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1'}, {name: s1, api: 'http://b:1'}]\n",

@@ -25,6 +25,12 @@ static void test_reference_names_every_level(void **state)
         "| `exec.timeout` | number | `120` | 1 to 3600 |",
         "| `reencrypt.in_flight` | number | `32` | 1 to 256 |",
         "| `key_type` | text | empty | `aescbc` `aesgcm` `secretbox`  |",
+        "| `servers[].address` | text | empty |",
+        "| `snapshots.enabled` | text | `on` | `on` `off`  |",
+        "| `snapshots.keep` | number | `4` | 1 to 1000 |",
+        "| `canaries.namespace` | text | `kube-system` |",
+        "| `repair` | text | `manual` | `manual` `auto`  |",
+        "| `escrow_days` | number | `90` | 1 to 36500 |",
         "| `encryption_config` | path | empty |  | the agent  |",
     };
     for (size_t i = 0; i < array_len(rows); i++)

@@ -29,40 +29,32 @@ static void rotate_keys_on_three(void **state)
     world_init(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_run(&w);
-    static const char *const want[] = {"adopt",
-                                       "issue 1 adopt",
-                                       "order s1 adopt 1",
-                                       "phase done",
-                                       "start rotate-keys append",
-                                       "issue 2 append",
-                                       "order s1 apply 2",
-                                       "order s2 apply 2",
-                                       "order s3 apply 2",
-                                       "phase promote",
-                                       "issue 3 promote",
-                                       "order s1 apply 3",
-                                       "order s2 apply 3",
-                                       "order s3 apply 3",
-                                       "phase rewrite",
-                                       "rewrite",
-                                       "phase verify",
-                                       "scan",
-                                       "phase drop",
-                                       "issue 4 drop",
-                                       "order s1 apply 4",
-                                       "order s2 apply 4",
-                                       "order s3 apply 4",
-                                       "phase done",
-                                       NULL};
+    static const char *const want[] = {
+        "adopt", "issue 1 adopt", "order s1 adopt 1", "phase done", /* of its own accord */
+        "start rotate-keys opens", "prove opens",                   /* is every value readable now? */
+        "phase backup", "prove backup",                             /* saved before anything is touched */
+        "phase append", "issue 2 append", "order s1 apply 2", "order s2 apply 2", "order s3 apply 2",
+        "phase readable", "prove readable",                         /* proof 1 */
+        "phase promote", "issue 3 promote", "order s1 apply 3", "order s2 apply 3", "order s3 apply 3",
+        "phase written", "prove written",                           /* proof 2 */
+        "phase rewrite", "rewrite", "phase verify", "prove verify", /* proof 3 */
+        "phase backup_drop", "prove backup_drop",                   /* saved before a key goes */
+        "phase drop", "watch", "issue 4 drop", "order s1 apply 4", "order s2 apply 4", "order s3 apply 4",
+        "phase final", "stop job", "prove final", "phase done", NULL};
     expect_log(&w, want);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     assert_int_equal(w.s->rotation.stage, STAGE_REENCRYPT_FINISHED);
     assert_int_equal(w.s->rotation.generation, 4);
+    assert_int_equal(w.s->rotation.base, 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_false(w.s->servers[i].has_order); /* orders are deleted with their phase */
+    assert_int_equal(w.s->escrow_count, 1);
+    assert_string_equal(w.s->escrow[0].name, "key");
     /* and once more: nothing is adopted the second time */
     w.log_count = 0;
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_run(&w);
-    assert_string_equal(w.log[0], "start rotate-keys append");
+    assert_string_equal(w.log[0], "start rotate-keys opens");
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     world_free(&w);
 }
@@ -78,15 +70,13 @@ static void one_at_a_time(void **state)
         world_request(&w, OP_ROTATE_KEYS, false, false, true);
         for (int i = 0; i < 400 && w.s->rotation.op.state != OP_STATE_FINISHED; i++) {
             world_step(&w);
-            size_t in_flight = 0, which = 0;
+            size_t in_flight = world_in_flight(&w), which = 0;
             for (size_t k = 0; k < n; k++)
                 if (w.s->servers[k].has_order &&
-                    w.s->servers[k].report.order_id != w.s->servers[k].order.id) {
-                    in_flight++;
+                    w.s->servers[k].report.order_id != w.s->servers[k].order.id)
                     which = k;
-                }
             assert_true(in_flight <= 1);
-            if (w.job)
+            if (w.job && !w.self.watching)
                 world_finish_job(&w);
             if (in_flight && i % 3 == 0)
                 world_obey(&w, which);
@@ -112,7 +102,7 @@ static void stages_in_order(void **state)
             seen[count++] = w.s->rotation.stage;
         }
         world_step(&w);
-        if (w.last.action == ACTION_WAIT && w.job)
+        if (w.last.action == ACTION_WAIT && w.job && !w.self.watching)
             world_finish_job(&w);
         for (size_t k = 0; k < 3; k++)
             world_obey(&w, k);
@@ -134,15 +124,11 @@ static void blocked_by_a_server(void **state)
         struct world w;
         world_init(&w, 3);
         world_request(&w, OP_ROTATE_KEYS, false, false, true);
-        while (!(w.last.row && w.last.action == ACTION_ORDER && w.last.order_kind == ORDER_APPLY)) {
-            world_step(&w);
-            if (w.last.action == ACTION_WAIT)
-                world_obey(&w, 0);
-        }
+        world_until(&w, PHASE_APPEND, ACTION_ORDER);
         world_obey(&w, 0);
         struct snapshot_server *s3 = &w.s->servers[2];
         if (c == 0)
-            s3->reports = false;
+            world_silence(&w, 2);
         if (c == 1)
             s3->report.ready = false;
         if (c == 2)
@@ -166,13 +152,8 @@ static void silent_with_an_order_blocks_and_is_named(void **state)
     struct world w;
     world_init(&w, 3);
     world_request(&w, OP_PREPARE, false, false, true);
-    while (!(w.last.row && w.last.action == ACTION_ORDER && w.last.order_kind == ORDER_APPLY)) {
-        world_step(&w);
-        if (w.last.action == ACTION_WAIT)
-            world_obey(&w, 0);
-    }
-    w.s->servers[0].reports = false;
-    text_copy(w.s->servers[0].report_why, CLUSTER_TEXT_MAX, "silent");
+    world_until(&w, PHASE_APPEND, ACTION_ORDER);
+    world_silence(&w, 0);
     for (int i = 0; i < 5; i++)
         world_step(&w);
     assert_string_equal(w.last.row, "order-in-flight");
@@ -188,12 +169,10 @@ static void failed_order_halts_and_resumes_with_the_same_generation(void **state
     struct world w;
     world_init(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
-    while (!(w.last.row && w.last.action == ACTION_ORDER && w.last.order_kind == ORDER_APPLY &&
-             w.last.server == 1)) {
-        world_step(&w);
-        if (w.last.action == ACTION_WAIT)
-            world_obey(&w, 0);
-    }
+    world_until(&w, PHASE_APPEND, ACTION_ORDER);
+    world_obey(&w, 0);
+    world_until(&w, PHASE_APPEND, ACTION_ORDER);
+    assert_int_equal(w.last.server, 1);
     world_fail(&w, 1, "did not come back");
     world_run(&w);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_HALTED);
@@ -246,12 +225,12 @@ static void broken_passes_do_not_count(void **state)
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     for (int deaths = 0; deaths < 5;) {
         world_step(&w);
-        for (size_t k = 0; k < 3; k++)
-            world_obey(&w, k);
+        if (w.last.action == ACTION_WAIT)
+            world_move(&w);
         if (w.last.action != ACTION_REWRITE)
             continue;
         deaths++;
-        w.job = w.self.job_running = false; /* its job went with it */
+        world_new_leader(&w); /* its job went with it */
     }
     world_run(&w);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
@@ -411,7 +390,8 @@ static void disable_and_enable(void **state)
     w.log_count = 0;
     world_request(&w, OP_ENABLE, false, false, true);
     world_run(&w);
-    static const char *const want[] = {"start enable done", NULL};
+    static const char *const want[] = {"start enable opens", "prove opens", "phase written",
+                                       "prove written", "phase done", NULL};
     expect_log(&w, want);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     world_free(&w);

@@ -21,6 +21,7 @@
 #define ERR_CANCELED    (-12) /* stopped on request */
 #define ERR_STATE       (-13) /* not allowed in the present state (a gate, a precondition) */
 #define ERR_INTERNAL    (-14) /* a bug of ours */
+#define ERR_NO_SPACE    (-15) /* a disk is full, or too small for what is to be written */
 
 #define ERROR_TEXT_MAX 1024
 

@@ -17,6 +17,8 @@ const char *operation_kind_name(enum operation_kind k); /* "rotate-keys" */
 int operation_kind_parse(const char *word);
 const char *operation_state_name(enum operation_state s);
 const char *phase_name(enum phase p);
+const char *proof_state_name(enum proof_state s);
+const char *key_state_name(enum key_state s);
 
 /* --- keys --- */
 #define CLUSTER_KEY_PATH_MAX 256
@@ -30,6 +32,9 @@ enum cluster_key {
     CLUSTER_KEY_ROTATION,
     CLUSTER_KEY_BUNDLE, /* name = generation, 20 digits */
     CLUSTER_KEY_REENCRYPT,
+    CLUSTER_KEY_PROOFS,
+    CLUSTER_KEY_KEYS,
+    CLUSTER_KEY_ESCROW,  /* name = cluster_escrow_name */
     CLUSTER_KEY_REQUEST, /* name = id */
     CLUSTER_KEY_LEADER,
     CLUSTER_KEY_CANDIDATE,
@@ -41,6 +46,10 @@ void cluster_bundle_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, in
 /* The reverse: which key it is, and its name part (borrowed, "" when none); -1 for a key that is none of
  * ours. */
 int cluster_key_parse(const char *path, const char *cluster, const char **ret_name);
+
+/* The name part of a retired key's etcd key: "<provider>-" and the SHA-256 of its name, hex, as key names may
+ * hold any character. */
+#define CLUSTER_ESCROW_NAME_MAX 96
 
 /* --- values: the body of the signed record --- */
 int cluster_spec_encode(const struct cluster_spec *v, struct buf *out, struct error *err) _must_check_;
@@ -66,5 +75,14 @@ int cluster_reencrypt_decode(const char *json, size_t len, struct cluster_reencr
 int cluster_request_encode(const struct cluster_request *v, struct buf *out, struct error *err) _must_check_;
 int cluster_request_decode(const char *json, size_t len, struct cluster_request *ret,
                            struct error *err) _must_check_;
+int cluster_proofs_encode(const struct cluster_proofs *v, struct buf *out, struct error *err) _must_check_;
+int cluster_proofs_decode(const char *json, size_t len, struct cluster_proofs *ret,
+                          struct error *err) _must_check_;
+int cluster_keys_encode(const struct cluster_keys *v, struct buf *out, struct error *err) _must_check_;
+int cluster_keys_decode(const char *json, size_t len, struct cluster_keys *ret,
+                        struct error *err) _must_check_;
+int cluster_escrow_encode(const struct cluster_escrow *v, struct buf *out, struct error *err) _must_check_;
+int cluster_escrow_decode(const char *json, size_t len, struct cluster_escrow *ret,
+                          struct error *err) _must_check_;
 
 #endif

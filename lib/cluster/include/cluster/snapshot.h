@@ -11,6 +11,9 @@ struct snapshot_server {
     bool reports;                      /* a report that lives (its lease does) and is authentic */
     bool plain_keys_differ;            /* stage/hash keys say something else than the signed report */
     char report_why[CLUSTER_TEXT_MAX]; /* why there is none: "silent", "forged …" */
+    int64_t report_mod;                /* mod revision of its report */
+    int64_t
+        unchanged_ms; /* for how long the reader has seen that same revision; 0 when it does not keep count */
     struct cluster_report report;
     bool has_order;
     int64_t order_mod; /* mod revision of the order's key, 0: none */
@@ -22,7 +25,11 @@ struct snapshot_bundle {
     enum stage stage;
     char hash[CLUSTER_HASH_MAX];
     char config_id[CLUSTER_HASH_MAX];
+    bool has_vector;
+    int64_t created_ms;
 };
+
+#define SNAPSHOT_ESCROW_MAX 64
 
 #define SNAPSHOT_BUNDLES_MAX  256 /* the newest; older ones are kept in the store, not in the snapshot */
 #define SNAPSHOT_REQUESTS_MAX 16  /* the oldest unanswered ones */
@@ -43,6 +50,19 @@ struct cluster_snapshot {
     bool has_reencrypt;
     int64_t reencrypt_mod;
     struct cluster_reencrypt reencrypt;
+    bool has_proofs;
+    struct cluster_proofs proofs; /* of the operation in rotation.op; another one's are not taken over */
+    bool has_keys;
+    struct cluster_keys keys;
+    struct {
+        char provider[16];
+        char name[CLUSTER_KEY_NAME_MAX];
+        int64_t until_ms;
+    } escrow[SNAPSHOT_ESCROW_MAX]; /* retired keys that are kept */
+    size_t escrow_count;
+    /* API servers that are alive by the datastore's own records and belong to no server of the spec: a text
+     * that names them; "" = none. Filled in by a reader that looked. */
+    char unknown_api[CLUSTER_TEXT_MAX];
     struct snapshot_bundle bundles[SNAPSHOT_BUNDLES_MAX]; /* rising */
     size_t bundles_count;
     struct {
@@ -78,6 +98,9 @@ const struct snapshot_server *snapshot_server(const struct cluster_snapshot *s,
                                               const char *name); /* or NULL */
 const struct snapshot_bundle *snapshot_bundle(const struct cluster_snapshot *s,
                                               int64_t generation); /* or NULL */
+
+/* The proof of a phase as it stands in the record, of whatever step; NULL: none. */
+const struct cluster_proof *snapshot_proof(const struct cluster_snapshot *s, enum phase phase);
 
 /* K3s's verdict over the servers of the spec, in order: true when all published "<stage>-<hash>" are equal;
  * else false with K3s's text: "hash does not match between s1 and s2" (the first pair that differs). A

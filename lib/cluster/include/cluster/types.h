@@ -9,6 +9,9 @@
  *   /secrets-encrypt/<cluster>/rotation                struct cluster_rotation  signed, by the leader
  *   /secrets-encrypt/<cluster>/bundles/<generation>    struct cluster_bundle    signed, config sealed inside
  *   /secrets-encrypt/<cluster>/reencrypt               struct cluster_reencrypt signed, by the leader
+ *   /secrets-encrypt/<cluster>/proofs                  struct cluster_proofs    signed, by the leader
+ *   /secrets-encrypt/<cluster>/keys                    struct cluster_keys      signed, by the leader
+ *   /secrets-encrypt/<cluster>/escrow/<provider>:<key> struct cluster_escrow    signed, key sealed inside
  *   /secrets-encrypt/<cluster>/requests/<id>           struct cluster_request   signed, by the CLI, leased
  *   /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
  *   /secrets-encrypt/<cluster>/leader/candidates/<name>  time                   presence, leased
@@ -31,6 +34,9 @@
 #define CLUSTER_URL_MAX       256
 #define CLUSTER_FAILURES_MAX  20
 #define CLUSTER_KEYS_MAX      64
+#define CLUSTER_VECTOR_TEXT   "secrets-encrypt test vector"
+#define CLUSTER_VECTOR_MAX    1024
+#define CLUSTER_PROOFS_MAX    24
 
 /* K3s's stages, in the order of a rotation. */
 enum stage {
@@ -51,6 +57,11 @@ struct cluster_spec {
     size_t servers_count;
     char resources[CLUSTER_RESOURCES_MAX][CLUSTER_KEY_NAME_MAX];
     size_t resources_count;
+    /* policy */
+    bool snapshots;      /* the datastore is saved before values are rewritten and before a key is dropped */
+    bool canaries;       /* proof 1 by canary objects; else by listing everything through every server */
+    bool auto_repair;    /* a file that somebody changed is put right without being asked */
+    int64_t escrow_days; /* how long retired keys are kept, sealed */
 };
 
 /* --- what the coordinator asks of one agent --- */
@@ -60,6 +71,7 @@ enum order_kind {
     ORDER_WRITE,   /* write the generation's file; the restart is the operator's (--no-restart, S1) */
     ORDER_SYNC,    /* write it when the operator restarts this server (`secrets-encrypt-agent sync`) */
     ORDER_RESTART, /* restart and wait until ready; the file stays */
+    ORDER_REPAIR,  /* as APPLY, over whatever stands there: a copy of that is kept */
 };
 struct cluster_order {
     int64_t id; /* rises with each order ever given to this cluster */
@@ -107,6 +119,10 @@ struct cluster_report {
     enum order_state order_state;
     char order_why[CLUSTER_TEXT_MAX];
     int64_t restarts; /* done by this agent on order, ever (kept in its state folder) */
+
+    /* Proof 1a: the generation (of the present file) whose test vector the keys in the file open; 0: none. */
+    int64_t vector_generation;
+    char vector_why[CLUSTER_TEXT_MAX]; /* why the present generation's was not opened */
 };
 
 /* --- the operation --- */
@@ -117,20 +133,36 @@ enum operation_kind {
     OP_ROTATE_KEYS,
     OP_ENABLE,
     OP_DISABLE,
-    OP_ADOPT, /* the coordinator's own: take the servers' present config over as generation 1 */
+    OP_ADOPT,       /* the coordinator's own: take the servers' present config over as generation 1 */
+    OP_ABORT,       /* back to the config from before the rotation */
+    OP_RESTORE_KEY, /* a retired key becomes readable again */
+    /* Requests that are no operations of their own: */
+    OP_PAUSE,
+    OP_RESUME,
+    OP_REPAIR, /* one server's file is put right */
 };
-enum operation_state { OP_STATE_RUNNING, OP_STATE_FINISHED, OP_STATE_HALTED };
+enum operation_state { OP_STATE_RUNNING, OP_STATE_FINISHED, OP_STATE_HALTED, OP_STATE_PAUSED };
 
 /* The steps of operations; which an operation runs through is lib/rotation's table. */
 enum phase {
-    PHASE_ADOPT,    /* the present config becomes generation 1 */
-    PHASE_APPEND,   /* the new key readable everywhere        -> stage prepare */
-    PHASE_PROMOTE,  /* the new key written with everywhere    -> stage rotate */
-    PHASE_REWRITE,  /* every value rewritten                  -> stage reencrypt_active */
-    PHASE_VERIFY,   /* a scan of the datastore finds none under another key */
-    PHASE_DROP,     /* the old key leaves every server        -> stage reencrypt_finished */
-    PHASE_IDENTITY, /* plain values readable everywhere (before a disable, where they are not yet) */
-    PHASE_SWITCH,   /* enable / disable: another provider writes */
+    PHASE_ADOPT,       /* the present config becomes generation 1 */
+    PHASE_OPENS,       /* every stored value opens with the present config's keys */
+    PHASE_BACKUP,      /* the datastore is saved */
+    PHASE_APPEND,      /* the new key readable everywhere        -> stage prepare */
+    PHASE_READABLE,    /* proof 1 for the key that is to write next */
+    PHASE_PROMOTE,     /* the new key written with everywhere    -> stage rotate */
+    PHASE_WRITTEN,     /* proof 2: every server writes with it */
+    PHASE_REWRITE,     /* every value rewritten                  -> stage reencrypt_active */
+    PHASE_VERIFY,      /* proof 3: a scan of the datastore finds none under a key that is to go */
+    PHASE_BACKUP_DROP, /* the datastore is saved once more */
+    PHASE_DROP,        /* the old key leaves every server        -> stage reencrypt_finished */
+    PHASE_FINAL,       /* one more scan */
+    PHASE_IDENTITY,    /* plain values readable everywhere (before a disable, where they are not yet) */
+    PHASE_SWITCH,      /* enable / disable: another provider writes */
+    PHASE_RESTORE,     /* a retired key readable everywhere */
+    PHASE_REVERT,      /* abort: the old key writes again, the new one stays readable */
+    PHASE_RETURN,      /* abort: the config from before; the new key leaves every server */
+    PHASE_BRING_BACK,  /* a value under a dropped key was seen: that key becomes readable again everywhere */
     PHASE_DONE,
 };
 
@@ -140,9 +172,16 @@ struct cluster_operation {
     enum operation_state state;
     bool force, skip, restart;
     enum phase phase;
+    int64_t step;   /* rises with each phase that is entered: what belongs to another entry is outdated */
     int64_t from;   /* generation that every server had when the phase began */
     int64_t target; /* generation that the phase brings to every server; 0: not issued yet, or none */
     char target_hash[CLUSTER_HASH_MAX];
+    int64_t before;              /* generation that every server had before keys were dropped; 0: none were */
+    bool touched;                /* a config was issued or values were rewritten in it */
+    char also[CLUSTER_HASH_MAX]; /* that a server may have as well: the target of the phase that was left */
+    char key[CLUSTER_KEY_NAME_MAX]; /* RESTORE_KEY: which */
+    char key_provider[16];
+    char aborts[CLUSTER_ID_MAX]; /* ABORT: the operation that it ended; "" = none ran */
     char requested_by[CLUSTER_NAME_MAX];
     int64_t started_ms, phase_ms, ended_ms;
     enum stage stage_before;    /* of the cluster when it was accepted */
@@ -150,6 +189,8 @@ struct cluster_operation {
     int64_t attempt;            /* 1, and one more for each time a halted operation is asked for again */
     char why[CLUSTER_TEXT_MAX]; /* halted: the reason; running: what it waits for; finished: "" */
     char row[48];               /* id of the planner's row that decided last */
+    int64_t row_ms;             /* since when it decides */
+    char on[CLUSTER_NAME_MAX];  /* the server that it is about; "" = none in particular */
 };
 
 /* What outlives an operation, and the operation that runs or ran last. */
@@ -168,6 +209,10 @@ struct cluster_rotation {
     char old_provider[16];
     bool reads_plain; /* the newest issued config reads plain values (identity is among its providers) */
     int64_t keys;     /* keys in its managed entries */
+    /* The way back: the generation from before the rotation under way; 0: there is none. */
+    int64_t base;
+    enum stage base_stage;
+    bool promoted; /* a config that writes otherwise than base was issued since */
     struct cluster_operation op;
 };
 
@@ -177,6 +222,9 @@ struct cluster_bundle {
     char hash[CLUSTER_HASH_MAX];
     char config_id[CLUSTER_HASH_MAX];
     int64_t created_ms;
+    /* Proof 1a: a fixed text in stored form (envelope.h) under the key that this generation brings or writes
+     * with, base64; its additional data is the bundle's etcd key. "" = it has none. */
+    char vector[CLUSTER_VECTOR_MAX];
     char *box; /* the sealed config: a JSON object's text. Owned; freed by cluster_bundle_free */
     size_t box_len;
 };
@@ -194,6 +242,7 @@ struct cluster_key_count {
 };
 struct cluster_reencrypt {
     char operation[CLUSTER_ID_MAX];
+    int64_t step;    /* of the operation, when it began */
     char engine[16]; /* "api" */
     enum { REENCRYPT_IDLE, REENCRYPT_RUNNING, REENCRYPT_ENDED, REENCRYPT_FAILED } state;
     int64_t started_ms, updated_ms, ended_ms;
@@ -209,13 +258,77 @@ struct cluster_reencrypt {
     size_t keys_count;
 };
 
+/* --- proofs --- */
+enum proof_state {
+    PROOF_NONE,
+    PROOF_RUNNING, /* being made; for a watch: nothing was seen so far */
+    PROOF_MADE,
+    PROOF_FAILED, /* there is evidence against it: `why` */
+    PROOF_UNMADE, /* it could not be tried to its end (a server was away): tried again */
+};
+struct cluster_server_proof {
+    char server[CLUSTER_NAME_MAX];
+    enum proof_state state;
+    int64_t time_ms;
+    char why[CLUSTER_TEXT_MAX / 2]; /* FAILED, UNMADE */
+};
+struct cluster_proof {
+    enum phase phase; /* that it belongs to; for DROP and RETURN: the watch over new writes */
+    int64_t step;     /* of the operation: a proof of an earlier entry of the phase does not count */
+    enum proof_state state;
+    char method[24];    /* "canary", "list", "scan", "watch", "snapshot" */
+    int64_t generation; /* of the config that it is about */
+    int64_t revision;   /* of the datastore: at which it was made; for a watch: up to which it has seen */
+    int64_t values;     /* looked at */
+    int64_t attempts;   /* how often it was begun in this step */
+    int64_t time_ms;
+    char why[CLUSTER_TEXT_MAX]; /* FAILED, UNMADE; MADE: what to know of it ("snapshot in …") */
+    struct cluster_server_proof servers[CLUSTER_SERVERS_MAX];
+    size_t servers_count;
+};
+struct cluster_proofs {
+    char operation[CLUSTER_ID_MAX];
+    struct cluster_proof proofs[CLUSTER_PROOFS_MAX]; /* one a phase */
+    size_t proofs_count;
+};
+
+/* --- keys: names and dates, no material --- */
+enum key_state { KEY_READABLE, KEY_ACTIVE, KEY_RETIRED };
+struct cluster_key_info {
+    char provider[16];
+    char name[CLUSTER_KEY_NAME_MAX];
+    enum key_state state;
+    int64_t generation;     /* the first that had it */
+    int64_t created_ms;     /* 0: it is older than this program's knowledge */
+    int64_t since_ms;       /* in this state */
+    int64_t since_revision; /* ACTIVE: of the datastore, when it began to write; 0: unknown */
+    int64_t writes;         /* no longer ACTIVE: an upper bound of what was written under it */
+    int64_t until_ms;       /* RETIRED: when its escrow ends */
+};
+struct cluster_keys {
+    struct cluster_key_info keys[CLUSTER_KEYS_MAX];
+    size_t keys_count;
+};
+/* A retired key. The box is a sealed JSON object, as a bundle's, of generation `generation`. */
+struct cluster_escrow {
+    char provider[16];
+    char name[CLUSTER_KEY_NAME_MAX];
+    int64_t generation; /* the last that had it */
+    int64_t retired_ms, until_ms;
+    char *box; /* owned; freed by cluster_escrow_free */
+    size_t box_len;
+};
+void cluster_escrow_free(struct cluster_escrow *e); /* frees the contents and zeroes */
+
 /* --- what an operator asks for --- */
 enum answer { ANSWER_NONE, ANSWER_ACCEPTED, ANSWER_RESUMED, ANSWER_REFUSED };
 struct cluster_request {
     char id[CLUSTER_ID_MAX];
     enum operation_kind kind;
     bool force, skip, restart;
-    char by[CLUSTER_NAME_MAX]; /* user@host, for people */
+    char server[CLUSTER_NAME_MAX];  /* REPAIR */
+    char key[CLUSTER_KEY_NAME_MAX]; /* RESTORE_KEY */
+    char by[CLUSTER_NAME_MAX];      /* user@host, for people */
     int64_t time_ms;
     enum answer answer;             /* by the leader */
     char operation[CLUSTER_ID_MAX]; /* the operation that it became, or that was resumed */

@@ -28,6 +28,10 @@
  *   lease_ttl: 10                      # seconds after which a silent agent or coordinator counts as gone
  *   key_type: ""                       # provider of new keys: aescbc, aesgcm, secretbox; default: as today's
  *   reencrypt: {max_rate: 0, in_flight: 32, page: 500}
+ *   snapshots: {enabled: "on", dir: /var/lib/secrets-encrypt/snapshots, keep: 4}
+ *   canaries: {enabled: "on", namespace: kube-system}
+ *   repair: manual                     # or auto: a file that somebody changed is put right at once
+ *   escrow_days: 90                    # how long retired keys are kept, sealed
  *   log_level: info
  */
 #ifndef CONFIG_CONFIG_H
@@ -60,7 +64,8 @@ struct config_etcd {
 
 struct config_server {
     char name[CONFIG_NAME_MAX];
-    char *api; /* URL of its API server */
+    char *api;     /* URL of its API server */
+    char *address; /* that it advertises in the datastore; "" : the host of `api` */
 };
 
 struct config {
@@ -92,6 +97,13 @@ struct config {
     int64_t reencrypt_max_rate; /* 0: no limit */
     int64_t reencrypt_in_flight;
     int64_t reencrypt_page;
+    char *snapshots;    /* "on", "off" */
+    char *snapshot_dir; /* "" : <state_dir>/snapshots */
+    int64_t snapshot_keep;
+    char *canaries; /* "on", "off" */
+    char *canary_namespace;
+    char *repair; /* "manual", "auto" */
+    int64_t escrow_days;
     char *log_level;
 };
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <base/buf.h>
+#include <base/cleanup.h>
 #include <base/error.h>
 #include <base/secret.h>
 
@@ -22,6 +23,23 @@ int crypto_uuid(char out[37], struct error *err) _must_check_;
 int crypto_sha256(const void *data, size_t len, uint8_t out[SHA256_SIZE], struct error *err) _must_check_;
 int crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX_SIZE],
                       struct error *err) _must_check_;
+
+/* SHA-256 of data that comes in pieces of any size. One thread at a time. */
+struct sha256_stream;
+/* The digest of nothing yet; caller frees. */
+int sha256_stream_new(struct sha256_stream **ret, struct error *err) _must_check_;
+void sha256_stream_free(struct sha256_stream *s);
+DEFINE_CLEANUP(struct sha256_stream *, sha256_stream_free);
+/* Adds the next `len` bytes; none (data may be NULL then) are fine. ERR_INTERNAL with OpenSSL's reason: the
+ * stream is of no use any more. */
+int sha256_stream_update(struct sha256_stream *s, const void *data, size_t len,
+                         struct error *err) _must_check_;
+/* The digest of what was added so far, raw or as lower-case hex; the stream stays as it is, and more can be
+ * added afterwards. */
+int sha256_stream_final(const struct sha256_stream *s, uint8_t out[SHA256_SIZE],
+                        struct error *err) _must_check_;
+int sha256_stream_final_hex(const struct sha256_stream *s, char out[SHA256_HEX_SIZE],
+                            struct error *err) _must_check_;
 
 /* Standard base64 (padded), strict: no white space, no missing padding, no stray bits. The decoded bytes
  * and the encoded text are key material, hence secrets; caller frees. Works in constant memory patterns

@@ -40,6 +40,8 @@ DEFINE_CLEANUP(struct etcd *, etcd_close);
 
 /* The endpoints as one text for error messages and status ("https://a:2379,https://b:2379"). Borrowed. */
 const char *etcd_name(const struct etcd *e);
+/* How many there are: etcd_member_status takes the indexes below it. */
+size_t etcd_endpoint_count(const struct etcd *e);
 
 struct etcd_kv {
     char *key; /* NUL-terminated; key_len bytes before the NUL */

@@ -15,13 +15,21 @@ enum action {
     ACTION_ADOPT,         /* start an operation of our own: OP_ADOPT */
     ACTION_REFUSE,        /* answer request[request] with `why` */
     ACTION_START,         /* request[request] becomes the operation */
-    ACTION_RESUME,        /* request[request] resumes the halted operation */
+    ACTION_RESUME,        /* request[request] resumes the halted or paused operation */
+    ACTION_PAUSE,         /* request[request]: no further step is begun */
+    ACTION_ABORT,         /* request[request]: an operation that leads back takes the place of this one */
+    ACTION_REPAIR,        /* server[server] gets the settled generation back; request[request] asked for it,
+                             unless request is SIZE_MAX (by policy) */
     ACTION_ISSUE,         /* make the phase's generation: the bundle, durable, before any file carries it */
     ACTION_ORDER,         /* give server[server] the order order_kind for `generation` */
     ACTION_NEXT_PHASE,    /* the phase is proved complete on every server */
     ACTION_REWRITE,       /* touch every value (a job that runs beside the ticks) */
-    ACTION_SCAN,          /* count the datastore's values by key (a job as well) */
+    ACTION_PROVE,         /* make the phase's proof (a job as well) */
+    ACTION_WATCH,         /* watch new writes while keys are dropped (a job as well) */
+    ACTION_STOP_JOB,      /* end the job that is under way */
     ACTION_REWRITE_AGAIN, /* the scan found values under another key: back to rewriting */
+    ACTION_BRING_BACK,    /* a value under a key that is being dropped: it becomes readable again */
+    ACTION_PRUNE,         /* remove keys and bundles whose time in escrow is over */
     ACTION_HALT,          /* stop the operation, touch nothing more, say why */
 };
 
@@ -30,19 +38,26 @@ struct planner_self {
     const char *server;              /* the server that this coordinator runs on */
     int64_t fence;                   /* our leader key's create revision */
     const struct cluster_spec *spec; /* of our own config file */
-    bool job_running;                /* a rewrite or scan of ours is under way, for `job_operation` */
+    bool job_running; /* a job of ours is under way, for `job_operation`, begun in `job_step` */
     const char *job_operation;
-    int64_t passes_max; /* rewrite passes before the operation halts */
+    int64_t job_step;
+    bool watching;         /* that job is the watch over new writes, and it sees them */
+    int64_t passes_max;    /* rewrite passes before the operation halts */
+    int64_t attempts_max;  /* tries of a proof before the operation halts */
+    int64_t stale_ms;      /* a report that is unchanged for longer counts as silence; 0: never */
+    int64_t order_late_ms; /* an order that takes longer is called late */
 };
 
 struct decision {
     enum action action;
     const char *row;            /* id of the table's row */
+    int64_t now_ms;             /* of the snapshot */
     char why[CLUSTER_TEXT_MAX]; /* for people: the row's reason and its particulars */
+    char on[CLUSTER_NAME_MAX];  /* the server that `why` is about; "" = none in particular */
     size_t server;              /* ORDER: index in snapshot->servers */
     enum order_kind order_kind;
     int64_t generation; /* ORDER */
-    size_t request;     /* REFUSE, START, RESUME: index in snapshot->requests */
+    size_t request;     /* the ones about requests: index in snapshot->requests, or SIZE_MAX */
 };
 
 void rotation_decide(const struct cluster_snapshot *s, const struct planner_self *self, struct decision *ret);
@@ -52,10 +67,25 @@ void rotation_decide(const struct cluster_snapshot *s, const struct planner_self
 void rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r, bool *ret_resumes,
                    char why[CLUSTER_TEXT_MAX]);
 
+/* Whether `abort` is possible now; if not, why says so and what to do instead. Pure. */
+bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
+
 /* The first phase of an operation about to start, and the one after r->op.phase: PHASE_DONE at the end.
  * Phases that the present config (what *r says of its keys) makes needless are left out. */
 enum phase rotation_first_phase(const struct cluster_snapshot *s, const struct cluster_operation *op);
 enum phase rotation_next_phase(const struct cluster_snapshot *s, const struct cluster_rotation *r);
+
+/* True for a phase that brings a generation to every server; the others are jobs of the coordinator. */
+bool rotation_phase_is_config(enum phase phase);
+/* True for a phase that is over once its proof is made (all jobs but the rewriting). */
+bool rotation_phase_is_proof(enum phase phase);
+/* True for a phase in which keys leave servers: DROP and RETURN. */
+bool rotation_phase_drops(enum phase phase);
+
+/* True when the time of a retired key (index in s->escrow), or of a bundle, is over: the generation that
+ * followed the bundle is older than escrow_days, and nothing under way goes back to it. */
+bool rotation_escrow_is_over(const struct cluster_snapshot *s, size_t i);
+bool rotation_bundle_is_over(const struct cluster_snapshot *s, size_t i);
 
 /* The steps that an operation shows ("[2/4] rotate"): its number (1-based), how many there are, its word. */
 void rotation_step(const struct cluster_operation *op, int *ret_number, int *ret_count,
@@ -68,5 +98,8 @@ const char *action_name(enum action a);
 
 /* The whole table as text: one row a line. */
 int rotation_table_dump(struct buf *out, struct error *err) _must_check_;
+
+/* Plans and table as a Markdown page with diagrams (docs/planner.md). */
+int rotation_draw(struct buf *out, struct error *err) _must_check_;
 
 #endif

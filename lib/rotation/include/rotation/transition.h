@@ -14,17 +14,40 @@ void rotation_start(const struct cluster_snapshot *s, const struct decision *d, 
 void rotation_adopt(const struct cluster_snapshot *s, const struct decision *d, const char *id,
                     struct cluster_rotation *r);
 
-/* RESUME: the halted operation goes on. A broken rewrite or scan begins anew: *ret_drop_progress says that
- * the reencrypt record is to be deleted. */
-void rotation_resume(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r,
-                     bool *ret_drop_progress);
+/* RESUME: the halted or paused operation goes on. A halted job phase begins anew. */
+void rotation_resume(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r);
 /* True when that server's order is to be deleted at a resume, so that a new one is given. */
 bool rotation_resume_drops_order(const struct snapshot_server *v);
+
+/* PAUSE */
+void rotation_pause(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r);
+
+/* ABORT: an operation `id` that leads back to r->base takes the place of the one that runs or halted. */
+void rotation_abort(const struct cluster_snapshot *s, const struct decision *d, const char *id,
+                    struct cluster_rotation *r);
+
+/* BRING_BACK */
+void rotation_bring_back(const struct cluster_snapshot *s, const struct decision *d,
+                         struct cluster_rotation *r);
+
+#define POLICY "policy" /* in the place of a request's id */
+
+/* REPAIR: fills in the order for server[d->server]; `by` is the id of the request, or POLICY. */
+void rotation_repair(const struct cluster_snapshot *s, const struct decision *d, int64_t fence,
+                     const char *by, struct cluster_rotation *r, struct cluster_order *ret);
+
+/* True when that server's order is to be deleted together with the next write of a kind: an answered one with
+ * the next order of any server, every one at the end of a phase. An agent that lost its memory then finds
+ * nothing that it could do a second time. */
+bool rotation_order_is_over(const struct snapshot_server *v);
 
 void rotation_halt(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r);
 
 /* WAIT: only what it waits for. False when the record says so already. */
 bool rotation_note(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r);
+
+/* PROVE, WATCH: the phase's entry in the proofs record as a job begins (attempts + 1, RUNNING). */
+void rotation_proof_begin(const struct cluster_snapshot *s, struct cluster_proof *ret);
 
 /* ISSUE: generation `target` with this hash ("" for adopt, whose bundle an agent makes) is the phase's
  * target. */
@@ -38,7 +61,8 @@ void rotation_order(const struct cluster_snapshot *s, const struct decision *d, 
  * adopt the caller then fills in what the adopted config says of its keys.) */
 bool rotation_settle(const struct cluster_snapshot *s, struct cluster_rotation *r);
 
-/* NEXT_PHASE, second half: enters the following phase, or ends the operation. */
+/* NEXT_PHASE, second half: enters the following phase, or ends the operation. Orders are all deleted with it.
+ */
 void rotation_advance(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r);
 
 /* REWRITE and REWRITE_AGAIN. */

@@ -75,8 +75,12 @@ int rpc_call_start(struct rpc_channel *c, const struct rpc_method *method, const
 struct rpc_stream;
 int rpc_stream_open(struct rpc_channel *c, const struct rpc_method *method, const char *const *metadata,
                     struct rpc_stream **ret, struct error *err) _must_check_;
-/* Sends (queued; one in flight). ERR_UNAVAILABLE once the stream has ended. */
+/* Sends (queued; one in flight). ERR_UNAVAILABLE once the stream has ended, or after rpc_stream_close_send.
+ */
 int rpc_stream_send(struct rpc_stream *s, const ProtobufCMessage *message, struct error *err) _must_check_;
+/* Nothing more will be sent: the peer is told so, after the messages that are queued. A method that takes one
+ * request and streams its answers needs it. Receiving goes on; on a stream that has ended it does nothing. */
+void rpc_stream_close_send(struct rpc_stream *s);
 /* Next message: waits up to timeout_ms, then ERR_TIMEOUT. The stream's end is its status's code (a clean
  * end is ERR_UNAVAILABLE). Caller frees *ret. */
 int rpc_stream_receive(struct rpc_stream *s, int timeout_ms, ProtobufCMessage **ret,

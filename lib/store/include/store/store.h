@@ -53,4 +53,20 @@ int store_txn_bundle(struct store *s, struct etcd_txn *txn, const struct cluster
 int store_bundle_open(struct store *s, int64_t generation, int deadline_ms, struct cluster_bundle *ret_bundle,
                       struct secret **ret_text, struct error *err) _must_check_;
 
+/* --- retired keys ---
+ * A key's value is sealed as a bundle is, under its own etcd key (cluster/codec.h, CLUSTER_KEY_ESCROW). */
+
+/* Seals `value` into *ret, whose provider, name, generation and times are filled in by the caller. Slow
+ * (0.3 s). Caller frees *ret's box with cluster_escrow_free. */
+int store_escrow_seal(struct store *s, const struct secret *value, struct cluster_escrow *ret,
+                      struct error *err) _must_check_;
+/* Adds its put (over an older one of that key) or its removal to a transaction. */
+int store_txn_escrow(struct store *s, struct etcd_txn *txn, const struct cluster_escrow *escrow,
+                     struct error *err) _must_check_;
+int store_txn_escrow_delete(struct store *s, struct etcd_txn *txn, const char *provider, const char *name,
+                            struct error *err) _must_check_;
+/* Fetches and opens one. ERR_NOT_FOUND. Caller frees *ret_value. */
+int store_escrow_open(struct store *s, const char *provider, const char *name, int deadline_ms,
+                      struct secret **ret_value, struct error *err) _must_check_;
+
 #endif

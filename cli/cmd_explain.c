@@ -1,0 +1,39 @@
+#include <cli/explain.h>
+
+#include "commands.h"
+#include "console.h"
+#include "session.h"
+
+static int show(struct session *s, enum output output, struct error *err)
+{
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(1024 * 1024);
+    int rc = output == OUTPUT_JSON ? render_explain_json(s->snapshot, &out, err)
+                                   : render_explain_text(s->snapshot, &out, err);
+    return rc < 0 ? rc : result_text(&out) ? 0 : ERR_IO;
+}
+
+static int run(const struct args *args)
+{
+    struct session s;
+    struct error err = ERROR_INIT;
+    int rc = session_open(args, &s, &err);
+    if (rc == 0)
+        rc = show(&s, args->output, &err);
+    session_close(&s);
+    if (rc < 0 && err.code)
+        return fail(&err);
+    return rc < 0 ? EXIT_ERROR : EXIT_DONE;
+}
+
+const struct command command_explain = {
+    .name = "explain",
+    .flags = FLAG_JSON,
+    .summary = "say what the operation is at, why, and what comes next",
+    .example = "secrets-encrypt explain",
+    .help = "Names the phase, the rule that decides, what it waits for, on which server and since when; the "
+            "proofs that were\n"
+            "made, each with its method and revision; and whether `abort` is still possible. With no "
+            "operation: what would be\n"
+            "in the way of one.\n",
+    .run = run,
+};

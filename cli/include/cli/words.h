@@ -1,0 +1,39 @@
+/* Phases and proofs in people's words. Static texts. */
+#ifndef CLI_WORDS_H
+#define CLI_WORDS_H
+
+#include <base/buf.h>
+#include <cluster/snapshot.h>
+
+/* What holds once the phase is over: "every server reads the new key". */
+const char *phase_claim(enum operation_kind kind, enum phase phase);
+
+/* What is under way in it, as "proving that every server reads the new key": the word of at most 13 letters
+ * (NULL for phases that bring a config to servers, and for the rewriting), and the rest. */
+const char *phase_verb(enum phase phase);
+#define PHASE_TEXT_MAX 96
+void phase_object(enum operation_kind kind, enum phase phase, char out[PHASE_TEXT_MAX]);
+
+/* Both as one text: "proving that every server reads the new key", "counting the datastore's values by key".
+ */
+void phase_doing(enum operation_kind kind, enum phase phase, char out[PHASE_TEXT_MAX]);
+
+/* True for the proofs that are made with each server on its own. */
+bool phase_asks_servers(enum phase phase);
+
+/* The proof of the present phase that belongs to its present entry, or NULL: one of an earlier entry says
+ * nothing about this one. */
+const struct cluster_proof *proof_of_phase(const struct cluster_snapshot *s);
+
+/* A server's part of a proof, or NULL. */
+const struct cluster_server_proof *proof_of_server(const struct cluster_proof *p, const char *server);
+
+/* A line about a proof that could not be made, has evidence against it, or was made otherwise than by canary
+ * where that is the rule: appended with its break. Nothing for others. */
+int proof_trouble(const struct cluster_proof *p, struct buf *out, struct error *err) _must_check_;
+
+/* Bytes as "123 MiB" (at least 1), out needs 32. */
+#define SIZE_TEXT_MAX 32
+void format_size(int64_t bytes, char out[SIZE_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,95 @@
+/* The proofs as a table. */
+#include <cli/explain.h>
+
+#include <inttypes.h>
+
+#include <base/cleanup.h>
+#include <cli/table.h>
+#include <cli/words.h>
+
+#define COLUMNS     7
+#define CELL_MAX    48
+#define SERVERS_MAX (CLUSTER_SERVERS_MAX * (CLUSTER_NAME_MAX + 16))
+
+struct proof_texts {
+    char revision[CELL_MAX], values[CELL_MAX], age[AGE_TEXT_MAX], servers[SERVERS_MAX];
+};
+
+static bool is_snapshot(enum phase phase)
+{
+    return phase == PHASE_BACKUP || phase == PHASE_BACKUP_DROP;
+}
+
+/* What the proof says: of the drops, that is the watch. */
+static const char *claim_of(enum operation_kind kind, enum phase phase)
+{
+    bool drops = phase == PHASE_DROP || phase == PHASE_RETURN;
+    return drops ? "no new write is under a key that goes" : phase_claim(kind, phase);
+}
+
+static void servers_text(const struct cluster_proof *p, char out[SERVERS_MAX])
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < p->servers_count && used < SERVERS_MAX; i++)
+        used += (size_t)snprintf(out + used, SERVERS_MAX - used, "%s%s %s", i ? ", " : "",
+                                 p->servers[i].server, proof_state_name(p->servers[i].state));
+}
+
+static void add_proof(const struct cluster_snapshot *s, const struct cluster_proof *p, struct proof_texts *t,
+                      const char **cells)
+{
+    snprintf(t->revision, CELL_MAX, "-");
+    snprintf(t->values, CELL_MAX, "-");
+    snprintf(t->age, AGE_TEXT_MAX, "-");
+    if (p->revision > 0)
+        snprintf(t->revision, CELL_MAX, "%" PRId64, p->revision);
+    if (p->values > 0 && is_snapshot(p->phase))
+        format_size(p->values, t->values);
+    else if (p->values > 0)
+        format_count(p->values, t->values);
+    if (p->time_ms > 0)
+        format_age(s->now_ms - p->time_ms, t->age);
+    servers_text(p, t->servers);
+    const char *row[COLUMNS] = {claim_of(s->rotation.op.kind, p->phase),
+                                *p->method ? p->method : "-",
+                                proof_state_name(p->state),
+                                t->revision,
+                                t->values,
+                                t->age,
+                                t->servers};
+    memcpy(cells, row, sizeof(row));
+}
+
+/* Reasons, and where the snapshots are. */
+static int add_lines(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < s->proofs.proofs_count && rc == 0; i++) {
+        const struct cluster_proof *p = &s->proofs.proofs[i];
+        rc = proof_trouble(p, out, err);
+        for (size_t k = 0; k < p->servers_count && rc == 0; k++)
+            if (*p->servers[k].why && !strstr(p->why, p->servers[k].why))
+                rc = buf_addf(out, err, "  %s: %s\n", p->servers[k].server, p->servers[k].why);
+        if (rc == 0 && is_snapshot(p->phase) && p->state == PROOF_MADE && *p->why)
+            rc = buf_addf(out, err, "Snapshot: %s\n", p->why);
+    }
+    return rc;
+}
+
+int render_proofs(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+{
+    static const char *const head[COLUMNS] = {"Proof",  "Method", "State",  "Revision",
+                                              "Values", "Age",    "Servers"};
+    const char *cells[(CLUSTER_PROOFS_MAX + 1) * COLUMNS];
+    if (!s->has_proofs || s->proofs.proofs_count == 0)
+        return 0;
+    _cleanup_free_ struct proof_texts *texts = calloc(CLUSTER_PROOFS_MAX, sizeof(*texts));
+    if (!texts)
+        return error_no_memory(err);
+    memcpy(cells, head, sizeof(head));
+    for (size_t i = 0; i < s->proofs.proofs_count; i++)
+        add_proof(s, &s->proofs.proofs[i], &texts[i], cells + (i + 1) * COLUMNS);
+    int rc = table_render(cells, s->proofs.proofs_count + 1, COLUMNS, true, out, err);
+    return rc == 0 ? add_lines(s, out, err) : rc;
+}

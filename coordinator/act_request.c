@@ -1,0 +1,150 @@
+/* Steps that answer somebody's request: each in one transaction with what it asked for. */
+#include "act.h"
+
+#include <inttypes.h>
+
+#include <base/log.h>
+#include <base/text.h>
+
+#define ANSWER_TTL_S 600
+
+static int put_answer(struct coordinator *c, struct etcd_txn *t, const struct cluster_request *request,
+                      enum answer what, const char *operation, const char *why, struct error *err)
+{
+    _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
+    struct cluster_request r = *request;
+    int64_t lease = 0;
+    r.answer = what;
+    text_copy(r.operation, sizeof(r.operation), operation);
+    text_copy(r.why, sizeof(r.why), why);
+    /* The answer outlives the CLI's own lease only as long as anybody may still look for it. */
+    int rc = etcd_lease_grant(store_etcd(c->store), ANSWER_TTL_S, STORE_DEADLINE_MS, &lease, err);
+    if (rc == 0)
+        rc = cluster_request_encode(&r, &body, err);
+    if (rc == 0)
+        rc = store_txn_put(c->store, t, CLUSTER_KEY_REQUEST, r.id, &body, lease, err);
+    return rc;
+}
+
+/* The request must still be the one that was read, and unanswered. */
+static int answer(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t, size_t i,
+                  enum answer what, const char *operation, const char *why, struct error *err)
+{
+    const struct cluster_request *request = &s->requests[i].request;
+    char path[CLUSTER_KEY_PATH_MAX];
+    cluster_key_path(path, store_cluster(c->store), CLUSTER_KEY_REQUEST, request->id);
+    etcd_txn_if_mod(t, path, s->requests[i].mod);
+    return put_answer(c, t, request, what, operation, why, err);
+}
+
+int act_refuse(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    const struct cluster_request *request = &s->requests[d->request].request;
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    int rc = answer(c, s, t, d->request, ANSWER_REFUSED, "", d->why, err);
+    if (rc == 0)
+        rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "request refused", LOG_S("request", request->id),
+                  LOG_S("kind", operation_kind_name(request->kind)), LOG_S("by", request->by),
+                  LOG_S("why", d->why));
+    return rc;
+}
+
+static int begin(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                 struct etcd_txn *t, const struct cluster_rotation *r, struct error *err)
+{
+    int rc = answer(c, s, t, d->request, ANSWER_ACCEPTED, r->op.id, "", err);
+    if (rc < 0)
+        return rc;
+    act_delete(c, t, CLUSTER_KEY_REENCRYPT, NULL);
+    act_delete(c, t, CLUSTER_KEY_PROOFS, NULL);
+    rc = act_commit(c, s, t, r, err);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "operation started", LOG_S("operation", r->op.id),
+                  LOG_S("kind", operation_kind_name(r->op.kind)), LOG_S("by", r->op.requested_by),
+                  LOG_S("phase", phase_name(r->op.phase)), LOG_S("aborts", r->op.aborts));
+    return rc;
+}
+
+int act_start(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    struct cluster_rotation r = s->rotation;
+    char id[CLUSTER_ID_MAX];
+    int rc = crypto_uuid(id, err);
+    if (rc < 0)
+        return rc;
+    rotation_start(s, d, id, &r);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    return begin(c, s, d, t, &r, err);
+}
+
+/* All but what a server is at work on: that comes to its end first. */
+static bool not_in_flight(const struct snapshot_server *v)
+{
+    return !v->has_order || v->order.kind == ORDER_SYNC || rotation_order_is_over(v) ||
+           rotation_resume_drops_order(v);
+}
+
+int act_abort(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    struct cluster_rotation r = s->rotation;
+    char id[CLUSTER_ID_MAX];
+    int rc = crypto_uuid(id, err);
+    if (rc < 0)
+        return rc;
+    rotation_abort(s, d, id, &r);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    act_delete_orders(c, s, t, not_in_flight);
+    return begin(c, s, d, t, &r, err);
+}
+
+int act_pause(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    struct cluster_rotation r = s->rotation;
+    rotation_pause(s, d, &r);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    int rc = answer(c, s, t, d->request, ANSWER_ACCEPTED, r.op.id, "", err);
+    if (rc == 0)
+        rc = act_commit(c, s, t, &r, err);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "operation paused", LOG_S("operation", r.op.id),
+                  LOG_S("by", s->requests[d->request].request.by), LOG_S("phase", phase_name(r.op.phase)));
+    return rc;
+}
+
+int act_resume(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    struct cluster_rotation r = s->rotation;
+    rotation_resume(s, d, &r);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    int rc = answer(c, s, t, d->request, ANSWER_RESUMED, r.op.id, "", err);
+    if (rc < 0)
+        return rc;
+    act_delete_orders(c, s, t, rotation_resume_drops_order);
+    rc = act_commit(c, s, t, &r, err);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "operation resumed", LOG_S("operation", r.op.id),
+                  LOG_I("attempt", r.op.attempt), LOG_S("phase", phase_name(r.op.phase)));
+    return rc;
+}
+
+int act_repair(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    bool asked = d->request != SIZE_MAX;
+    const char *by = asked ? s->requests[d->request].request.id : POLICY;
+    struct cluster_rotation r = s->rotation;
+    struct cluster_order o;
+    rotation_repair(s, d, c->fence, by, &r, &o);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    int rc = asked ? answer(c, s, t, d->request, ANSWER_ACCEPTED, by, "", err) : 0;
+    if (rc == 0)
+        rc = act_put_order(c, s, t, d->server, &o, err);
+    if (rc == 0)
+        rc = act_commit(c, s, t, &r, err);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "repair ordered", LOG_S("server", s->servers[d->server].name),
+                  LOG_I("order", o.id), LOG_I("generation", o.generation),
+                  LOG_S("by", asked ? s->requests[d->request].request.by : by));
+    return rc;
+}

@@ -1,0 +1,190 @@
+#include "values.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include <base/clock.h>
+
+#include "../resource_prefix.h"
+
+#define PAGE_MAX       500
+#define DEADLINE_MS    10000
+#define ATTEMPTS_MAX   5
+#define BACKOFF_MS     100
+#define BACKOFF_MAX_MS 2000
+
+struct reading {
+    const struct values_reader *r;
+    const struct job_options *o;
+    int64_t revision; /* 0: the first page decides */
+    int64_t page;     /* keys a page; halved when values are so large that a page is refused */
+};
+
+/* ---------- what a value stands under ---------- */
+
+void value_key(const struct job_options *o, const struct etcd_kv *kv, struct value_key *ret)
+{
+    struct envelope e = {0};
+    *ret = (struct value_key){0};
+    if (envelope_read(kv->value, kv->value_len, o->keys, o->keys_count, &e, NULL) < 0)
+        return;
+    *ret = (struct value_key){
+        .known = true, .provider = e.provider, .name = e.key_name, .name_len = e.key_name_len};
+}
+
+bool value_under(const struct value_key *k, const struct job_key *key)
+{
+    if (!k->known || k->provider != key->provider)
+        return false;
+    return k->provider == PROVIDER_IDENTITY ||
+           (strlen(key->name) == k->name_len && memcmp(key->name, k->name, k->name_len) == 0);
+}
+
+bool value_kept(const struct job_options *o, const struct value_key *k)
+{
+    for (size_t i = 0; i < o->keep_count; i++)
+        if (value_under(k, &o->keep[i]))
+            return true;
+    return false;
+}
+
+void value_key_text(const struct value_key *k, char out[VALUES_KEY_TEXT])
+{
+    if (!k->known || k->provider == PROVIDER_IDENTITY) {
+        snprintf(out, VALUES_KEY_TEXT, "%s", k->known ? "plain" : "an unknown provider");
+        return;
+    }
+    snprintf(out, VALUES_KEY_TEXT, "%s:%.*s", provider_name(k->provider), (int)k->name_len, k->name);
+    for (char *c = out; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+}
+
+void job_key_text(const struct job_key *k, char out[VALUES_KEY_TEXT])
+{
+    struct value_key v = {
+        .known = true, .provider = k->provider, .name = k->name, .name_len = strlen(k->name)};
+    value_key_text(&v, out);
+}
+
+void values_keep_text(const struct job_options *o, char *out, size_t size)
+{
+    size_t len = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < o->keep_count && len < size; i++) {
+        char text[VALUES_KEY_TEXT];
+        job_key_text(&o->keep[i], text);
+        len += (size_t)snprintf(out + len, size - len, "%s%s", i ? " or " : "", text);
+    }
+    if (o->keep_count == 0)
+        snprintf(out, size, "any key that stays");
+}
+
+void values_prefix(const struct job_options *o, const char *resource, char out[VALUES_PREFIX_MAX])
+{
+    resource_prefix(o->config->datastore_prefix, resource, out, VALUES_PREFIX_MAX);
+}
+
+/* ---------- reading ---------- */
+
+static int read_page(struct reading *v, const char *prefix, const struct buf *from, struct etcd_range *ret,
+                     struct error *err)
+{
+    for (unsigned attempt = 0;; attempt++) {
+        struct etcd_range_options options = {
+            .prefix = prefix,
+            .from = from->len ? from->data : NULL,
+            .from_len = from->len,
+            .limit = v->page,
+            .revision = v->revision,
+        };
+        int rc = etcd_list(v->o->datastore, &options, DEADLINE_MS, ret, err);
+        if (rc == ERR_TOO_LARGE && v->page > 1) {
+            v->page /= 2;
+            attempt--; /* no failure: the same again, smaller */
+            continue;
+        }
+        if (rc == 0 || !error_is_transient(rc) || rc == ERR_COMPACTED || attempt == ATTEMPTS_MAX ||
+            job_wait(v->r->job, backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS)))
+            return rc;
+    }
+}
+
+/* The page after this one begins right behind its last key. */
+static int advance(struct buf *from, const struct etcd_range *page, struct error *err)
+{
+    const struct etcd_kv *last = &page->kvs[page->count - 1];
+    buf_reset(from);
+    int rc = buf_add(from, last->key, last->key_len, err);
+    return rc < 0 ? rc : buf_add(from, "", 1, err);
+}
+
+/* Where nothing is encrypted the values are the objects themselves. */
+static void wipe(struct etcd_range *page)
+{
+    for (size_t i = 0; i < page->count; i++)
+        if (page->kvs[i].value)
+            explicit_bzero(page->kvs[i].value, page->kvs[i].value_len);
+    etcd_range_free(page);
+}
+
+static int hand_over(const struct reading *v, const char *resource, const struct etcd_range *page,
+                     struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < page->count; i++)
+        rc = v->r->each(v->r->arg, resource, &page->kvs[i], err);
+    if (rc == 0 && v->r->page)
+        v->r->page(v->r->arg);
+    return rc;
+}
+
+static int read_resource(struct reading *v, const char *resource, struct error *err)
+{
+    char prefix[VALUES_PREFIX_MAX];
+    values_prefix(v->o, resource, prefix);
+    _cleanup_(buf_freep) struct buf from = BUF_INIT(ETCD_KEY_MAX + 1);
+    int64_t seen = 0, total = -1;
+    for (bool more = true; more;) {
+        struct etcd_range page = {0};
+        if (job_canceled(v->r->job))
+            return error_set(err, ERR_CANCELED, "reading the datastore was stopped");
+        int rc = read_page(v, prefix, &from, &page, err);
+        if (rc < 0)
+            return error_prefix(err, rc, "reading %s in the datastore", prefix);
+        if (v->revision == 0)
+            v->revision = page.revision; /* every later page, of every resource, is read at this one */
+        if (total < 0)
+            total = page.total;
+        seen += (int64_t)page.count;
+        rc = hand_over(v, resource, &page, err);
+        more = page.more && page.count > 0;
+        if (rc == 0 && more)
+            rc = advance(&from, &page, err);
+        wipe(&page);
+        if (rc < 0)
+            return rc;
+    }
+    if (seen != total)
+        return error_set(err, ERR_INTERNAL,
+                         "%s: %" PRId64 " values were read of %" PRId64 " at revision %" PRId64, prefix, seen,
+                         total, v->revision);
+    return 0;
+}
+
+int values_each(const struct values_reader *r, int64_t *ret_revision, struct error *err)
+{
+    struct reading v = {.r = r, .o = job_opts(r->job), .page = PAGE_MAX};
+    for (unsigned attempt = 0;; attempt++) {
+        int rc = 0;
+        for (size_t i = 0; rc == 0 && i < v.o->spec.resources_count; i++)
+            rc = read_resource(&v, v.o->spec.resources[i], err);
+        if (rc == 0)
+            *ret_revision = v.revision;
+        if (rc != ERR_COMPACTED || attempt == ATTEMPTS_MAX ||
+            job_wait(r->job, backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS)))
+            return rc;
+        v.revision = 0; /* compacted under us: from the start */
+        r->again(r->arg);
+    }
+}

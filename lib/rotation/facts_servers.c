@@ -1,0 +1,272 @@
+/* Facts about the servers, their files and their orders. */
+#include "facts.h"
+
+#include <inttypes.h>
+
+#include <base/text.h>
+#include <rotation/transition.h>
+
+const struct snapshot_bundle *facts_target(const struct cluster_snapshot *s)
+{
+    int64_t target = s->rotation.op.target;
+    return target ? snapshot_bundle(s, target) : NULL;
+}
+
+static bool loaded(const struct snapshot_server *v, const char *hash)
+{
+    return v->report.loaded_known && strcmp(v->report.loaded_hash, hash) == 0;
+}
+
+bool facts_at_target(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct snapshot_bundle *b = facts_target(s);
+    return b && v->reports && v->report.ready && strcmp(v->report.hash, b->hash) == 0 &&
+           v->report.stage == b->stage && loaded(v, b->hash) &&
+           (!b->has_vector || v->report.vector_generation == b->generation);
+}
+
+void facts_silence(const struct snapshot_server *v, const struct planner_self *self,
+                   char why[CLUSTER_TEXT_MAX])
+{
+    why[0] = 0;
+    if (!v->reports)
+        text_copy(why, CLUSTER_TEXT_MAX, *v->report_why ? v->report_why : "its agent publishes nothing");
+    else if (v->plain_keys_differ)
+        text_copy(why, CLUSTER_TEXT_MAX, "its stage and hash keys say something else than its signed report");
+    else if (self && self->stale_ms > 0 && v->unchanged_ms > self->stale_ms)
+        snprintf(why, CLUSTER_TEXT_MAX,
+                 "its agent has published nothing new for %" PRId64 " s: look at the agent's log there",
+                 v->unchanged_ms / 1000);
+}
+
+/* ---------- orders ---------- */
+
+static bool order_is_current(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    return v->has_order && strcmp(v->order.operation, op->id) == 0 && v->order.generation == op->target;
+}
+
+static bool order_answered(const struct snapshot_server *v)
+{
+    return v->reports && v->report.order_id == v->order.id &&
+           (v->report.order_state == ORDER_DONE || v->report.order_state == ORDER_FAILED ||
+            v->report.order_state == ORDER_REFUSED);
+}
+
+bool facts_order_in_flight(const struct snapshot_server *v)
+{
+    /* A SYNC waits for the operator, not for the agent. */
+    return v->in_spec && v->has_order && v->order.kind != ORDER_SYNC && !order_answered(v);
+}
+
+static const char *order_progress(const struct snapshot_server *v)
+{
+    return v->reports && v->report.order_id == v->order.id ? order_state_name(v->report.order_state)
+                                                           : "not taken yet";
+}
+
+static void order_facts(const struct cluster_snapshot *s, const struct planner_self *self,
+                        const struct snapshot_server *v, struct facts *f)
+{
+    if (facts_order_in_flight(v)) {
+        int64_t age_s = (s->now_ms - v->order.given_ms) / 1000;
+        facts_set(f, FACT_ORDER_IN_FLIGHT, v->name,
+                  "%s: order %" PRId64 " (%s generation %" PRId64 ") is %s%s%s", v->name, v->order.id,
+                  order_kind_name(v->order.kind), v->order.generation, order_progress(v),
+                  v->reports ? "" : "; its agent is silent at present: ", v->reports ? "" : v->report_why);
+        /* A wall clock that jumped makes an order look late or early: it is told, never acted on. */
+        if (self->order_late_ms > 0 && age_s * 1000 > self->order_late_ms)
+            facts_set(f, FACT_ORDER_LATE, v->name,
+                      "%s: order %" PRId64 " is %s after %" PRId64 " s: look at its agent and API server%s%s",
+                      v->name, v->order.id, order_progress(v), age_s, v->reports ? "" : "; ",
+                      v->reports ? "" : v->report_why);
+        return;
+    }
+    if (!order_is_current(s, v) || !order_answered(v) || !rotation_phase_is_config(s->rotation.op.phase))
+        return;
+    if (v->report.order_state == ORDER_REFUSED && v->order.fence < self->fence)
+        facts_set(f, FACT_ORDER_OUTDATED, v->name, "%s: %s", v->name, v->report.order_why);
+    else if (v->report.order_state != ORDER_DONE)
+        facts_set(f, FACT_ORDER_FAILED, v->name, "%s: %s", v->name, v->report.order_why);
+}
+
+/* ---------- files ---------- */
+
+/* What a server may have: the settled generation, the one that the phase brings, and the one that a phase
+ * that was left had begun to bring. In an adopt phase without its bundle: the first server's file. */
+bool facts_hash_allowed(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    const struct snapshot_bundle *b = facts_live(s) ? facts_target(s) : NULL;
+    bool adopting = facts_live(s) && op->phase == PHASE_ADOPT;
+    if (!*hash)
+        return false;
+    if (b && strcmp(hash, b->hash) == 0)
+        return true;
+    if (adopting && !b && strcmp(hash, s->servers[0].report.hash) == 0)
+        return true;
+    if (!adopting && (strcmp(hash, s->rotation.hash) == 0 || strcmp(hash, op->also) == 0))
+        return true;
+    /* --force: files that differ in layout alone may be adopted; APPLY makes them the same afterwards. */
+    return adopting && op->force && *v->report.config_id &&
+           strcmp(v->report.config_id, s->servers[0].report.config_id) == 0;
+}
+
+static void file_facts(const struct cluster_snapshot *s, const struct snapshot_server *v, struct facts *f)
+{
+    const struct cluster_report *r = &v->report;
+    const struct snapshot_bundle *b = facts_live(s) ? facts_target(s) : NULL;
+    if (!facts_hash_allowed(s, v, r->hash))
+        facts_set(f, FACT_DRIFT, v->name, "%s: %s", v->name,
+                  *r->file_why ? r->file_why
+                               : "its encryption config is not the one that it should have: run "
+                                 "`secrets-encrypt repair` for it");
+    if (!r->loaded_known)
+        facts_set(f, FACT_UNLOADED, v->name, "%s: %s", v->name,
+                  *r->process_why ? r->process_why : "what its API server loaded is not known");
+    else if (!facts_hash_allowed(s, v, r->loaded_hash))
+        facts_set(f, FACT_UNLOADED, v->name,
+                  "%s: its API server was started before its present encryption config was written, or with "
+                  "another "
+                  "one",
+                  v->name);
+    if (b && b->has_vector && strcmp(r->hash, b->hash) == 0 && r->vector_generation != b->generation &&
+        *r->vector_why)
+        facts_set(f, FACT_SEALED, v->name, "%s: %s", v->name, r->vector_why);
+}
+
+/* A repair by policy that failed is not tried again by itself. */
+static bool policy_failed(const struct snapshot_server *v)
+{
+    return v->has_order && strcmp(v->order.operation, POLICY) == 0 && order_answered(v) &&
+           v->report.order_state != ORDER_DONE;
+}
+
+/* By policy: one server's file is wrong, what its API server runs with is right, and the others are well. */
+static void repair_facts(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f)
+{
+    size_t wrong = SIZE_MAX;
+    bool adopting = facts_live(s) && s->rotation.op.phase == PHASE_ADOPT;
+    if (adopting || s->rotation.generation == 0)
+        return;
+    for (size_t i = 0; i < s->servers_count && s->servers[i].in_spec; i++) {
+        const struct snapshot_server *v = &s->servers[i];
+        char silence[CLUSTER_TEXT_MAX];
+        facts_silence(v, self, silence);
+        if (*silence || !v->report.ready || !v->report.loaded_known ||
+            !facts_hash_allowed(s, v, v->report.loaded_hash))
+            return;
+        if (!facts_hash_allowed(s, v, v->report.hash)) {
+            if (wrong != SIZE_MAX || policy_failed(v))
+                return; /* several: somebody means something by it */
+            wrong = i;
+        }
+    }
+    if (wrong == SIZE_MAX)
+        return;
+    f->repair_server = wrong;
+    facts_set(f, FACT_REPAIRABLE, s->servers[wrong].name, "%s", s->servers[wrong].name);
+}
+
+static void server_facts(const struct cluster_snapshot *s, const struct planner_self *self,
+                         const struct snapshot_server *v, struct facts *f)
+{
+    char silence[CLUSTER_TEXT_MAX];
+    if (!v->in_spec) {
+        if (v->reports)
+            facts_set(f, FACT_STRANGER, v->name, "%s publishes but is not among the cluster's servers",
+                      v->name);
+        return;
+    }
+    order_facts(s, self, v, f);
+    facts_silence(v, self, silence);
+    if (*silence)
+        facts_set(f, FACT_SILENT, v->name, "%s: %s", v->name, silence);
+    if (!v->reports)
+        return;
+    if (!v->report.ready)
+        facts_set(f, FACT_UNREADY, v->name, "%s: %s", v->name,
+                  *v->report.ready_why ? v->report.ready_why : "not ready");
+    if (facts_live(s))
+        file_facts(s, v, f);
+}
+
+void facts_of_servers(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f)
+{
+    for (size_t i = 0; i < s->servers_count; i++)
+        server_facts(s, self, &s->servers[i], f);
+    repair_facts(s, self, f);
+}
+
+/* ---------- who is next ---------- */
+
+/* The kind of order that brings the target to a server. */
+static enum order_kind kind_for(const struct cluster_snapshot *s, size_t i)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    const struct snapshot_bundle *b = facts_target(s);
+    if (op->phase == PHASE_ADOPT && !b)
+        return ORDER_ADOPT;
+    /* A generation with the same file (only the stage is new) needs no restart. */
+    if (b && loaded(&s->servers[i], b->hash) && strcmp(s->servers[i].report.hash, b->hash) == 0)
+        return ORDER_WRITE;
+    if (op->restart)
+        return ORDER_APPLY;
+    return i == 0 ? ORDER_WRITE : ORDER_SYNC;
+}
+
+/* Manual: S1's file is written first; then the others may take it up in any order, when the operator
+ * restarts them. */
+static bool manual_turn(const struct cluster_snapshot *s, size_t i)
+{
+    const struct snapshot_bundle *b = facts_target(s);
+    return i == 0 || (b && strcmp(s->servers[0].report.hash, b->hash) == 0);
+}
+
+/* What a server that has answered its order still lacks. */
+static const char *lacks(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct snapshot_bundle *b = facts_target(s);
+    if (!b)
+        return "its bundle is not there yet";
+    if (!v->reports)
+        return "it does not report";
+    if (strcmp(v->report.hash, b->hash) != 0 || v->report.stage != b->stage)
+        return "its report does not show the config yet";
+    if (!loaded(v, b->hash))
+        return "its API server is not known to run with it yet";
+    if (!v->report.ready)
+        return "its API server is not ready";
+    return "its agent has not opened the test vector yet";
+}
+
+void facts_of_next(const struct cluster_snapshot *s, struct facts *f)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    bool all = s->servers_count > 0;
+    for (size_t i = 0; i < s->servers_count && s->servers[i].in_spec; i++) {
+        const struct snapshot_server *v = &s->servers[i];
+        if (facts_at_target(s, v))
+            continue;
+        if (all)
+            snprintf(f->text[FACT_ALL_AT_TARGET], CLUSTER_TEXT_MAX, "%s: %s", v->name, lacks(s, v));
+        all = false;
+        if (fact(f, FACT_NEXT))
+            continue;
+        bool has_it =
+            order_is_current(s, v) && !(order_answered(v) && v->report.order_state == ORDER_REFUSED);
+        if (has_it && !op->restart)
+            continue; /* it has its order: the operator's restart is what is missing */
+        if (!op->restart && !manual_turn(s, i))
+            continue;
+        if (!has_it) {
+            f->next_server = i;
+            f->next_kind = kind_for(s, i);
+            facts_set(f, FACT_NEXT, v->name, "%s", v->name);
+        }
+        if (op->restart)
+            break; /* one at a time, in restart order */
+    }
+    facts_set_if(f, FACT_ALL_AT_TARGET, all);
+}

@@ -1,0 +1,101 @@
+"""Abort at three moments: after S1's append, after the new key was promoted on S1 alone, in the middle of the
+rewriting. Each time every server ends with the very file that it had, every value under the old key, nothing lost.
+
+Before that: the coordinator dies while a canary stands. The canary goes with its lease; the successor goes on."""
+import time
+
+import support
+from support import CANARIES, LabTest, labs, observe, say
+import writers
+
+SECRETS = 150
+OLD = "aescbckey"
+LEASE = 5  # seconds that a canary has, at most
+
+
+class AbortTest(LabTest):
+    def test_ways_back(self):
+        # Slow rewriting, so that there is a middle of it.
+        with self.lab(SECRETS, servers=2, members=1, settings={"reencrypt": {"max_rate": 40}}) as lab, \
+                observe.Availability(lab) as availability:
+            self.before = [s.encryption_config.read_bytes() for s in lab.servers]
+            with writers.Writers(lab.clients(), threads=2, pause=0.2) as users:
+                self.canary_outlives_its_coordinator(lab)
+                self.abort_when(lab, users, "promoted on s1 only", 2, "rotate",
+                                lambda: self.s1_at_work(lab, "promote"))
+                self.abort_when(lab, users, "appended on s1 only", 1, "rotate-keys",
+                                lambda: self.s1_at_work(lab, "append"))
+                self.abort_when(lab, users, "rewriting", 4, "rotate-keys", lambda: self.rewriting(lab))
+            say(f"users: {users.acknowledged}, {users.retries} retries")
+            self.assertEqual(([], []), (users.read_errors[:5], users.check()[:5]))
+            self.assertGreater(users.acknowledged["update"], 30, "the writers hardly wrote: the test proves nothing")
+            self.assertEqual([], availability.overlaps())
+            self.refused(lab, "nothing to abort", "abort")
+
+    def canary_outlives_its_coordinator(self, lab):
+        """S2's API server limps while it shall read the canary, so that there is time to kill the coordinator."""
+        s2, canaries = lab.server("s2"), observe.Keys(lab, CANARIES)
+        command = lab.cli_start("prepare")
+        self.wait_order(lab, "s2", 2)
+        self.wait_operation(lab, "the canary's turn", lambda op: op["phase"] == "readable")
+        with canaries, observe.Limp(s2):
+            labs.wait_for("a canary", lambda: canaries.present, 20, every=0.001)
+            victim = lab.leader()
+            lab.server(victim).coordinator.kill()
+            killed = time.monotonic()
+            time.sleep(0.2)
+            self.assertTrue(canaries.present, "the canary went before its coordinator died: the test proves nothing")
+            say(f"killed the coordinator on {victim} while {sorted(canaries.present)} stood")
+            labs.wait_for("the canary is gone", lambda: not canaries.present, LEASE + 5)
+            gone = time.monotonic() - killed
+        say(f"the canary was gone {gone:.1f} s later")
+        self.assertLess(gone, LEASE + 2)
+        self.said_in(self.ends(lab, command), "prepare completed successfully")
+        self.assertNotEqual(victim, lab.leader())
+        lab.server(victim).coordinator.start()
+        self.assertEqual([], lab.etcd.range(CANARIES))
+
+    def said_in(self, text, line):
+        self.assertIn(line, text.splitlines())
+
+    def s1_at_work(self, lab, phase):
+        """S1 got the phase's config and S2 did not."""
+        operation = self.wait_operation(lab, f"{phase} is issued", lambda op: op["phase"] == phase and op["target"])
+        self.wait_report(lab, "s1", f"at work on {phase}", lambda r: r["generation"] == operation["target"])
+
+    def rewriting(self, lab):
+        def middle():
+            progress = lab.record("reencrypt")
+            return progress and progress["state"] == "running" and progress["done"] > SECRETS / 4
+        labs.wait_for("the middle of the rewriting", middle, 120, every=0.02)
+        counts = lab.count_by_key()
+        say(f"in the middle: {counts}")
+        self.assertEqual(2, len([k for k, n in counts.items() if n > 10]), counts)
+
+    def abort_when(self, lab, users, what, restarts, command, moment):
+        before = len(lab.restarts())
+        process = lab.cli_start(command)
+        moment()
+        say(f"abort, {what}")
+        self.run_cli(lab, "abort", "--wait")
+        self.assertIn("abort", self.ends(lab, process, code=1).splitlines()[-1])
+        record = lab.record("rotation")
+        self.assertEqual(("start", "abort", "finished", 0),
+                         (record["stage"], record["op"]["kind"], record["op"]["state"], record["base"]))
+        self.assertEqual(self.before, [s.encryption_config.read_bytes() for s in lab.servers])
+        self.assert_status(lab, 20, stage="start", rows=[(True, "AES-CBC", OLD)])
+        self.assert_under_the_old_key(lab)
+        self.assert_readable(lab, SECRETS)
+        self.assertEqual([], users.read_errors[:5])
+        say(f"{what}: {lab.restarts()[before:]} were restarted")
+
+    def assert_under_the_old_key(self, lab):
+        """Raw, in the datastore; also of keys that stand in no file any more."""
+        values = [kv.value for kv in lab.etcd.range("/registry/secrets/")]
+        wrong = [v[:60] for v in values if not v.startswith(f"k8s:enc:aescbc:v1:{OLD}:".encode())]
+        self.assertEqual([], wrong[:3])
+        self.assertGreaterEqual(len(values), SECRETS)
+
+
+if __name__ == "__main__":
+    support.main()
