@@ -93,6 +93,7 @@ int act_halt(struct coordinator *c, struct cluster_snapshot *s, const struct dec
     struct cluster_rotation r = s->rotation;
     rotation_halt(s, d, &r);
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    act_delete_orders(c, s, t, rotation_order_is_over);
     int rc = act_commit(c, s, t, &r, err);
     if (rc == 0)
         log_event(LOG_LEVEL_ERROR, "operation halted", LOG_S("operation", r.op.id),

@@ -1,6 +1,7 @@
 /* Rules that involve several fields, and the shape of URLs and resource names. */
 #include "table.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 
 #include <base/text.h>
@@ -124,12 +125,29 @@ static int check_etcd(const struct config_etcd *e, const char *section, struct e
     return check_tls(e, section, err);
 }
 
+static int check_address(const struct config *c, size_t i, struct error *err)
+{
+    const char *address = c->servers[i].address;
+    unsigned char bytes[16];
+    if (!*address)
+        return 0;
+    if (inet_pton(AF_INET, address, bytes) != 1 && inet_pton(AF_INET6, address, bytes) != 1)
+        return error_set(err, ERR_INVALID, "servers[%zu].address: '%.80s' is not an IP address", i, address);
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(c->servers[k].address, address) == 0)
+            return error_set(err, ERR_INVALID, "servers[%zu].address: the same as that of '%s'", i,
+                             c->servers[k].name);
+    return 0;
+}
+
 static int check_servers(const struct config *c, struct error *err)
 {
     char where[64];
     for (size_t i = 0; i < c->servers_count; i++) {
         snprintf(where, sizeof(where), "servers[%zu].api", i);
         int rc = config_check_url(c->servers[i].api, where, err);
+        if (rc == 0)
+            rc = check_address(c, i, err);
         if (rc < 0)
             return rc;
         for (size_t k = 0; k < i; k++) {

@@ -102,7 +102,13 @@ static int read_text(struct reader *r, const struct field *f, const struct json 
                      void *at)
 {
     const char *s = "";
-    int rc = read_string(r, node, where, &s);
+    /* YAML takes the bare words on and off for true and false. */
+    bool word = f->type == FIELD_CHOICE && f->choices == config_on_off && json_type(node) == JSON_BOOL;
+    int rc = 0;
+    if (word)
+        s = json_bool(node, false) ? "on" : "off";
+    else
+        rc = read_string(r, node, where, &s);
     if (rc < 0)
         return rc;
     if (f->type == FIELD_NAME)

@@ -5,7 +5,7 @@
 
 static const char *const drivers[] = {"exec", NULL};
 static const char *const key_types[] = {"", "aescbc", "aesgcm", "secretbox", NULL};
-static const char *const on_off[] = {"on", "off", NULL};
+const char *const config_on_off[] = {"on", "off", NULL};
 static const char *const repair_policies[] = {"manual", "auto", NULL};
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 
@@ -116,7 +116,7 @@ static const struct field snapshot_fields[] = {
      .type = FIELD_CHOICE,
      .offset = AT(snapshots),
      .fallback = "on",
-     .choices = on_off,
+     .choices = config_on_off,
      .help = "save the datastore before values are rewritten and before a key is dropped"},
     {.name = "dir",
      .type = FIELD_PATH,
@@ -137,7 +137,7 @@ static const struct field canary_fields[] = {
      .type = FIELD_CHOICE,
      .offset = AT(canaries),
      .fallback = "on",
-     .choices = on_off,
+     .choices = config_on_off,
      .help = "prove with an object under the new key that every server reads it; off: every object is listed "
              "through every server instead"},
     {.name = "namespace",

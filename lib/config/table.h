@@ -46,6 +46,7 @@ struct field {
     struct field_part parts[FIELD_PARTS]; /* of a section */
 };
 
+extern const char *const config_on_off[]; /* choices that may be written as true and false, too */
 extern const struct field_part config_top;
 extern const struct field config_server_fields[]; /* of one element of `servers`, for the reference */
 

@@ -22,6 +22,7 @@ static const char *const names[FACT_COUNT] = {
     [FACT_LIVE] = "live",
     [FACT_PAUSED] = "paused",
     [FACT_MANUAL] = "manual",
+    [FACT_PHASE_ADOPT] = "phase_adopt",
     [FACT_PHASE_CONFIG] = "phase_config",
     [FACT_PHASE_PROOF] = "phase_proof",
     [FACT_PHASE_DROPS] = "phase_drops",
@@ -205,6 +206,7 @@ static void operation_facts(const struct cluster_snapshot *s, const struct plann
     facts_set_if(f, FACT_PAUSED, op->state == OP_STATE_PAUSED);
     facts_set_if(f, FACT_ADOPTING, op->kind == OP_ADOPT);
     facts_set_if(f, FACT_MANUAL, !op->restart);
+    facts_set_if(f, FACT_PHASE_ADOPT, op->phase == PHASE_ADOPT);
     facts_set_if(f, FACT_PHASE_CONFIG, config);
     facts_set_if(f, FACT_PHASE_PROOF, rotation_phase_is_proof(op->phase));
     facts_set_if(f, FACT_PHASE_DROPS, rotation_phase_drops(op->phase));

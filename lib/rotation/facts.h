@@ -25,6 +25,7 @@ enum fact {
     FACT_LIVE,      /* an operation runs or is paused */
     FACT_PAUSED,
     FACT_MANUAL, /* the operator restarts the servers */
+    FACT_PHASE_ADOPT,
     FACT_PHASE_CONFIG,
     FACT_PHASE_PROOF,
     FACT_PHASE_DROPS,

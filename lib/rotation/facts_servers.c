@@ -113,15 +113,22 @@ bool facts_hash_allowed(const struct cluster_snapshot *s, const struct snapshot_
            strcmp(v->report.config_id, s->servers[0].report.config_id) == 0;
 }
 
+/* What to say of a file that a server may not have. */
+static const char *drift(const struct cluster_snapshot *s, const struct cluster_report *r)
+{
+    if (facts_live(s) && s->rotation.op.phase == PHASE_ADOPT)
+        return "its encryption config is another than the first server's: make them the same, then ask again";
+    return *r->file_why ? r->file_why
+                        : "its encryption config is not the one that it should have: run "
+                          "`secrets-encrypt repair` for it";
+}
+
 static void file_facts(const struct cluster_snapshot *s, const struct snapshot_server *v, struct facts *f)
 {
     const struct cluster_report *r = &v->report;
     const struct snapshot_bundle *b = facts_live(s) ? facts_target(s) : NULL;
     if (!facts_hash_allowed(s, v, r->hash))
-        facts_set(f, FACT_DRIFT, v->name, "%s: %s", v->name,
-                  *r->file_why ? r->file_why
-                               : "its encryption config is not the one that it should have: run "
-                                 "`secrets-encrypt repair` for it");
+        facts_set(f, FACT_DRIFT, v->name, "%s: %s", v->name, drift(s, r));
     if (!r->loaded_known)
         facts_set(f, FACT_UNLOADED, v->name, "%s: %s", v->name,
                   *r->process_why ? r->process_why : "what its API server loaded is not known");

@@ -6,7 +6,8 @@
 
 #define F(f) FACT_BIT(FACT_##f)
 
-#define REFUSED F(REQUEST_REFUSED)
+#define REFUSED   F(REQUEST_REFUSED)
+#define ABOUT_ONE (F(REQUEST_PAUSES) | F(REQUEST_ABORTS) | F(REQUEST_REPAIRS)) /* never an operation */
 
 ROW_QUALIFIER struct row rotation_rows[] = {
     /* the cluster itself */
@@ -27,10 +28,10 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     {"pause", F(REQUEST) | F(REQUEST_PAUSES), REFUSED | F(PAUSED), ACTION_PAUSE, -1, "as asked"},
     {"abort", F(REQUEST) | F(REQUEST_ABORTS), REFUSED, ACTION_ABORT, -1,
      "as asked: back to the config from before"},
-    {"repair", F(REQUEST) | F(REQUEST_REPAIRS), REFUSED | F(ORDER_IN_FLIGHT), ACTION_REPAIR, -1,
+    {"repair", F(REQUEST) | F(REQUEST_REPAIRS), REFUSED | F(ORDER_IN_FLIGHT) | F(SILENT), ACTION_REPAIR, -1,
      "as asked: the file is put right"},
     {"resume", F(REQUEST) | F(REQUEST_RESUMES), REFUSED, ACTION_RESUME, -1, "the operation goes on"},
-    {"request", F(REQUEST), F(LIVE) | F(ORDER_IN_FLIGHT), ACTION_START, -1, "accepted"},
+    {"request", F(REQUEST), F(LIVE) | F(ORDER_IN_FLIGHT) | ABOUT_ONE, ACTION_START, -1, "accepted"},
 
     /* keys leave servers: new writes are watched, also during a pause */
     {"brought-back", F(PHASE_DROPS) | F(ISSUED) | F(DISPROVED), F(ORDER_IN_FLIGHT), ACTION_BRING_BACK,
@@ -39,7 +40,7 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      FACT_DISPROVED, "another pass"},
     {"drop-refused", F(PHASE_DROPS) | F(DISPROVED), F(ISSUED), ACTION_HALT, FACT_DISPROVED,
      "the old key stays: somebody writes under it"},
-    {"watch", F(PHASE_DROPS), F(JOB_RUNNING) | F(DISPROVED), ACTION_WATCH, -1,
+    {"watch", F(PHASE_DROPS), F(JOB_RUNNING) | F(DISPROVED) | F(RETRY_SOON), ACTION_WATCH, -1,
      "new writes are watched while keys leave the servers"},
 
     /* pauses and repairs */
@@ -76,6 +77,8 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      "a server takes longer than it should"},
     {"order-in-flight", F(ORDER_IN_FLIGHT), 0, ACTION_WAIT, FACT_ORDER_IN_FLIGHT,
      "a server is at work; one at a time"},
+    {"adopt-drift", F(PHASE_ADOPT) | F(DRIFT), 0, ACTION_HALT, FACT_DRIFT,
+     "the servers' configs changed while they were taken over"},
     {"unknown-api", F(UNKNOWN_API), 0, ACTION_WAIT, FACT_UNKNOWN_API,
      "an API server that nobody told us about would be left behind"},
     {"stranger", F(STRANGER), 0, ACTION_WAIT, FACT_STRANGER,

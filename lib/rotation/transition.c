@@ -154,7 +154,8 @@ bool rotation_resume_drops_order(const struct snapshot_server *v)
 bool rotation_order_is_over(const struct snapshot_server *v)
 {
     return v->has_order && v->reports && v->report.order_id == v->order.id &&
-           v->report.order_state == ORDER_DONE;
+           (v->report.order_state == ORDER_DONE || v->report.order_state == ORDER_FAILED ||
+            v->report.order_state == ORDER_REFUSED);
 }
 
 void rotation_halt(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)

@@ -44,7 +44,7 @@ static const char full[] =
     "key_type: secretbox\n"
     "reencrypt: {max_rate: 5, in_flight: 8, page: 100}\n"
     "snapshots: {enabled: \"off\", dir: /backup/etcd, keep: 9}\n"
-    "canaries: {enabled: \"off\", namespace: canaries}\n"
+    "canaries: {enabled: off, namespace: canaries}\n"
     "repair: auto\n"
     "escrow_days: 30\n"
     "log_level: debug\n";
@@ -264,6 +264,11 @@ static const struct bad_row bad_rows[] = {
     {T, GOOD "canaries: {enabled: 1}\n", "/c.yaml: canaries.enabled: not a text (put it into quotes)"},
     {T, GOOD "canaries: {namespce: x}\n",
      "/c.yaml: canaries.namespce: unknown field; did you mean namespace?"},
+    {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1', address: host}]\n",
+     "/c.yaml: servers[0].address: 'host' is not an IP address"},
+    {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1', address: '::1'}, {name: s2, api: "
+        "'http://b:1', address: '::1'}]\n",
+     "/c.yaml: servers[1].address: the same as that of 's1'"},
     {T, GOOD "repair: automatic\n", "/c.yaml: repair: 'automatic' is not one of manual, auto"},
     {T, GOOD "escrow_days: 0\n", "/c.yaml: escrow_days: 0 is not within 1 and 36500"},
     {T, GOOD "escrow_days: '90'\n", "/c.yaml: escrow_days: not a whole number"},

@@ -129,6 +129,56 @@ static void silence_needs_no_reason(void **state)
     world_free(&w);
 }
 
+static void stranger_blocks_the_next_step(void **state)
+{
+    (void)state;
+    for (int proof = 0; proof < 2; proof++) {
+        struct world w;
+        init_rotating(&w);
+        world_until(&w, proof ? PHASE_READABLE : PHASE_APPEND, proof ? ACTION_PROVE : ACTION_ORDER);
+        if (proof)
+            world_new_leader(&w);
+        else
+            world_obey(&w, 0);
+        struct snapshot_server *s4 = &w.s->servers[w.s->servers_count++];
+        *s4 = w.s->servers[0];
+        s4->in_spec = s4->has_order = false;
+        text_copy(s4->name, sizeof(s4->name), "s4");
+        nothing_happens(&w, "stranger");
+        assert_string_equal(w.last.on, "s4");
+        s4->reports = false;
+        w.s->servers_count--;
+        world_run(&w);
+        assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
+        world_free(&w);
+    }
+}
+
+/* By hand: the operator may be restarting a server just now. That holds up no file, only what is done with
+ * all servers. */
+static void unloaded_server_by_hand(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init_adopted(&w, 3);
+    world_request(&w, OP_PREPARE, false, false, false);
+    world_until(&w, PHASE_OPENS, ACTION_PROVE);
+    world_new_leader(&w);
+    w.s->servers[2].report.loaded_known = false;
+    nothing_happens(&w, "unloaded-manual");
+    assert_string_equal(w.last.on, "s3");
+    w.s->servers[2].report.loaded_known = true;
+    world_until(&w, PHASE_APPEND, ACTION_ISSUE);
+    w.s->servers[2].report.loaded_known = false;
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_ORDER);
+    assert_string_equal(w.log[w.log_count - 1], "order s1 write 2");
+    world_run(&w);
+    assert_string_equal(w.last.row, "manual");
+    assert_int_equal(w.s->rotation.op.phase, PHASE_APPEND);
+    world_free(&w);
+}
+
 /* ---------- late orders ---------- */
 
 static void late_order_is_named_and_nothing_else(void **state)
@@ -256,6 +306,60 @@ static void leader_changes_at_every_step(void **state)
     assert_int_equal(w.s->rotation.issued, 4);
     assert_int_equal(w.s->rotation.next_order, 10);
     world_free(&w);
+}
+
+/* A job comes to its end before the leadership is handed over. */
+static void job_keeps_the_leadership(void **state)
+{
+    (void)state;
+    struct world w;
+    init_rotating(&w);
+    w.self.server = "s2";
+    world_until(&w, PHASE_REWRITE, ACTION_REWRITE);
+    text_copy(w.s->candidates[0], CLUSTER_NAME_MAX, "s1");
+    w.s->candidates_count = 1;
+    world_step(&w);
+    assert_string_equal(w.last.row, "job-running");
+    w.s->rotation.op.state = OP_STATE_HALTED; /* its operation is over: it is ended first */
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_STOP_JOB);
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_RESIGN);
+    world_free(&w);
+}
+
+static void servers_list_is_published_first(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3);
+    w.s->has_spec = false;
+    world_step(&w);
+    assert_string_equal(w.last.row, "spec-missing");
+    assert_int_equal(w.last.action, ACTION_PUBLISH_SPEC);
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_ADOPT);
+    world_free(&w);
+}
+
+/* What is asked for while the present config is taken over waits, and is answered then. */
+static void requests_wait_for_the_adoption(void **state)
+{
+    (void)state;
+    static const enum operation_kind kinds[] = {OP_PAUSE, OP_ABORT, OP_REPAIR, OP_RESUME, OP_PREPARE};
+    for (size_t k = 0; k < array_len(kinds); k++) {
+        struct world w;
+        world_init(&w, 3);
+        world_until(&w, PHASE_ADOPT, ACTION_ORDER);
+        world_ask(&w, kinds[k], false, "s2", "");
+        world_wait(&w, 3);
+        assert_string_equal(w.last.row, "order-in-flight");
+        assert_int_equal(w.s->rotation.op.kind, OP_ADOPT);
+        world_run(&w);
+        assert_int_equal(w.s->requests_count, 0);
+        assert_int_equal(w.s->rotation.generation, kinds[k] == OP_PREPARE ? 2 : 1);
+        world_free(&w);
+    }
 }
 
 /* ---------- what is kept, and for how long ---------- */
@@ -388,12 +492,17 @@ int main(void)
         cmocka_unit_test(unknown_api_server_blocks_the_next_order),
         cmocka_unit_test(stale_report_is_silence),
         cmocka_unit_test(silence_needs_no_reason),
+        cmocka_unit_test(stranger_blocks_the_next_step),
+        cmocka_unit_test(unloaded_server_by_hand),
         cmocka_unit_test(late_order_is_named_and_nothing_else),
         cmocka_unit_test(agent_that_lost_its_memory_does_nothing_twice),
         cmocka_unit_test(agent_that_forgot_the_order_at_hand),
         cmocka_unit_test(agent_that_lost_its_memory_after_a_failure),
         cmocka_unit_test(order_of_an_earlier_leader_is_given_again),
         cmocka_unit_test(leader_changes_at_every_step),
+        cmocka_unit_test(job_keeps_the_leadership),
+        cmocka_unit_test(servers_list_is_published_first),
+        cmocka_unit_test(requests_wait_for_the_adoption),
         cmocka_unit_test(keys_and_bundles_are_kept_for_their_time),
         cmocka_unit_test(ways_back_are_kept),
         cmocka_unit_test(restore_key_is_refused_or_brings_it_back),

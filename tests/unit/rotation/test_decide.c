@@ -29,18 +29,45 @@ static void rotate_keys_on_three(void **state)
     world_init(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_run(&w);
-    static const char *const want[] = {
-        "adopt", "issue 1 adopt", "order s1 adopt 1", "phase done", /* of its own accord */
-        "start rotate-keys opens", "prove opens",                   /* is every value readable now? */
-        "phase backup", "prove backup",                             /* saved before anything is touched */
-        "phase append", "issue 2 append", "order s1 apply 2", "order s2 apply 2", "order s3 apply 2",
-        "phase readable", "prove readable",                         /* proof 1 */
-        "phase promote", "issue 3 promote", "order s1 apply 3", "order s2 apply 3", "order s3 apply 3",
-        "phase written", "prove written",                           /* proof 2 */
-        "phase rewrite", "rewrite", "phase verify", "prove verify", /* proof 3 */
-        "phase backup_drop", "prove backup_drop",                   /* saved before a key goes */
-        "phase drop", "watch", "issue 4 drop", "order s1 apply 4", "order s2 apply 4", "order s3 apply 4",
-        "phase final", "stop job", "prove final", "phase done", NULL};
+    static const char *const want[] = {"adopt",
+                                       "issue 1 adopt",
+                                       "order s1 adopt 1",
+                                       "phase done", /* of its own accord */
+                                       "start rotate-keys opens",
+                                       "prove opens", /* is every value readable now? */
+                                       "phase backup",
+                                       "prove backup", /* saved before anything is touched */
+                                       "phase append",
+                                       "issue 2 append",
+                                       "order s1 apply 2",
+                                       "order s2 apply 2",
+                                       "order s3 apply 2",
+                                       "phase readable",
+                                       "prove readable", /* proof 1 */
+                                       "phase promote",
+                                       "issue 3 promote",
+                                       "order s1 apply 3",
+                                       "order s2 apply 3",
+                                       "order s3 apply 3",
+                                       "phase written",
+                                       "prove written", /* proof 2 */
+                                       "phase rewrite",
+                                       "rewrite",
+                                       "phase verify",
+                                       "prove verify", /* proof 3 */
+                                       "phase backup_drop",
+                                       "prove backup_drop", /* saved before a key goes */
+                                       "phase drop",
+                                       "watch",
+                                       "issue 4 drop",
+                                       "order s1 apply 4",
+                                       "order s2 apply 4",
+                                       "order s3 apply 4",
+                                       "phase final",
+                                       "stop job",
+                                       "prove final",
+                                       "phase done",
+                                       NULL};
     expect_log(&w, want);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     assert_int_equal(w.s->rotation.stage, STAGE_REENCRYPT_FINISHED);
@@ -72,8 +99,7 @@ static void one_at_a_time(void **state)
             world_step(&w);
             size_t in_flight = world_in_flight(&w), which = 0;
             for (size_t k = 0; k < n; k++)
-                if (w.s->servers[k].has_order &&
-                    w.s->servers[k].report.order_id != w.s->servers[k].order.id)
+                if (w.s->servers[k].has_order && w.s->servers[k].report.order_id != w.s->servers[k].order.id)
                     which = k;
             assert_true(in_flight <= 1);
             if (w.job && !w.self.watching)
@@ -221,17 +247,15 @@ static void broken_passes_do_not_count(void **state)
     (void)state;
     struct world w;
     world_init(&w, 3);
-    w.stale_scans = 1;
+    w.stale_scans = 2;
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
-    for (int deaths = 0; deaths < 5;) {
-        world_step(&w);
-        if (w.last.action == ACTION_WAIT)
-            world_move(&w);
-        if (w.last.action != ACTION_REWRITE)
-            continue;
-        deaths++;
-        world_new_leader(&w); /* its job went with it */
-    }
+    for (int pass = 1; pass <= 3; pass++)
+        for (int deaths = 0; deaths < 5; deaths++) {
+            world_until(&w, PHASE_REWRITE, ACTION_REWRITE);
+            assert_int_equal(w.s->rotation.op.passes, pass);
+            if (deaths < 4)
+                world_new_leader(&w); /* its job went with it */
+        }
     world_run(&w);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     world_free(&w);
@@ -391,7 +415,7 @@ static void disable_and_enable(void **state)
     world_request(&w, OP_ENABLE, false, false, true);
     world_run(&w);
     static const char *const want[] = {"start enable opens", "prove opens", "phase written",
-                                       "prove written", "phase done", NULL};
+                                       "prove written",      "phase done",  NULL};
     expect_log(&w, want);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     world_free(&w);

@@ -48,8 +48,8 @@ static void failed_proof_halts_before_anything_is_issued(void **state)
         enum phase phase;
         const char *never; /* what must not have happened */
     } cases[] = {
-        {PHASE_OPENS, "issue 2"},     {PHASE_BACKUP, "issue 2"},  {PHASE_READABLE, "issue 3"},
-        {PHASE_WRITTEN, "rewrite"},   {PHASE_BACKUP_DROP, "issue 4"},
+        {PHASE_OPENS, "issue 2"},   {PHASE_BACKUP, "issue 2"},      {PHASE_READABLE, "issue 3"},
+        {PHASE_WRITTEN, "rewrite"}, {PHASE_BACKUP_DROP, "issue 4"},
     };
     for (size_t c = 0; c < array_len(cases); c++) {
         struct world w;
@@ -240,8 +240,9 @@ static void each_pass_has_its_own_scan(void **state)
     world_until(&w, PHASE_VERIFY, ACTION_PROVE);
     size_t from = w.log_count;
     world_until(&w, PHASE_BACKUP_DROP, ACTION_PROVE);
-    static const char *const want[] = {"rewrite again", "rewrite", "phase verify", "prove verify",
-                                       "phase backup_drop", "prove backup_drop", NULL};
+    static const char *const want[] = {
+        "rewrite again",     "rewrite", "phase verify", "prove verify", "phase backup_drop",
+        "prove backup_drop", NULL};
     expect_steps(&w, from, want);
     world_free(&w);
 }
@@ -280,6 +281,55 @@ static void nothing_leaves_unwatched(void **state)
     world_free(&w);
 }
 
+/* A watch that cannot be held is begun again, after a pause that grows, however often that is. */
+static void lost_watch_is_begun_again_after_a_pause(void **state)
+{
+    (void)state;
+    struct world w;
+    init_rotating(&w);
+    for (int i = 0; i < 40; i++) {
+        world_until(&w, PHASE_DROP, ACTION_WATCH);
+        w.job = w.self.job_running = w.self.watching = false;
+        struct cluster_proof *p = &w.s->proofs.proofs[w.s->proofs.proofs_count - 1];
+        assert_int_equal(p->phase, PHASE_DROP);
+        assert_int_equal(p->attempts, i + 1);
+        p->state = PROOF_UNMADE;
+        p->time_ms = w.s->now_ms;
+        text_copy(p->why, sizeof(p->why), "the datastore does not answer");
+        world_step(&w);
+        assert_int_equal(w.last.action, ACTION_WAIT);
+        w.s->now_ms += 11000;
+    }
+    world_run(&w);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
+    world_free(&w);
+}
+
+/* A server that is being repaired just then is waited for; what the scan found is not forgotten. */
+static void stale_last_scan_waits_for_a_repair(void **state)
+{
+    (void)state;
+    struct world w;
+    init_rotating(&w);
+    script(&w, PHASE_FINAL, PROOF_FAILED, NULL, "1 value under key", 1);
+    world_until(&w, PHASE_FINAL, ACTION_PROVE);
+    text_copy(w.s->servers[1].report.hash, CLUSTER_HASH_MAX, "by-hand");
+    world_ask(&w, OP_REPAIR, false, "s2", "");
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_REPAIR);
+    world_finish_job(&w);
+    world_wait(&w, 5);
+    assert_int_equal(w.last.action, ACTION_WAIT);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_RUNNING);
+    assert_true(w.s->servers[1].has_order);
+    world_obey(&w, 1);
+    world_step(&w);
+    assert_string_equal(w.last.row, "final-stale");
+    world_run(&w);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
+    world_free(&w);
+}
+
 /* A write under the old key before the new config was issued: rewritten, and nothing else. */
 static void stale_write_before_the_drop(void **state)
 {
@@ -290,11 +340,23 @@ static void stale_write_before_the_drop(void **state)
     size_t from = w.log_count;
     world_write_under(&w, 1); /* before the watch sees anything: it looks back to the scan */
     world_run(&w);
-    static const char *const want[] = {"rewrite again", "rewrite", "phase verify", "prove verify",
-                                       "phase backup_drop", "prove backup_drop", "phase drop", "watch",
-                                       "issue 4 drop", "order s1 apply 4", "order s2 apply 4",
-                                       "order s3 apply 4", "phase final", "stop job", "prove final",
-                                       "phase done", NULL};
+    static const char *const want[] = {"rewrite again",
+                                       "rewrite",
+                                       "phase verify",
+                                       "prove verify",
+                                       "phase backup_drop",
+                                       "prove backup_drop",
+                                       "phase drop",
+                                       "watch",
+                                       "issue 4 drop",
+                                       "order s1 apply 4",
+                                       "order s2 apply 4",
+                                       "order s3 apply 4",
+                                       "phase final",
+                                       "stop job",
+                                       "prove final",
+                                       "phase done",
+                                       NULL};
     expect_steps(&w, from, want);
     world_free(&w);
 }
@@ -348,11 +410,28 @@ static void stale_write_found_by_the_last_scan(void **state)
     w.blind_is_ok = false;
     world_run(&w);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
-    static const char *const want[] = {
-        "bring back", "issue 5 bring_back", "order s1 apply 5", "order s2 apply 5", "order s3 apply 5",
-        "phase rewrite", "rewrite", "phase verify", "prove verify", "phase backup_drop",
-        "prove backup_drop", "phase drop", "watch", "issue 6 drop", "order s1 apply 6", "order s2 apply 6",
-        "order s3 apply 6", "phase final", "stop job", "prove final", "phase done", NULL};
+    static const char *const want[] = {"bring back",
+                                       "issue 5 bring_back",
+                                       "order s1 apply 5",
+                                       "order s2 apply 5",
+                                       "order s3 apply 5",
+                                       "phase rewrite",
+                                       "rewrite",
+                                       "phase verify",
+                                       "prove verify",
+                                       "phase backup_drop",
+                                       "prove backup_drop",
+                                       "phase drop",
+                                       "watch",
+                                       "issue 6 drop",
+                                       "order s1 apply 6",
+                                       "order s2 apply 6",
+                                       "order s3 apply 6",
+                                       "phase final",
+                                       "stop job",
+                                       "prove final",
+                                       "phase done",
+                                       NULL};
     expect_steps(&w, from, want);
     world_free(&w);
 }
@@ -487,6 +566,8 @@ int main(void)
         cmocka_unit_test(stale_scan_names_what_could_not_be_rewritten),
         cmocka_unit_test(each_pass_has_its_own_scan),
         cmocka_unit_test(nothing_leaves_unwatched),
+        cmocka_unit_test(lost_watch_is_begun_again_after_a_pause),
+        cmocka_unit_test(stale_last_scan_waits_for_a_repair),
         cmocka_unit_test(stale_write_before_the_drop),
         cmocka_unit_test(stale_write_during_the_drop),
         cmocka_unit_test(stale_write_found_by_the_last_scan),

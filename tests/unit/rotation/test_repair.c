@@ -223,8 +223,8 @@ static void repair_is_refused(void **state)
     world_free(&w);
 }
 
-/* An order that a repair gives is nobody's business but its own: when it fails, the operation is not halted by
- * it, and goes on once the server is well. */
+/* An order that a repair gives is nobody's business but its own: when it fails, the operation is not halted
+ * by it, and goes on once the server is well. */
 static void failed_repair_halts_nothing(void **state)
 {
     (void)state;

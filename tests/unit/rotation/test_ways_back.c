@@ -128,6 +128,8 @@ static void pause_at_every_moment(void **state)
                 assert_string_equal(w.log[w.log_count - 1], "pause");
                 size_t from = w.log_count;
                 enum phase phase = w.s->rotation.op.phase;
+                world_wait(&w, 3); /* a job is ended, not waited for */
+                assert_true(!w.job || rotation_phase_drops(w.job_phase));
                 for (int i = 0; i < 12; i++) {
                     world_step(&w);
                     world_move(&w);
@@ -325,8 +327,8 @@ static void abort_waits_for_the_order_in_flight(void **state)
     assert_true(world_all_have(&w, "hash-0"));
     assert_int_equal(w.s->rotation.stage, STAGE_START);
     /* the way back rewrote what the new key had written, and proved it, before that key left */
-    static const char *const want[] = {"issue 4 revert", "prove written", "rewrite", "prove verify",
-                                       "issue 5 return", "prove final"};
+    static const char *const want[] = {"issue 4 revert", "prove written",  "rewrite",
+                                       "prove verify",   "issue 5 return", "prove final"};
     for (size_t i = 0; i < array_len(want); i++)
         assert_true(world_did(&w, from, want[i]));
     assert_int_equal(w.s->escrow_count, 1); /* the new key: kept, sealed, as any other that leaves */
@@ -334,6 +336,39 @@ static void abort_waits_for_the_order_in_flight(void **state)
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     live_to_the_end(&w);
     assert_string_equal(w.s->rotation.write_key, "key-6");
+    world_free(&w);
+}
+
+/* Before anything was adopted there is nothing to go back to: it ends at once. The order that is out still
+ * blocks what comes next. */
+static void abort_of_an_adoption_that_an_operation_began_with(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3);
+    world_step(&w);
+    w.s->servers[2].report.ready = false; /* the coordinator's own attempt fails */
+    world_until(&w, PHASE_ADOPT, ACTION_WAIT);
+    w.s->servers[2].report.ready = true;
+    world_until(&w, PHASE_ADOPT, ACTION_ORDER);
+    world_fail(&w, 0, "kms is not managed here");
+    world_run(&w);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_HALTED);
+    world_request(&w, OP_ROTATE_KEYS, false, false, true);
+    world_until(&w, PHASE_ADOPT, ACTION_ORDER);
+    world_request(&w, OP_ABORT, false, false, true);
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_ABORT);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
+    assert_int_equal(w.s->rotation.stage, STAGE_START);
+    world_request(&w, OP_ROTATE_KEYS, false, false, true);
+    world_wait(&w, 5);
+    assert_int_equal(w.last.action, ACTION_WAIT);
+    assert_non_null(strstr(w.last.why, "s1"));
+    assert_int_equal(w.s->requests_count, 1);
+    world_run(&w);
+    assert_int_equal(w.s->rotation.op.kind, OP_ROTATE_KEYS);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     world_free(&w);
 }
 
@@ -421,8 +456,7 @@ static void abort_texts(void **state)
     assert_string_equal(why, "nothing to abort: no operation runs, and no rotation is half done");
     world_step(&w);
     assert_false(rotation_can_abort(w.s, why));
-    assert_string_equal(
-        why, "the servers' present config is being adopted: there is nothing to go back to");
+    assert_string_equal(why, "the servers' present config is being adopted: there is nothing to go back to");
     world_run(&w);
     world_request(&w, OP_PREPARE, false, false, true);
     world_run(&w);
@@ -452,7 +486,8 @@ static void abort_texts(void **state)
     assert_string_equal(w.last.why, "an abort is under way already");
     world_fail(&w, 0, "no space left on device");
     world_run(&w);
-    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED); /* s1 has its file from before: nothing to do */
+    assert_int_equal(w.s->rotation.op.state,
+                     OP_STATE_FINISHED); /* s1 has its file from before: nothing to do */
     world_free(&w);
 }
 
@@ -466,6 +501,7 @@ int main(void)
         cmocka_unit_test(abort_leads_back_from_every_moment),
         cmocka_unit_test(abort_by_hand),
         cmocka_unit_test(abort_waits_for_the_order_in_flight),
+        cmocka_unit_test(abort_of_an_adoption_that_an_operation_began_with),
         cmocka_unit_test(abort_waits_for_a_silent_server),
         cmocka_unit_test(abort_of_a_halted_operation),
         cmocka_unit_test(abort_takes_back_what_waits_for_the_operator),

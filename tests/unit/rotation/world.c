@@ -313,6 +313,7 @@ static void step_rewrite_again(struct world *w, struct cluster_rotation *r)
 static void step_halt(struct world *w, struct cluster_rotation *r)
 {
     rotation_halt(w->s, &w->last, r);
+    delete_orders(w, rotation_order_is_over);
     note(w, "halt %s", w->last.row);
 }
 

@@ -1,6 +1,6 @@
 /* A small world for planner tests: servers whose agents do what they are ordered, at once or when told, and
- * whose API servers store values under the keys that they loaded. The planner and the transitions are the real
- * ones; only I/O is left out. What the coordinator deletes and records with each step is done here as in
+ * whose API servers store values under the keys that they loaded. The planner and the transitions are the
+ * real ones; only I/O is left out. What the coordinator deletes and records with each step is done here as in
  * coordinator/act*.c. */
 #ifndef TEST_ROTATION_WORLD_H
 #define TEST_ROTATION_WORLD_H
@@ -33,8 +33,8 @@ struct world {
     size_t configs_count;
     char key_names[WORLD_KEYS_MAX][24];
     size_t keys_count;
-    uint64_t values;   /* bit k: there are values under key k */
-    bool blind_is_ok;  /* a rogue writer is at work: what it stores may be unreadable until a key is back */
+    uint64_t values;  /* bit k: there are values under key k */
+    bool blind_is_ok; /* a rogue writer is at work: what it stores may be unreadable until a key is back */
 
     bool job; /* a job is under way */
     enum phase job_phase;

@@ -11,7 +11,7 @@
  *   /secrets-encrypt/<cluster>/reencrypt               struct cluster_reencrypt signed, by the leader
  *   /secrets-encrypt/<cluster>/proofs                  struct cluster_proofs    signed, by the leader
  *   /secrets-encrypt/<cluster>/keys                    struct cluster_keys      signed, by the leader
- *   /secrets-encrypt/<cluster>/escrow/<provider>:<key> struct cluster_escrow    signed, key sealed inside
+ *   /secrets-encrypt/<cluster>/escrow/<provider>-<sha256 of the name> struct cluster_escrow    signed, key sealed inside
  *   /secrets-encrypt/<cluster>/requests/<id>           struct cluster_request   signed, by the CLI, leased
  *   /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
  *   /secrets-encrypt/<cluster>/leader/candidates/<name>  time                   presence, leased

@@ -28,8 +28,8 @@
  *   lease_ttl: 10                      # seconds after which a silent agent or coordinator counts as gone
  *   key_type: ""                       # provider of new keys: aescbc, aesgcm, secretbox; default: as today's
  *   reencrypt: {max_rate: 0, in_flight: 32, page: 500}
- *   snapshots: {enabled: "on", dir: /var/lib/secrets-encrypt/snapshots, keep: 4}
- *   canaries: {enabled: "on", namespace: kube-system}
+ *   snapshots: {enabled: on, dir: /var/lib/secrets-encrypt/snapshots, keep: 4}
+ *   canaries: {enabled: on, namespace: kube-system}
  *   repair: manual                     # or auto: a file that somebody changed is put right at once
  *   escrow_days: 90                    # how long retired keys are kept, sealed
  *   log_level: info

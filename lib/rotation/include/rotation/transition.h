@@ -36,8 +36,8 @@ void rotation_bring_back(const struct cluster_snapshot *s, const struct decision
 void rotation_repair(const struct cluster_snapshot *s, const struct decision *d, int64_t fence,
                      const char *by, struct cluster_rotation *r, struct cluster_order *ret);
 
-/* True when that server's order is to be deleted together with the next write of a kind: an answered one with
- * the next order of any server, every one at the end of a phase. An agent that lost its memory then finds
+/* True when that server's order has been answered: it is deleted with the next order of any other server, and
+ * with a halt (the end of a phase deletes every one). An agent that lost its memory then finds
  * nothing that it could do a second time. */
 bool rotation_order_is_over(const struct snapshot_server *v);
 
