@@ -30,6 +30,8 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      "as asked: back to the config from before"},
     {"repair", F(REQUEST) | F(REQUEST_REPAIRS), REFUSED | F(ORDER_IN_FLIGHT) | F(SILENT), ACTION_REPAIR, -1,
      "as asked: the file is put right"},
+    {"repair-waits", F(REQUEST) | F(REQUEST_REPAIRS) | F(SILENT), REFUSED, ACTION_WAIT, FACT_SILENT,
+     "the repair waits: a server is silent"},
     {"resume", F(REQUEST) | F(REQUEST_RESUMES), REFUSED, ACTION_RESUME, -1, "the operation goes on"},
     {"request", F(REQUEST), F(LIVE) | F(ORDER_IN_FLIGHT) | ABOUT_ONE, ACTION_START, -1, "accepted"},
 
