@@ -145,6 +145,27 @@ int act_note(struct coordinator *c, struct cluster_snapshot *s, const struct dec
     return act_commit(c, s, t, &r, err);
 }
 
+int act_apis(struct coordinator *c, struct cluster_snapshot *s, const char *unknown, struct error *err)
+{
+    struct cluster_apis apis = {.time_ms = s->now_ms};
+    if (strcmp(s->unknown_api, unknown) == 0)
+        return 0;
+    text_copy(apis.unknown, sizeof(apis.unknown), unknown);
+    _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    int rc = cluster_apis_encode(&apis, &body, err);
+    if (rc == 0)
+        rc = store_txn_put(c->store, t, CLUSTER_KEY_APIS, NULL, &body, 0, err);
+    if (rc == 0)
+        rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
+    if (rc < 0)
+        return rc;
+    text_copy(s->unknown_api, sizeof(s->unknown_api), unknown);
+    log_event(*unknown ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE,
+              *unknown ? "unknown API server" : "no unknown API server any more", LOG_S("why", unknown));
+    return 0;
+}
+
 static const struct {
     enum action action;
     act_fn *act;

@@ -37,6 +37,7 @@ struct coordinator {
     int64_t progress_ms; /* when progress was last written */
     struct freshness fresh;
     int64_t apis_ms; /* when the datastore's records of API servers were last read; 0: never */
+    bool apis_known; /* they were read once at least: else the record stands as it is */
     char unknown_api[CLUSTER_TEXT_MAX];
 };
 
@@ -54,6 +55,9 @@ int act(struct coordinator *c, struct cluster_snapshot *s, const struct decision
         struct error *err) _must_check_;
 /* Writes what the operation waits for, when that has changed. */
 int act_note(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+             struct error *err) _must_check_;
+/* Writes which API servers are unknown, for status, when that is another text than the record has. */
+int act_apis(struct coordinator *c, struct cluster_snapshot *s, const char *unknown,
              struct error *err) _must_check_;
 /* Writes the job's progress (and its end) into the reencrypt record. */
 int act_progress(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;

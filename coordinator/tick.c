@@ -47,17 +47,18 @@ static void log_decision(struct coordinator *c, const struct cluster_snapshot *s
 #define APIS_DEADLINE_MS 1500
 
 /* The API servers that are alive by the datastore's own records. What cannot be read now stays as it was. */
-static void look_for_unknown_apis(struct coordinator *c, struct cluster_snapshot *s)
+static int look_for_unknown_apis(struct coordinator *c, struct cluster_snapshot *s, struct error *err)
 {
     int64_t now = clock_mono_ms();
     if (c->apis_ms == 0 || now - c->apis_ms >= APIS_EVERY_MS) {
         char why[CLUSTER_TEXT_MAX] = "";
-        struct error err = ERROR_INIT;
         c->apis_ms = now;
-        if (apiservers_unknown(c->datastore, c->config, APIS_DEADLINE_MS, why, &err) == 0)
+        if (apiservers_unknown(c->datastore, c->config, APIS_DEADLINE_MS, why, NULL) == 0) {
             text_copy(c->unknown_api, sizeof(c->unknown_api), why);
+            c->apis_known = true;
+        }
     }
-    text_copy(s->unknown_api, sizeof(s->unknown_api), c->unknown_api);
+    return c->apis_known ? act_apis(c, s, c->unknown_api, err) : 0;
 }
 
 static void measure_freshness(struct freshness *f, struct cluster_snapshot *s)
@@ -133,8 +134,9 @@ int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
     }
     if (rc < 0)
         return rc;
-    look_for_unknown_apis(c, s);
     measure_freshness(&c->fresh, s);
-    rc = tend_job(c, s, err);
+    rc = look_for_unknown_apis(c, s, err);
+    if (rc == 0)
+        rc = tend_job(c, s, err);
     return rc < 0 ? rc : decide(c, s, ret, err);
 }

@@ -22,6 +22,7 @@ static const struct {
     [CLUSTER_KEY_REENCRYPT] = {"reencrypt", "", false},
     [CLUSTER_KEY_PROOFS] = {"proofs", "", false},
     [CLUSTER_KEY_KEYS] = {"keys", "", false},
+    [CLUSTER_KEY_APIS] = {"apis", "", false},
     [CLUSTER_KEY_ESCROW] = {"escrow/", "", true},
     [CLUSTER_KEY_REQUEST] = {"requests/", "", true},
     [CLUSTER_KEY_LEADER] = {"leader/holder", "", false},

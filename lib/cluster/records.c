@@ -201,6 +201,12 @@ static const struct field key_info_fields[] = {
     F_END,
 };
 
+static const struct field apis_fields[] = {
+    F_TEXT(cluster_apis, unknown),
+    F_INT(cluster_apis, time_ms),
+    F_END,
+};
+
 static const struct field keys_fields[] = {
     F_LIST(cluster_keys, keys, key_info_fields),
     F_END,
@@ -273,6 +279,7 @@ CODEC(reencrypt, reencrypt_fields)
 CODEC(request, request_fields)
 CODEC(proofs, proofs_fields)
 CODEC(keys, keys_fields)
+CODEC(apis, apis_fields)
 
 /* A sealed box is a member of its own, so that its record stays readable JSON. */
 static int encode_with_box(const struct field *table, const char *what, const void *record, const char *text,

@@ -124,6 +124,13 @@ static void add_keys(struct cluster_snapshot *s, const struct snapshot_input *in
     s->has_keys = in->body && cluster_keys_decode(in->body, in->len, &s->keys, NULL) == 0;
 }
 
+static void add_apis(struct cluster_snapshot *s, const struct snapshot_input *in)
+{
+    struct cluster_apis a;
+    if (in->body && cluster_apis_decode(in->body, in->len, &a, NULL) == 0)
+        memcpy(s->unknown_api, a.unknown, sizeof(s->unknown_api));
+}
+
 static void add_escrow(struct cluster_snapshot *s, const struct snapshot_input *in)
 {
     struct cluster_escrow e = {0};
@@ -215,6 +222,9 @@ static int add(struct cluster_snapshot *s, int kind, const char *name, const str
         return 0;
     case CLUSTER_KEY_PROOFS:
         add_proofs(s, in);
+        return 0;
+    case CLUSTER_KEY_APIS:
+        add_apis(s, in);
         return 0;
     case CLUSTER_KEY_KEYS:
         add_keys(s, in);

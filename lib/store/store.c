@@ -87,6 +87,7 @@ static bool is_signed(int kind)
     case CLUSTER_KEY_REQUEST:
     case CLUSTER_KEY_PROOFS:
     case CLUSTER_KEY_KEYS:
+    case CLUSTER_KEY_APIS:
     case CLUSTER_KEY_ESCROW:
         return true;
     default:

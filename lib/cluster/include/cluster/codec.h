@@ -34,6 +34,7 @@ enum cluster_key {
     CLUSTER_KEY_REENCRYPT,
     CLUSTER_KEY_PROOFS,
     CLUSTER_KEY_KEYS,
+    CLUSTER_KEY_APIS,
     CLUSTER_KEY_ESCROW,  /* name = cluster_escrow_name */
     CLUSTER_KEY_REQUEST, /* name = id */
     CLUSTER_KEY_LEADER,
@@ -78,6 +79,9 @@ int cluster_request_decode(const char *json, size_t len, struct cluster_request 
 int cluster_proofs_encode(const struct cluster_proofs *v, struct buf *out, struct error *err) _must_check_;
 int cluster_proofs_decode(const char *json, size_t len, struct cluster_proofs *ret,
                           struct error *err) _must_check_;
+int cluster_apis_encode(const struct cluster_apis *v, struct buf *out, struct error *err) _must_check_;
+int cluster_apis_decode(const char *json, size_t len, struct cluster_apis *ret,
+                        struct error *err) _must_check_;
 int cluster_keys_encode(const struct cluster_keys *v, struct buf *out, struct error *err) _must_check_;
 int cluster_keys_decode(const char *json, size_t len, struct cluster_keys *ret,
                         struct error *err) _must_check_;

@@ -61,7 +61,7 @@ struct cluster_snapshot {
     } escrow[SNAPSHOT_ESCROW_MAX]; /* retired keys that are kept */
     size_t escrow_count;
     /* API servers that are alive by the datastore's own records and belong to no server of the spec: a text
-     * that names them; "" = none. Filled in by a reader that looked. */
+     * that names them; "" = none. From the leader's record; the leader fills in what it has just seen. */
     char unknown_api[CLUSTER_TEXT_MAX];
     struct snapshot_bundle bundles[SNAPSHOT_BUNDLES_MAX]; /* rising */
     size_t bundles_count;

@@ -11,9 +11,10 @@
  *   /secrets-encrypt/<cluster>/reencrypt               struct cluster_reencrypt signed, by the leader
  *   /secrets-encrypt/<cluster>/proofs                  struct cluster_proofs    signed, by the leader
  *   /secrets-encrypt/<cluster>/keys                    struct cluster_keys      signed, by the leader
- *   /secrets-encrypt/<cluster>/escrow/<provider>-<sha256 of the name> struct cluster_escrow    signed, key sealed inside
- *   /secrets-encrypt/<cluster>/requests/<id>           struct cluster_request   signed, by the CLI, leased
- *   /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
+ *   /secrets-encrypt/<cluster>/escrow/<provider>-<sha256 of the name> struct cluster_escrow    signed, key
+ * sealed inside /secrets-encrypt/<cluster>/apis                    struct cluster_apis      signed, by the
+ * leader /secrets-encrypt/<cluster>/requests/<id>           struct cluster_request   signed, by the CLI,
+ * leased /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
  *   /secrets-encrypt/<cluster>/leader/candidates/<name>  time                   presence, leased
  *
  * "Signed" values are {"mac":"…","body":{…}} (crypto/seal.h). Times are wall-clock milliseconds. */
@@ -290,6 +291,12 @@ struct cluster_proofs {
     char operation[CLUSTER_ID_MAX];
     struct cluster_proof proofs[CLUSTER_PROOFS_MAX]; /* one a phase */
     size_t proofs_count;
+};
+
+/* --- API servers, by the datastore's own records --- */
+struct cluster_apis {
+    char unknown[CLUSTER_TEXT_MAX]; /* names those that belong to no server of the spec; "" = none */
+    int64_t time_ms;                /* since when it says so */
 };
 
 /* --- keys: names and dates, no material --- */
