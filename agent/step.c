@@ -137,13 +137,25 @@ static void enter(struct agent *a, enum job_step step, enum order_state state)
     }
 }
 
+/* The API server is ready with the ordered file: from here on no failure of a later order may bring back the
+ * file from before, which may write with a key that is proved gone by then. So nobody reads DONE before it is
+ * forgotten.
+ */
+static void forget_way_back(struct agent *a)
+{
+    if (a->seen.ready && a->state.job.order.kind != ORDER_RESTART && loaded_view(a) == LOADED_TARGET)
+        apply_forget(a);
+}
+
 static void finish(struct agent *a, const struct job_row *row, enum order_state state, const char *because)
 {
     struct job *j = &a->state.job;
-    if (state == ORDER_DONE)
+    if (state == ORDER_DONE) {
+        forget_way_back(a);
         j->why[0] = 0;
-    else
+    } else {
         end_why(a, row, because);
+    }
     enter(a, STEP_ENDED, state);
     (void)!agent_save(a, NULL); /* logged there; the report is published all the same */
 }
