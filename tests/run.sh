@@ -13,16 +13,16 @@ for label in "$@"; do
     [[ $label =~ ^[a-z0-9_-]+$ ]] || { printf 'tests/run.sh: not a label: %s\n' "$label" >&2; exit 2; }
     labels+=("$label")
 done
-cluster= # unit tests and fuzzers do without API servers
-[ "${#labels[@]}" -gt 0 ] || cluster=1
+cluster= machines= # most labels do without API servers, and without booted machines
+[ "${#labels[@]}" -gt 0 ] || cluster=1 machines=1
 for label in "${labels[@]}"; do
-    case "$label" in unit | fuzz) ;; *) cluster=1 ;; esac
+    case "$label" in unit | fuzz | model) ;; chaos) cluster=1 machines=1 ;; *) cluster=1 ;; esac
 done
 
 say() { printf '== %s (%s s)\n' "$1" "$SECONDS"; }
 
 say "packages"
-deploy/lab/install-packages.sh build run test </dev/null
+deploy/lab/install-packages.sh build run test ${machines:+machines} </dev/null
 say "build"
 cmake --preset release </dev/null
 cmake --build --preset release </dev/null
@@ -30,6 +30,10 @@ if [ -n "$cluster" ]; then
     say "kube-apiserver"
     KUBE_APISERVER=$(deploy/lab/get-kube-apiserver.sh </dev/null)
     export KUBE_APISERVER
+fi
+if [ -n "$machines" ]; then
+    say "machine image"
+    tests/machines/get-machine-image.sh </dev/null >/dev/null
 fi
 say "tests: ${labels[*]-all}"
 select=()

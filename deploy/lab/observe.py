@@ -272,7 +272,8 @@ class Reads(Watcher):
     def __init__(self, client, path, every=0.02):
         super().__init__(every)
         self.client, self.path = client, path
-        self.count, self.errors = 0, []  # (begin, end, text) of each read that failed
+        self.count = 0
+        self.errors = []  # (begin, end, ready, text) of each read that failed; ready: as the server says
 
     def look(self):
         began = time.monotonic()
@@ -284,11 +285,13 @@ class Reads(Watcher):
         except kube.KubeError as error:
             if error.status != 500 or not any(w in str(error) for w in ("transform", "no matching", "decrypt")):
                 return
-            self.errors.append((began, time.monotonic(), str(error)))
+            self.errors.append((began, time.monotonic(), bool(self.client.ready(2)), str(error)))
 
-    def window(self):
-        """Seconds from the begin of the first read that failed to the end of the last one."""
-        return self.errors[-1][1] - self.errors[0][0] if self.errors else 0.0
+    def window(self, ready=False):
+        """Seconds from the begin of the first read that failed to the end of the last one; `ready`: only of those
+        that a server failed that said to be ready."""
+        errors = [e for e in self.errors if e[2] or not ready]
+        return errors[-1][1] - errors[0][0] if errors else 0.0
 
 
 class Keys(Watcher):
