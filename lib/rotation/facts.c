@@ -41,6 +41,7 @@ static const char *const names[FACT_COUNT] = {
     [FACT_ORDER_IN_FLIGHT] = "order_in_flight",
     [FACT_ORDER_LATE] = "order_late",
     [FACT_ORDER_FAILED] = "order_failed",
+    [FACT_UNDONE] = "undone",
     [FACT_ORDER_OUTDATED] = "order_outdated",
     [FACT_NEXT] = "next",
     [FACT_ALL_AT_TARGET] = "all_at_target",

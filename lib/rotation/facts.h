@@ -45,6 +45,7 @@ enum fact {
     FACT_ORDER_IN_FLIGHT,
     FACT_ORDER_LATE,
     FACT_ORDER_FAILED,
+    FACT_UNDONE,         /* an order was done, and undone since by somebody else */
     FACT_ORDER_OUTDATED, /* refused because a newer leader was seen: give it again */
     FACT_NEXT,           /* a server needs an order now */
     FACT_ALL_AT_TARGET,  /* every server published, loaded and is ready with the phase's generation */

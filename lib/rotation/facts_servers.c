@@ -231,6 +231,16 @@ static bool manual_turn(const struct cluster_snapshot *s, size_t i)
     return i == 0 || (b && strcmp(s->servers[0].report.hash, b->hash) == 0);
 }
 
+/* Its order was done, and undone since: somebody put another file there, or the API server was started with
+ * another one. (A report says of order, file and process in one: it cannot be half of the truth.) */
+static bool undone(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct snapshot_bundle *b = facts_target(s);
+    return b && v->reports && order_answered(v) && v->report.order_state == ORDER_DONE && v->report.ready &&
+           (strcmp(v->report.hash, b->hash) != 0 ||
+            (v->order.kind == ORDER_APPLY && v->report.loaded_known && !loaded(v, b->hash)));
+}
+
 /* What a server that has answered its order still lacks. */
 static const char *lacks(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
@@ -256,6 +266,11 @@ void facts_of_next(const struct cluster_snapshot *s, struct facts *f)
         const struct snapshot_server *v = &s->servers[i];
         if (facts_at_target(s, v))
             continue;
+        if (order_is_current(s, v) && undone(s, v))
+            facts_set(f, FACT_UNDONE, v->name,
+                      "%s: its encryption config was changed back after order %" PRId64
+                      " was done: find out by whom, then resume",
+                      v->name, v->order.id);
         if (all)
             snprintf(f->text[FACT_ALL_AT_TARGET], CLUSTER_TEXT_MAX, "%s: %s", v->name, lacks(s, v));
         all = false;

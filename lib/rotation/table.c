@@ -93,6 +93,7 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     {"unloaded-manual", F(UNLOADED) | F(MANUAL), F(PHASE_CONFIG), ACTION_WAIT, FACT_UNLOADED,
      "waiting for the operator to restart the servers"},
     {"sealed", F(SEALED), 0, ACTION_WAIT, FACT_SEALED, "a server's file does not open the test vector"},
+    {"undone", F(PHASE_CONFIG) | F(UNDONE), 0, ACTION_HALT, FACT_UNDONE, "an order was undone"},
     {"unwatched", F(PHASE_DROPS), F(WATCHING), ACTION_WAIT, -1, "waiting for the watch over new writes"},
 
     /* phases that bring a generation to every server */

@@ -100,9 +100,13 @@ class LabTest(unittest.TestCase):
         """Every Secret reads back through every server as it was written."""
         self.assertEqual([], kube.read_errors(lab.clients(), SEED, range(secrets))[:5])
 
-    def wait_operation(self, lab, what, check, seconds=120):
-        """Waits until check(the operation as it stands in the rotation record) is true; returns the operation."""
+    def wait_operation(self, lab, what, check, seconds=120, command=None):
+        """Waits until check(the operation as it stands in the rotation record) is true; returns the operation.
+
+        Not any longer than the command that asked for it runs."""
         def look():
+            if command and command.exit_code is not None:
+                raise labs.LabError(f"the command ended before {what}: {command.tail(3)}")
             operation = lab.record("rotation")["op"]
             return operation if check(operation) else None
         return labs.wait_for(what, look, seconds, every=0.02)

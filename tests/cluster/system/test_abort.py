@@ -37,7 +37,8 @@ class AbortTest(LabTest):
         s2, canaries = lab.server("s2"), observe.Keys(lab, CANARIES)
         command = lab.cli_start("prepare")
         self.wait_order(lab, "s2", 2)
-        self.wait_operation(lab, "the canary's turn", lambda op: op["phase"] == "readable")
+        self.wait_operation(lab, "the canary's turn", lambda op: op["phase"] == "readable",
+                            command=command)
         with canaries, observe.Limp(s2):
             labs.wait_for("a canary", lambda: canaries.present, 20, every=0.001)
             victim = lab.leader()

@@ -85,6 +85,10 @@ CONFIGS = {
     "number out of range": (change(lease_ttl=0), ["lease_ttl"]),
     "text for a number": (change(lease_ttl="soon"), ["lease_ttl"]),
     "name with a slash": (change(cluster="a/b"), ["cluster"]),
+    "unknown policy": (change(repair="sometimes"), ["repair", "sometimes"]),
+    "neither on nor off": (change(canaries={"enabled": "perhaps"}), ["canaries.enabled", "perhaps"]),
+    "no snapshot kept": (change(snapshots={"keep": 0}), ["snapshots.keep"]),
+    "escrow without end": (change(escrow_days="forever"), ["escrow_days"]),
 }
 CONFIGS_OF_DAEMONS = {
     "server that is not in the spec": (change(server="s9"), ["s9"]),
@@ -206,7 +210,9 @@ class BadInputTest(unittest.TestCase):
         cases = [("secrets-encrypt", ["frobnicate"]), ("secrets-encrypt", ["status", "--nope"]),
                  ("secrets-encrypt", ["status", "-o", "xml"]), ("secrets-encrypt", ["prepare", "extra"]),
                  ("secrets-encrypt", ["prepare", "--skip"]), ("secrets-encrypt", ["rotate", "--timeout", "soon"]),
-                 ("secrets-encrypt-agent", ["--nope"]), ("secrets-encrypt-agent", ["frobnicate"]),
+                 ("secrets-encrypt", ["repair"]), ("secrets-encrypt", ["repair", "s1", "s2"]),
+                 ("secrets-encrypt", ["keys", "restore"]), ("secrets-encrypt", ["explain", "-o", "xml"]),
+                 ("secrets-encrypt", ["pause", "s1"]), ("secrets-encrypt-agent", ["--nope"]), ("secrets-encrypt-agent", ["frobnicate"]),
                  ("secrets-encrypt-agent", ["--config"]), ("secrets-encrypt-coordinator", ["--nope"]),
                  ("secrets-encrypt-coordinator", ["extra"])]
         for program, args in cases:

@@ -125,7 +125,8 @@ class CanaryTest(LabTest):
 
     def goes_on(self, lab):
         command = lab.cli_start("rotate-keys")
-        self.wait_operation(lab, "the drop is issued", lambda op: op["phase"] == "drop" and op["target"])
+        self.wait_operation(lab, "the drop is issued", lambda op: op["phase"] == "drop" and op["target"],
+                            command=command)
         self.refused(lab, "point of no return", "abort")
         self.assertRegex(self.ends(lab, command), r"(?m)^keys rotated, reencryption (started|finished)$")
         self.assertEqual(2, lab.record("rotation")["op"]["attempt"])

@@ -2,6 +2,7 @@
 put right by `repair`, or by policy. Nothing else starts meanwhile. What stood there is kept."""
 import json
 import stat
+import time
 
 import support
 from support import LabTest, files, labs, say
@@ -17,6 +18,7 @@ class RepairTest(LabTest):
             self.good = self.s2.encryption_config.read_bytes()
             self.refused(lab, "s2 needs no repair", "repair", "s2")
             self.refused(lab, "did you mean s2", "repair", "s22")
+            self.wait_report(lab, "s2", "knows the generation that S1 adopted", lambda r: r["loaded_generation"] == 1, 60)
             foreign = json.loads(self.good)
             foreign["resources"][0]["providers"][0]["aescbc"]["keys"].append(files.new_key("foreign"))
             damages = {"truncated": self.good[:len(self.good) // 2], "garbage": b"\x00\xff what?\n",
@@ -36,14 +38,12 @@ class RepairTest(LabTest):
             support.processes.write_atomic(self.s2.encryption_config, content)
 
     def damage_is_named(self, lab, what, content):
+        good, began = support.hash_of(self.good.decode()), time.monotonic()
         self.put(content)
-        say(f"s2's file is {what}")
-
-        def named():
-            return not lab.cli("status", "-o", "wide").stdout.count("All hashes match") or None
-        labs.wait_for("status shows it", named, SOON)
+        self.wait_report(lab, "s2", "says so", lambda r: r["hash"] != good and "repair s2" in r["file_why"], SOON)
+        say(f"s2's file is {what}; {time.monotonic() - began:.1f} s later s2 says so")
         wide, explain = lab.cli("status", "-o", "wide").stdout, lab.cli("explain").stdout
-        self.assertTrue(any("s2" in line for line in wide.splitlines() if "drift" in line or "config" in line), wide)
+        self.assertTrue(any(line.startswith("s2 ") and "repair s2" in line for line in wide.splitlines()), wide)
         blocked = [line for line in explain.splitlines() if line.startswith("A rotation could not start now")]
         self.assertEqual(1, len(blocked), explain)
         self.assertIn("s2", blocked[0])

@@ -1,0 +1,59 @@
+/* What may happen in one exploration, and what is asserted in it. */
+#ifndef MODEL_SCENARIO_H
+#define MODEL_SCENARIO_H
+
+#include <rotation/rotation.h>
+
+#include "state.h"
+
+enum fault_kind {
+    FAULT_AGENT = 1 << 0,    /* an agent is killed between any two of its actions, or within a write */
+    FAULT_START = 1 << 1,    /* a restart fails: the command does, or the server does not come ready */
+    FAULT_API = 1 << 2,      /* an API server crashes; its supervisor starts it with the present file */
+    FAULT_LEASE = 1 << 3,    /* a report's lease expires though the agent lives */
+    FAULT_LEADER = 1 << 4,   /* the leadership changes */
+    FAULT_STALL = 1 << 5,    /* a coordinator stops between its decision and its act */
+    FAULT_JOB = 1 << 6,      /* a job does not come to its end, or leaves a value out */
+    FAULT_SLOW = 1 << 7,     /* a server takes longer than its deadline, but comes */
+    FAULT_EDIT = 1 << 8,     /* a file is edited, or destroyed, by hand */
+    FAULT_FORGET = 1 << 9,   /* an agent's state folder is lost */
+    FAULT_ROGUE = 1 << 10,   /* somebody unknown writes a value under the old key */
+    FAULT_UNKNOWN = 1 << 12, /* an API server that is in no list comes alive, and goes */
+    FAULT_LAG = 1 << 11,     /* reports lag behind (else an agent publishes whatever changes at once) */
+};
+
+struct scenario {
+    const char *name;
+    uint8_t servers;
+    unsigned faults_allowed;
+    uint8_t faults, requests;
+    unsigned asks; /* set of BIT(enum operation_kind) that the operator may ask for */
+    enum operation_kind first;
+    bool skip;
+    bool snapshots, auto_repair;
+    bool unadopted;    /* begins before anything was adopted */
+    bool manual;       /* --no-restart: the operator restarts the servers, `sync` writes their files */
+    bool plain;        /* encryption is off at first */
+    bool plain_values; /* stored before encryption was on, still readable */
+    uint8_t passes, attempts;
+    uint32_t states_max; /* 0: all of them */
+    bool deep;           /* takes long: with --deep only */
+};
+
+/* What a mutation breaks in the world itself: mechanisms that are I/O code in the programs. */
+enum world_mutation {
+    MUTATE_NO_FENCE = 1 << 0,    /* a transaction does not compare the leader key */
+    MUTATE_NO_ESCROW = 1 << 1,   /* keys are not sealed before they leave */
+    MUTATE_NO_PREVIOUS = 1 << 2, /* the agent does not keep the previous file */
+    MUTATE_OLD_PROOF = 1 << 3,   /* a proof of an earlier step counts */
+    MUTATE_LATE_FORGET = 1 << 4, /* the file from before is not forgotten with the order that ends well */
+};
+
+struct model {
+    const struct scenario *scenario;
+    unsigned mutations;
+};
+
+extern struct model model;
+
+#endif
