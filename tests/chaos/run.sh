@@ -2,7 +2,7 @@
 # Whole rotations on three booted machines while faults strike them; checks that nothing is lost.
 #
 #   tests/chaos/run.sh --rotations 100 --report FILE [--seed S] [--faults-per-rotation K] [--secrets M]
-#                        [--only KIND,…] [--keep]
+#                        [--only KIND,…] [--minutes M] [--keep]
 #
 # Needs root on Debian 12. Installs what is missing, builds the release preset (or takes the programs in
 # $SECRETS_ENCRYPT_BIN), and gets a kube-apiserver and a machine image, each once. The schedule of faults is drawn

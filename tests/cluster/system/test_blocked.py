@@ -25,11 +25,13 @@ class BlockedTest(LabTest):
 
     def forgotten_server_blocks_the_start(self, lab):
         lab.etcd.put(LEASE, "k8s\0")
-        time.sleep(3)  # the coordinator looks every 2 s
+        labs.wait_for("status names it", lambda: FORGOTTEN in (lab.record("apis") or {}).get("unknown", ""), 30)
+        self.assertIn(FORGOTTEN, self.run_cli(lab, "status", "-o", "wide").stdout)
+        self.assertIn(f"{FORGOTTEN} is alive in the datastore", self.run_cli(lab, "explain").stdout)
         self.refused(lab, f"{FORGOTTEN} is alive in the datastore", "rotate-keys")
         self.assertEqual(1, lab.record("rotation")["issued"])
         lab.etcd.delete(LEASE)
-        time.sleep(3)
+        labs.wait_for("status names it no more", lambda: not lab.record("apis")["unknown"], 30)
 
     def small_disk(self, lab):
         """The snapshots' folder is 8 MiB large, in the coordinator's own mount namespace; then it grows."""
