@@ -297,9 +297,10 @@ class Reads(Watcher):
 class Keys(Watcher):
     """Which keys under a prefix of etcd came and went, as etcd tells it."""
 
-    def __init__(self, lab, prefix, every=0.005):
+    def __init__(self, lab, prefix, every=0.005, found=None):
+        """`found` is called once, at once, when there is a first key."""
         super().__init__(every)
-        self.lab, self.prefix = lab, prefix
+        self.lab, self.prefix, self.found = lab, prefix, found
         self.present, self.spans = {}, []  # key -> since; (key, since, until)
 
     def look(self):
@@ -308,6 +309,9 @@ class Keys(Watcher):
         except etcd.EtcdError:
             return
         at = time.monotonic()
+        if now and self.found:
+            self.found()
+            self.found = None
         for key in now - set(self.present):
             self.present[key] = at
         for key in set(self.present) - now:

@@ -34,21 +34,23 @@ class AbortTest(LabTest):
 
     def canary_outlives_its_coordinator(self, lab):
         """S2's API server limps while it shall read the canary, so that there is time to kill the coordinator."""
-        s2, canaries = lab.server("s2"), observe.Keys(lab, CANARIES)
+        victim, killed = lab.leader(), []
+
+        def kill():
+            lab.server(victim).coordinator.kill()
+            killed.append(time.monotonic())
+        s2, canaries = lab.server("s2"), observe.Keys(lab, CANARIES, every=0.001, found=kill)
         command = lab.cli_start("prepare")
         self.wait_order(lab, "s2", 2)
         self.wait_operation(lab, "the canary's turn", lambda op: op["phase"] == "readable",
                             command=command)
         with canaries, observe.Limp(s2):
-            labs.wait_for("a canary", lambda: canaries.present, 20, every=0.001)
-            victim = lab.leader()
-            lab.server(victim).coordinator.kill()
-            killed = time.monotonic()
+            labs.wait_for("a canary", lambda: killed, 20)
             time.sleep(0.2)
             self.assertTrue(canaries.present, "the canary went before its coordinator died: the test proves nothing")
             say(f"killed the coordinator on {victim} while {sorted(canaries.present)} stood")
             labs.wait_for("the canary is gone", lambda: not canaries.present, LEASE + 5)
-            gone = time.monotonic() - killed
+            gone = time.monotonic() - killed[0]
         say(f"the canary was gone {gone:.1f} s later")
         self.assertLess(gone, LEASE + 2)
         self.said_in(self.ends(lab, command), "prepare completed successfully")
