@@ -10,6 +10,7 @@
 #define PAGE_MAX       500
 #define DEADLINE_MS    10000
 #define ATTEMPTS_MAX   5
+#define MOVE_MS        2000
 #define BACKOFF_MS     100
 #define BACKOFF_MAX_MS 2000
 
@@ -83,6 +84,42 @@ void values_keep_text(const struct job_options *o, char *out, size_t size)
 void values_prefix(const struct job_options *o, const char *resource, char out[VALUES_PREFIX_MAX])
 {
     resource_prefix(o->config->datastore_prefix, resource, out, VALUES_PREFIX_MAX);
+}
+
+/* ---------- content ---------- */
+
+static bool is_object(const void *plain, size_t len)
+{
+    const char *p = plain;
+    return (len >= 4 && memcmp(p, "k8s\0", 4) == 0) || (len >= 1 && p[0] == '{');
+}
+
+int value_open(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
+               struct secret **ret, struct error *err)
+{
+    _cleanup_(secret_freep) struct secret *plain = NULL;
+    int rc = envelope_decrypt(o->encryption, resource, kv->key, kv->value, kv->value_len, &plain, err);
+    if (rc == 0 && !is_object(plain->data, plain->len))
+        rc = error_set(err, ERR_DENIED, "what it decrypts to is no object: the key has another value");
+    if (rc == 0)
+        *ret = take(plain);
+    return rc;
+}
+
+int value_move(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
+               int64_t *ret_revision, struct error *err)
+{
+    _cleanup_(secret_freep) struct secret *plain = NULL;
+    _cleanup_(buf_freep) struct buf value = BUF_INIT(ETCD_VALUE_MAX);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = etcd_txn_new(o->datastore);
+    int rc = value_open(o, resource, kv, &plain, err);
+    if (rc == 0)
+        rc = envelope_encrypt(o->encryption, resource, kv->key, plain->data, plain->len, &value, err);
+    if (rc < 0)
+        return rc;
+    etcd_txn_if_mod(t, kv->key, kv->mod_revision);
+    etcd_txn_put(t, kv->key, value.data, value.len, kv->lease);
+    return etcd_txn_commit(t, MOVE_MS, ret_revision, err);
 }
 
 /* ---------- reading ---------- */

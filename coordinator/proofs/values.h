@@ -38,6 +38,16 @@ void values_keep_text(const struct job_options *o, char *out, size_t size);
 /* Where the values of a resource stand in the datastore, with the closing slash. */
 void values_prefix(const struct job_options *o, const char *resource, char out[VALUES_PREFIX_MAX]);
 
+/* Decrypts a value with the job's config. ERR_DENIED too when what comes out is no object (AES-CBC with a
+ * wrong key passes for right once in 256 times, as far as the padding tells). Caller frees *ret. */
+int value_open(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
+               struct secret **ret, struct error *err) _must_check_;
+
+/* Writes a value again under the key that the job's config writes with, if it is still the one that was read:
+ * ERR_CONFLICT when it is not. Its lease stays. *ret_revision is that of the write. */
+int value_move(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
+               int64_t *ret_revision, struct error *err) _must_check_;
+
 struct values_reader {
     struct job *job;
     /* One stored value. An error ends the reading and is handed on. The value is wiped afterwards. */

@@ -67,8 +67,20 @@ static int check(struct watcher *v, const char *resource, const struct etcd_kv *
     if (value_kept(v->o, &key))
         return 0;
     value_key_text(&key, text);
-    return error_set(err, ERR_STATE, "%.100s: %.300s was written under %s at revision %" PRId64, resource,
-                     kv->key, text, kv->mod_revision);
+    /* A server that has lost the key already cannot list anything while this stands, nor come up: so the
+     * value goes under the right key at once. Whoever wrote it may do so again: it is evidence all the same.
+     */
+    int64_t moved = 0;
+    struct error why = ERROR_INIT;
+    if (value_move(v->o, resource, kv, &moved, &why) == 0)
+        return error_set(err, ERR_STATE,
+                         "%.100s: %.200s was written under %.100s at revision %" PRId64
+                         "; it was written anew at revision %" PRId64,
+                         resource, kv->key, text, kv->mod_revision, moved);
+    return error_set(err, ERR_STATE,
+                     "%.100s: %.200s was written under %.100s at revision %" PRId64
+                     "; it could not be written anew: %.100s",
+                     resource, kv->key, text, kv->mod_revision, why.text);
 }
 
 /* ---------- reading everything ---------- */
