@@ -46,15 +46,7 @@ static int show(struct session *s, enum output output, struct error *err)
 
 static int run(const struct args *args)
 {
-    struct session s;
-    struct error err = ERROR_INIT;
-    int rc = session_open(args, &s, &err);
-    if (rc == 0)
-        rc = show(&s, args->output, &err);
-    session_close(&s);
-    if (rc < 0 && err.code)
-        return fail(&err);
-    return rc < 0 ? EXIT_ERROR : EXIT_DONE;
+    return session_show(args, show);
 }
 
 const struct command command_status = {

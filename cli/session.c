@@ -122,3 +122,17 @@ void session_keys(struct session *s, struct key_table *ret)
     if (rc < 0)
         text_copy(ret->why, sizeof(ret->why), err.text);
 }
+
+int session_show(const struct args *args,
+                 int (*show)(struct session *s, enum output output, struct error *err))
+{
+    struct session s;
+    struct error err = ERROR_INIT;
+    int rc = session_open(args, &s, &err);
+    if (rc == 0)
+        rc = show(&s, args->output, &err);
+    session_close(&s);
+    if (rc < 0 && err.code)
+        return fail(&err);
+    return rc < 0 ? EXIT_ERROR : EXIT_DONE;
+}

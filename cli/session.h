@@ -21,6 +21,11 @@ struct session {
 int session_open(const struct args *args, struct session *ret, struct error *err) _must_check_;
 void session_close(struct session *s);
 
+/* A command that shows one snapshot and ends: opens, shows, closes, tells what went wrong. Returns the exit
+ * code. */
+int session_show(const struct args *args,
+                 int (*show)(struct session *s, enum output output, struct error *err));
+
 /* The keys of S1's config, from its bundle or from this machine's file. Does not fail: ret->why tells. */
 void session_keys(struct session *s, struct key_table *ret);
 
