@@ -87,14 +87,14 @@ int render_keys_text(const struct cluster_snapshot *s, int64_t datastore_revisio
 {
     static const char *const head[COLUMNS] = {"Name",  "Provider", "State",  "Age",
                                               "Since", "Writes",   "Values", "Escrow until"};
-    const char *cells[(CLUSTER_KEYS_MAX + 1) * COLUMNS];
-    const struct cluster_key_info *keys[CLUSTER_KEYS_MAX];
+    const char *cells[(CLUSTER_KEY_BOOK_MAX + 1) * COLUMNS];
+    const struct cluster_key_info *keys[CLUSTER_KEY_BOOK_MAX];
     if (!s->has_keys || s->keys.keys_count == 0)
         return buf_adds(out,
                         "No keys are known yet: the coordinator lists them when it has taken the servers' "
                         "config over\n",
                         err);
-    _cleanup_free_ struct key_texts *texts = calloc(CLUSTER_KEYS_MAX, sizeof(*texts));
+    _cleanup_free_ struct key_texts *texts = calloc(CLUSTER_KEY_BOOK_MAX, sizeof(*texts));
     if (!texts)
         return error_no_memory(err);
     size_t count = order_keys(&s->keys, keys);

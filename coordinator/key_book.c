@@ -28,7 +28,7 @@ static void make_room(struct cluster_keys *k)
 static struct cluster_key_info *add(struct cluster_keys *k, const char *provider, const char *name,
                                     const struct key_book_entry *now)
 {
-    if (k->keys_count == CLUSTER_KEYS_MAX)
+    if (k->keys_count == CLUSTER_KEY_BOOK_MAX)
         make_room(k);
     struct cluster_key_info *i = &k->keys[k->keys_count++];
     *i = (struct cluster_key_info){

@@ -104,14 +104,14 @@ static void test_full_list(void **state)
 {
     (void)state;
     _cleanup_free_ struct cluster_snapshot *s = fixture_cluster(1, "s");
-    while (s->keys.keys_count < CLUSTER_KEYS_MAX)
+    while (s->keys.keys_count < CLUSTER_KEY_BOOK_MAX)
         fixture_key(s, "k", KEY_RETIRED);
     _cleanup_(buf_freep) struct buf out = BUF_INIT(65536), small = BUF_INIT(100);
     assert_int_equal(render_keys_text(s, 1, &out, NULL), 0);
     size_t lines = 0;
     for (const char *p = buf_str(&out); *p; p++)
         lines += *p == '\n';
-    assert_int_equal(lines, CLUSTER_KEYS_MAX + 1);
+    assert_int_equal(lines, CLUSTER_KEY_BOOK_MAX + 1);
     assert_int_equal(render_keys_text(s, 1, &small, NULL), ERR_TOO_LARGE);
     assert_int_equal(render_keys_json(s, 1, &small, NULL), ERR_TOO_LARGE);
 }

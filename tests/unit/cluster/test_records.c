@@ -142,7 +142,7 @@ static void keys_round_trip(void **state)
 {
     (void)state;
     static struct cluster_keys a, b;
-    a.keys_count = CLUSTER_KEYS_MAX;
+    a.keys_count = CLUSTER_KEY_BOOK_MAX;
     a.keys[0] = (struct cluster_key_info){.state = KEY_ACTIVE,
                                           .generation = 4,
                                           .created_ms = 1,
@@ -151,8 +151,8 @@ static void keys_round_trip(void **state)
                                           .writes = 5};
     text_copy(a.keys[0].provider, sizeof(a.keys[0].provider), "aesgcm");
     memset(a.keys[0].name, 'n', sizeof(a.keys[0].name) - 1);
-    a.keys[CLUSTER_KEYS_MAX - 1].state = KEY_RETIRED;
-    a.keys[CLUSTER_KEYS_MAX - 1].until_ms = 99;
+    a.keys[CLUSTER_KEY_BOOK_MAX - 1].state = KEY_RETIRED;
+    a.keys[CLUSTER_KEY_BOOK_MAX - 1].until_ms = 99;
     _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
     assert_int_equal(cluster_keys_encode(&a, &json, NULL), 0);
     assert_non_null(strstr(buf_str(&json), "\"state\":\"active\""));
@@ -292,7 +292,8 @@ static void bad_keys_and_escrow_are_refused_by_name(void **state)
     REFUSES(keys, "{\"keys\":[{\"writes\":-1}]}", "'writes' is negative");
     REFUSES(keys, "{\"keys\":[{\"provider\":\"more-than-15-bytes\"}]}", "'provider' is too long");
     REFUSES(keys, "{\"keys\":[{\"name\":\"" LONG_NAME "\"}]}", "'name' is too long");
-    REFUSES(keys, "{\"keys\":[" TEN(TEN("{}")) "]}", "'keys' has too many elements");
+    REFUSES(keys, "{\"keys\":[" TEN(TEN("{}")) "," TEN(TEN("{}")) "," TEN(TEN("{}")) "]}",
+            "'keys' has too many elements");
     REFUSES(escrow, "{}", "escrow: 'box' is missing");
     REFUSES(escrow, "{\"box\":\"text\"}", "escrow: 'box' is missing");
     REFUSES(escrow, "{\"box\":{},\"generation\":-7}", "escrow: 'generation' is negative");

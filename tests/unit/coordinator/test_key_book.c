@@ -178,21 +178,21 @@ static void one_name_under_two_providers_is_two_keys(void **state)
     assert_int_equal(book.keys[1].state, KEY_RETIRED);
 }
 
-/* A hundred and fifty rotations: the record stays full, keeps the keys in use, and forgets the ones that were
+/* Four hundred rotations: the record stays full, keeps the keys in use, and forgets the ones that were
  * retired longest. */
 static void a_full_book_forgets_the_keys_retired_longest(void **state)
 {
     (void)state;
-    static char names[150][16];
-    for (int i = 0; i < 150; i++) {
+    static char names[400][16];
+    for (int i = 0; i < 400; i++) {
         snprintf(names[i], sizeof(names[i]), "*k%03d", i);
         UPDATE(i + 1, 1000 + i, 10 + i, names[i], "in use");
     }
-    assert_int_equal(book.keys_count, CLUSTER_KEYS_MAX);
+    assert_int_equal(book.keys_count, CLUSTER_KEY_BOOK_MAX);
     assert_int_equal(key("in use")->state, KEY_READABLE);
     assert_int_equal(key("in use")->created_ms, 1000);
-    assert_int_equal(key("k149")->state, KEY_ACTIVE);
-    for (int i = 149 - (CLUSTER_KEYS_MAX - 2); i < 149; i++)
+    assert_int_equal(key("k399")->state, KEY_ACTIVE);
+    for (int i = 399 - (CLUSTER_KEY_BOOK_MAX - 2); i < 399; i++)
         assert_int_equal(key(names[i] + 1)->state, KEY_RETIRED);
 }
 

@@ -29,9 +29,9 @@ struct snapshot_bundle {
     int64_t created_ms;
 };
 
-#define SNAPSHOT_ESCROW_MAX 64
+#define SNAPSHOT_ESCROW_MAX 256
 
-#define SNAPSHOT_BUNDLES_MAX  256 /* the newest; older ones are kept in the store, not in the snapshot */
+#define SNAPSHOT_BUNDLES_MAX  1024 /* the newest; older ones are kept in the store, not in the snapshot */
 #define SNAPSHOT_REQUESTS_MAX 16  /* the oldest unanswered ones */
 #define SNAPSHOT_SERVERS_MAX  (2 * CLUSTER_SERVERS_MAX)
 

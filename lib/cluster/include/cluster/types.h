@@ -38,6 +38,7 @@
 #define CLUSTER_VECTOR_TEXT   "secrets-encrypt test vector"
 #define CLUSTER_VECTOR_MAX    1024
 #define CLUSTER_PROOFS_MAX    24
+#define CLUSTER_KEY_BOOK_MAX  256 /* keys that are remembered by name */
 
 /* K3s's stages, in the order of a rotation. */
 enum stage {
@@ -313,7 +314,7 @@ struct cluster_key_info {
     int64_t until_ms;       /* RETIRED: when its escrow ends */
 };
 struct cluster_keys {
-    struct cluster_key_info keys[CLUSTER_KEYS_MAX];
+    struct cluster_key_info keys[CLUSTER_KEY_BOOK_MAX];
     size_t keys_count;
 };
 /* A retired key. The box is a sealed JSON object, as a bundle's, of generation `generation`. */
