@@ -205,20 +205,41 @@ static void take_over_proof(struct cluster_snapshot *s, const struct cluster_pro
 
 /* ---------- steps ---------- */
 
+static int put_proof_now(struct coordinator *c, struct cluster_snapshot *s, const struct cluster_proof *proof,
+                         struct error *err)
+{
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    int rc = act_put_proof(c, s, t, proof, err);
+    if (rc == 0)
+        rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
+    if (rc == 0)
+        take_over_proof(s, proof);
+    return rc;
+}
+
+/* A job that cannot be started is an attempt that ended: the next one comes after a pause, not at once. */
+static int unstarted(struct coordinator *c, struct cluster_snapshot *s, struct cluster_proof *proof, int rc,
+                     struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    proof->state = PROOF_UNMADE;
+    proof->time_ms = clock_wall_ms();
+    text_copy(proof->why, sizeof(proof->why), err->text);
+    (void)put_proof_now(c, s, proof, &ignored); /* the reason to tell is the first one */
+    return rc;
+}
+
 /* The attempt is recorded first: only the leader may start, and a successor sees how often it was tried. */
 int act_prove(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
 {
     (void)d;
     struct cluster_proof proof;
     rotation_proof_begin(s, &proof);
-    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
-    int rc = act_put_proof(c, s, t, &proof, err);
-    if (rc == 0)
-        rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
+    int rc = put_proof_now(c, s, &proof, err);
     if (rc < 0)
         return rc;
-    take_over_proof(s, &proof);
-    return start_job(c, s, &proof, err);
+    rc = start_job(c, s, &proof, err);
+    return rc < 0 ? unstarted(c, s, &proof, rc, err) : 0;
 }
 
 int act_watch(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)

@@ -5,6 +5,8 @@
 #include <base/clock.h>
 #include <base/text.h>
 
+#include "../api_login.h"
+
 #define READY_DEADLINE_MS 3000
 
 static void add_rows(struct cluster_proof *p, void *arg)
@@ -17,22 +19,9 @@ static void add_rows(struct cluster_proof *p, void *arg)
     }
 }
 
-static const char *file_or_null(const char *path)
-{
-    return path && *path ? path : NULL;
-}
-
 static int open_one(struct servers *s, size_t i, struct error *err)
 {
-    const struct config *c = s->o->config;
-    struct kube_options options = {
-        .server = servers_name(s, i),
-        .url = s->o->spec.servers[i].api,
-        .ca_file = file_or_null(c->kube_ca_file),
-        .cert_file = file_or_null(c->kube_cert_file),
-        .key_file = file_or_null(c->kube_key_file),
-        .token_file = file_or_null(c->kube_token_file),
-    };
+    struct kube_options options = api_login(s->o, i);
     if (!job_usable(s->job, i))
         return error_set(err, ERR_UNAVAILABLE, "%s is not ready: the proof waits for it", options.server);
     int rc = kube_open(&options, &s->kube[i], err);

@@ -11,6 +11,7 @@
 #include <base/text.h>
 #include <kube/touch.h>
 
+#include "../api_login.h"
 #include "../job.h"
 #include "../resource_prefix.h"
 #include "names.h"
@@ -174,20 +175,6 @@ static int count_all(struct pass *p, struct error *err)
     return 0;
 }
 
-static void server_options(struct pass *p)
-{
-    const struct config *c = p->o->config;
-    for (size_t i = 0; i < p->o->spec.servers_count; i++)
-        p->servers[i] = (struct kube_options){
-            .server = p->o->spec.servers[i].name,
-            .url = p->o->spec.servers[i].api,
-            .ca_file = *c->kube_ca_file ? c->kube_ca_file : NULL,
-            .cert_file = *c->kube_cert_file ? c->kube_cert_file : NULL,
-            .key_file = *c->kube_key_file ? c->kube_key_file : NULL,
-            .token_file = *c->kube_token_file ? c->kube_token_file : NULL,
-        };
-}
-
 static void cancel_toucher(void *arg)
 {
     kube_toucher_cancel(arg);
@@ -218,7 +205,8 @@ static int run_pass(struct pass *p, struct error *err)
 int reencrypt_api_run(struct job *j, struct error *err)
 {
     struct pass p = {.job = j, .o = job_opts(j), .window_ms = clock_mono_ms()};
-    server_options(&p);
+    for (size_t i = 0; i < p.o->spec.servers_count; i++)
+        p.servers[i] = api_login(p.o, i);
     job_update(j, change_begin, NULL);
     int rc = run_pass(&p, err);
     if (rc == 0)
