@@ -239,22 +239,21 @@ class Cluster:
 
     # --- what an operator does ---
 
-    def cli_argv(self, server, *args):
-        return server.machine.enter_argv("/usr/bin/secrets-encrypt", "--config", str(INSIDE / "config.yaml"), *args)
+    @staticmethod
+    def _cli_argv(args):
+        return ("/usr/bin/secrets-encrypt", "--config", str(INSIDE / "config.yaml"), *args)
 
     def cli_start(self, server, *args):
         """The CLI on a server, in the background, its output in <folder>/cli.log; returns its Popen."""
         with open(self.dir / "cli.log", "ab") as log:
             log.write(f"{time.strftime('%H:%M:%S')} {server.name}$ secrets-encrypt {' '.join(args)}\n".encode())
             log.flush()
-            return subprocess.Popen(self.cli_argv(server, *args), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    env={"PATH": "/usr/bin:/usr/sbin", "LANG": "C.UTF-8"})
+            return server.machine.enter(*self._cli_argv(args), stdout=log, stderr=log)
 
     def cli(self, *args, server=None, timeout=120):
         """Runs the CLI on a server; a CompletedProcess with text output."""
         server = server or next(s for s in self.servers if s.machine.on)
-        return subprocess.run(self.cli_argv(server, *args), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              env={"PATH": "/usr/bin:/usr/sbin", "LANG": "C.UTF-8"}, timeout=timeout, check=False)
+        return server.machine.complete(*self._cli_argv(args), timeout=timeout)
 
     # --- looking ---
 

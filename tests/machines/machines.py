@@ -49,6 +49,7 @@ class Machine:
         self.binds = binds
         self.init = None  # pid of its systemd, as seen here
         self.child = None
+        self.entered = []  # commands that were started inside
         self.boots = 0
         self._make(lower)
 
@@ -140,27 +141,51 @@ class Machine:
         self._wait(seconds)
 
     def _wait(self, seconds):
-        try:
-            self.child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait(10)
+        deadline = time.monotonic() + seconds
+        while self.child.poll() is None:
+            if time.monotonic() >= deadline:
+                self.child.kill()
+                self.child.wait(10)
+            self._wake_entered()
+            time.sleep(0.1)
         self.init = None
+
+    def _wake_entered(self):
+        """A machine's systemd stops all processes for a moment before it kills them. nsenter then stops itself, as a
+        shell's child would, and never reaps its own: the machine would wait for that for good."""
+        for process in self.entered:
+            process.send_signal(signal.SIGCONT)  # does nothing to one that has ended
 
     # --- inside ---
 
-    def enter_argv(self, *argv):
+    def _enter_argv(self, *argv):
         """The argument list of a command that runs inside."""
         if not self.init:
             raise MachineError(f"{self.name} is off")
         return ["nsenter", "-t", str(self.init), "-a", *argv]
 
+    def enter(self, *argv, **options):
+        """Starts a command inside; its Popen."""
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/usr/sbin", "LANG": "C.UTF-8"}
+        process = subprocess.Popen(self._enter_argv(*argv), stdin=subprocess.DEVNULL, env=environment, **options)
+        self.entered = [p for p in self.entered if p.poll() is None] + [process]
+        return process
+
+    def complete(self, *argv, timeout):
+        """Runs a command inside to its end; a CompletedProcess with text output."""
+        process = self.enter(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            out, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
     def run(self, *argv, check=True, timeout=60):
         """Runs a command inside; its output."""
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/usr/sbin", "LANG": "C.UTF-8"}
         try:
-            result = subprocess.run(self.enter_argv(*argv), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                    env=environment, check=False, timeout=timeout)
+            result = self.complete(*argv, timeout=timeout)
         except subprocess.TimeoutExpired:
             if check:
                 raise MachineError(f"{self.name}: {' '.join(argv)}: not within {timeout} s") from None
