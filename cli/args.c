@@ -9,8 +9,20 @@
 #define EVERYWHERE   (1u << 30) /* a flag of every command */
 #define COMMANDS_MAX 32
 #define TIMEOUT_MAX  (7 * 24 * 3600)
+#define RATE_MAX     1000000000
 
-enum { OPT_NO_RESTART = 256, OPT_NO_WAIT, OPT_WAIT, OPT_TIMEOUT, OPT_CONFIG, OPT_SKIP, OPT_VERSION };
+enum {
+    OPT_NO_RESTART = 256,
+    OPT_NO_WAIT,
+    OPT_WAIT,
+    OPT_TIMEOUT,
+    OPT_CONFIG,
+    OPT_SKIP,
+    OPT_VERSION,
+    OPT_ENGINE,
+    OPT_OFFLINE,
+    OPT_MAX_RATE
+};
 
 static const struct flag {
     const char *name;
@@ -27,6 +39,11 @@ static const struct flag {
      "write the first server's file only; you restart the servers"},
     {"no-wait", OPT_NO_WAIT, NULL, FLAG_FOLLOW, "return once the coordinator has taken the request"},
     {"wait", OPT_WAIT, NULL, FLAG_WAIT, "return once it is done, or has failed"},
+    {"engine", OPT_ENGINE, "ENGINE", FLAG_ENGINE,
+     "api (default): patches through the API servers; datastore: straight in etcd, also what they refuse"},
+    {"offline", OPT_OFFLINE, NULL, FLAG_OFFLINE,
+     "with --engine datastore: wait until you have stopped every API server, then go at etcd's speed"},
+    {"max-rate", OPT_MAX_RATE, "N", FLAG_ENGINE, "objects a second at most; 0: no limit of its own"},
     {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW | FLAG_WAIT,
      "stop following after so long (exit code 6); the operation goes on"},
     {"config", OPT_CONFIG, "FILE", EVERYWHERE,
@@ -106,6 +123,25 @@ static int take_output(struct args *a, const char *value, struct error *err)
     return error_set(err, ERR_INVALID, "--output %.32s: not one of text, json, wide", value);
 }
 
+int args_rate(const char *value, int64_t *ret, struct error *err)
+{
+    return text_int(value, 0, RATE_MAX, ret, err);
+}
+
+static int take_rate(struct args *a, const char *value, struct error *err)
+{
+    int rc = args_rate(value, &a->max_rate, err);
+    return rc < 0 ? error_prefix(err, rc, "--max-rate") : 0;
+}
+
+static int take_engine(struct args *a, const char *value, struct error *err)
+{
+    if (strcmp(value, "api") != 0 && strcmp(value, "datastore") != 0)
+        return error_set(err, ERR_INVALID, "--engine %.32s: not one of api, datastore", value);
+    a->engine = value;
+    return 0;
+}
+
 static int take_timeout(struct args *a, const char *value, struct error *err)
 {
     int rc = text_int(value, 1, TIMEOUT_MAX, &a->timeout_s, err);
@@ -134,6 +170,13 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
         return 0;
     case OPT_TIMEOUT:
         return take_timeout(a, argument, err);
+    case OPT_ENGINE:
+        return take_engine(a, argument, err);
+    case OPT_OFFLINE:
+        a->offline = true;
+        return 0;
+    case OPT_MAX_RATE:
+        return take_rate(a, argument, err);
     case OPT_CONFIG:
         a->config = argument;
         return 0;
@@ -284,6 +327,7 @@ int args_parse(int argc, char **argv, const struct command *commands, size_t cou
 {
     unsigned seen = 0;
     memset(ret, 0, sizeof(*ret));
+    ret->max_rate = -1;
     *ret_command = NULL;
     int rc = parse_flags(argc, argv, ret, &seen, err);
     if (rc < 0) {
@@ -295,6 +339,8 @@ int args_parse(int argc, char **argv, const struct command *commands, size_t cou
     rc = take_words(argv + optind, argc - optind, commands, count, ret, ret_command, err);
     if (rc < 0)
         return rc;
+    if (ret->offline && (!ret->engine || strcmp(ret->engine, "datastore") != 0))
+        return error_set(err, ERR_INVALID, "--offline needs --engine datastore");
     if (ret->output == OUTPUT_WIDE && ((*ret_command)->flags & FLAG_JSON))
         return error_set(err, ERR_INVALID, "--output wide: %s knows text and json", (*ret_command)->name);
     return check_taken(*ret_command, seen, commands, count, err);

@@ -14,7 +14,7 @@ static int run(const struct args *args)
 
 const struct command command_reencrypt = {
     .name = "reencrypt",
-    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW,
+    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_OFFLINE,
     .summary = "rewrite every value, then drop the old key",
     .example = "secrets-encrypt reencrypt",
     .help = "Rewrites every value under the key that writes now. The old key is dropped only once the "

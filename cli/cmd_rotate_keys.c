@@ -13,7 +13,7 @@ static int run(const struct args *args)
 
 const struct command command_rotate_keys = {
     .name = "rotate-keys",
-    .flags = FLAG_NO_RESTART | FLAG_FOLLOW,
+    .flags = FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE,
     .summary = "prepare, rotate and reencrypt in one",
     .example = "secrets-encrypt rotate-keys",
     .help = "Does a whole rotation: a new key on every server, every server writing with it, every value "

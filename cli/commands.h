@@ -14,6 +14,7 @@ extern const struct command command_disable;
 extern const struct command command_pause;
 extern const struct command command_resume;
 extern const struct command command_abort;
+extern const struct command command_throttle;
 extern const struct command command_repair;
 extern const struct command command_explain;
 extern const struct command command_keys;

@@ -220,6 +220,8 @@ static void add_counts(struct line *l, const struct cluster_reencrypt *r, int64_
     }
     if (r->failed > 0)
         add_piece(l, "31", "  %" PRId64 " failed", r->failed);
+    if (r->state == REENCRYPT_RUNNING && *r->held_by)
+        add_piece(l, NULL, "  (%.100s)", r->held_by);
     if (r->state == REENCRYPT_RUNNING && now_ms - r->updated_ms > NEWS_MS)
         add_piece(l, "33", "  no news for %" PRId64 " s", (now_ms - r->updated_ms) / 1000);
 }

@@ -137,6 +137,9 @@ static void add_reencrypt(struct builder *b, struct json *root, const struct clu
     build_int(b, o, "gone", r->gone);
     build_int(b, o, "failed", r->failed);
     build_int(b, o, "rate", r->rate);
+    build_int(b, o, "limit", r->limit);
+    build_string(b, o, "engine", r->engine);
+    build_string(b, o, "held_by", r->held_by);
     build_string(b, o, "why", r->why);
     struct json *failures = build_new(b, true);
     for (size_t i = 0; i < r->failures_count; i++) {

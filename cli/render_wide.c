@@ -149,13 +149,16 @@ static int add_reencrypt(const struct cluster_snapshot *s, struct buf *out, stru
     char done[COUNT_TEXT_MAX], total[COUNT_TEXT_MAX], rate[COUNT_TEXT_MAX];
     if (!s->has_reencrypt || r->state == REENCRYPT_IDLE)
         return 0;
+    bool datastore = *r->engine && strcmp(r->engine, "api") != 0;
     format_count(r->done, done);
     format_count(r->total, total);
     format_count(r->rate, rate);
-    int rc = buf_addf(out, err, "Re-encryption: %s, %s of %s objects, %" PRId64 " gone, %" PRId64 " failed",
-                      states[r->state], done, total, r->gone, r->failed);
+    int rc =
+        buf_addf(out, err, "Re-encryption%s%s%s: %s, %s of %s objects, %" PRId64 " gone, %" PRId64 " failed",
+                 datastore ? " (" : "", datastore ? r->engine : "", datastore ? ")" : "", states[r->state],
+                 done, total, r->gone, r->failed);
     if (rc == 0 && r->state == REENCRYPT_RUNNING)
-        rc = buf_addf(out, err, ", %s/s", rate);
+        rc = buf_addf(out, err, ", %s/s%s%s", rate, *r->held_by ? ", held back by " : "", r->held_by);
     if (rc == 0 && *r->why)
         rc = buf_addf(out, err, ": %s", r->why);
     if (rc == 0)

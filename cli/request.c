@@ -57,6 +57,8 @@ static int take_operand(enum operation_kind kind, const char *operand, struct cl
 {
     if (kind == OP_REPAIR && !text_copy(v->server, sizeof(v->server), operand))
         return error_set(err, ERR_INVALID, "%.32s…: no server has a name that long", operand);
+    if (kind == OP_THROTTLE)
+        return args_rate(operand, &v->max_rate, err);
     if (kind == OP_RESTORE_KEY && !text_copy(v->key, sizeof(v->key), operand))
         return error_set(err, ERR_INVALID, "%.32s…: no key has a name that long", operand);
     return 0;
@@ -74,7 +76,14 @@ int request_send(struct session *s, enum operation_kind kind, const struct args 
                  struct error *err)
 {
     struct cluster_request v = {
-        .kind = kind, .force = args->force, .skip = args->skip, .restart = wants_restarts(s, kind, args)};
+        .kind = kind,
+        .force = args->force,
+        .skip = args->skip,
+        .restart = wants_restarts(s, kind, args),
+        .offline = args->offline,
+        .max_rate = args->max_rate,
+    };
+    text_copy(v.engine, sizeof(v.engine), args->engine ? args->engine : "");
     memset(ret, 0, sizeof(*ret));
     int rc = take_operand(kind, args->operand ? args->operand : "", &v, err);
     if (rc < 0)

@@ -177,6 +177,7 @@ static const struct {
     {ACTION_RESUME, act_resume},
     {ACTION_PAUSE, act_pause},
     {ACTION_ABORT, act_abort},
+    {ACTION_THROTTLE, act_throttle},
     {ACTION_REPAIR, act_repair},
     {ACTION_ISSUE, act_issue},
     {ACTION_ORDER, act_order},

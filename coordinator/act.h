@@ -25,7 +25,7 @@ int act_put_order(struct coordinator *c, const struct cluster_snapshot *s, struc
 act_fn act_halt;
 
 /* --- act_request.c --- */
-act_fn act_refuse, act_start, act_resume, act_pause, act_abort, act_repair;
+act_fn act_refuse, act_start, act_resume, act_pause, act_abort, act_throttle, act_repair;
 
 /* --- act_job.c --- */
 act_fn act_prove, act_watch, act_rewrite, act_rewrite_again, act_stop_job;

@@ -125,6 +125,8 @@ static int describe(struct coordinator *c, const struct cluster_snapshot *s, str
     if (s->has_reencrypt && strcmp(s->reencrypt.operation, o->operation) == 0)
         o->so_far = s->reencrypt;
     text_copy(o->so_far.operation, sizeof(o->so_far.operation), o->operation);
+    o->engine = strcmp(op->engine, "datastore") == 0 ? ENGINE_DATASTORE : ENGINE_API;
+    o->offline = op->offline;
     if (o->kind == JOB_BACKUP)
         return backup_name(op->id, op->phase == PHASE_BACKUP ? "rewrite" : "drop", o->snapshot_name, err);
     int rc = issue_open(c, s->rotation.generation, &o->encryption, err);

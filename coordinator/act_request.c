@@ -99,14 +99,32 @@ int act_abort(struct coordinator *c, struct cluster_snapshot *s, const struct de
     return begin(c, s, d, t, &r, err);
 }
 
+/* The request's answer and what it changed of the operation, in one. */
+static int change(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                  const struct cluster_rotation *r, struct error *err)
+{
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    int rc = answer(c, s, t, d->request, ANSWER_ACCEPTED, r->op.id, "", err);
+    return rc < 0 ? rc : act_commit(c, s, t, r, err);
+}
+
+int act_throttle(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                 struct error *err)
+{
+    struct cluster_rotation r = s->rotation;
+    rotation_throttle(s, d, &r);
+    int rc = change(c, s, d, &r, err);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "rate changed", LOG_S("operation", r.op.id),
+                  LOG_S("by", s->requests[d->request].request.by), LOG_I("max_rate", r.op.max_rate));
+    return rc;
+}
+
 int act_pause(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
 {
     struct cluster_rotation r = s->rotation;
     rotation_pause(s, d, &r);
-    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
-    int rc = answer(c, s, t, d->request, ANSWER_ACCEPTED, r.op.id, "", err);
-    if (rc == 0)
-        rc = act_commit(c, s, t, &r, err);
+    int rc = change(c, s, d, &r, err);
     if (rc == 0)
         log_event(LOG_LEVEL_NOTICE, "operation paused", LOG_S("operation", r.op.id),
                   LOG_S("by", s->requests[d->request].request.by), LOG_S("phase", phase_name(r.op.phase)));

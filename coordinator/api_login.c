@@ -2,7 +2,7 @@
 
 static const char *file_or_null(const char *path)
 {
-    return *path ? path : NULL;
+    return path && *path ? path : NULL;
 }
 
 struct kube_options api_login(const struct job_options *o, size_t i)

@@ -22,13 +22,23 @@ struct job {
     atomic_bool ended;
     atomic_bool watching;
     atomic_bool usable[CLUSTER_SERVERS_MAX];
+    _Atomic int64_t max_rate;
     int fd;
 };
 
+static int rewrite(struct job *j, struct error *err)
+{
+    static int (*const engines[])(struct job *, struct error *) = {
+        [ENGINE_API] = reencrypt_api_run,
+        [ENGINE_DATASTORE] = reencrypt_datastore_run,
+    };
+    return engines[j->options.engine](j, err);
+}
+
 /* What each kind does on the job's thread. */
 static int (*const works[])(struct job *j, struct error *err) = {
-    [JOB_REWRITE] = reencrypt_api_run, [JOB_OPENS] = opens_run,     [JOB_BACKUP] = backup_run,
-    [JOB_READABLE] = readable_run,     [JOB_WRITTEN] = written_run, [JOB_SCAN] = scan_run,
+    [JOB_REWRITE] = rewrite,       [JOB_OPENS] = opens_run,     [JOB_BACKUP] = backup_run,
+    [JOB_READABLE] = readable_run, [JOB_WRITTEN] = written_run, [JOB_SCAN] = scan_run,
     [JOB_WATCH] = watch_run,
 };
 
@@ -94,6 +104,7 @@ static struct job *job_alloc(const struct job_options *options)
     j->proof = options->proof;
     j->proof.state = PROOF_RUNNING;
     j->proof.time_ms = clock_wall_ms();
+    atomic_init(&j->max_rate, options->config ? options->config->reencrypt_max_rate : 0);
     pthread_mutex_init(&j->lock, NULL);
     cond_init(&j->stopping);
     for (size_t i = 0; i < CLUSTER_SERVERS_MAX; i++)
@@ -192,7 +203,17 @@ void job_use(struct job *j, size_t server, bool usable)
         atomic_store(&j->usable[server], usable);
 }
 
+void job_limit(struct job *j, int64_t max_rate)
+{
+    atomic_store(&j->max_rate, max_rate);
+}
+
 /* ---------- asked by the work ---------- */
+
+int64_t job_max_rate(const struct job *j)
+{
+    return atomic_load(&j->max_rate);
+}
 
 bool job_canceled(struct job *j)
 {

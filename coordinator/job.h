@@ -23,6 +23,11 @@ enum job_kind {
                   to go */
 };
 
+enum engine {
+    ENGINE_API,       /* empty patches through the API servers; no content enters this process */
+    ENGINE_DATASTORE, /* straight in etcd, one guarded object a transaction; offline: in batches */
+};
+
 struct job_key {
     enum provider provider; /* PROVIDER_IDENTITY: plain values; name is "" */
     char name[CLUSTER_KEY_NAME_MAX];
@@ -47,6 +52,9 @@ struct job_options {
     struct cluster_reencrypt
         so_far;                 /* REWRITE: the record to go on from; SCAN: the record to add counts to */
     struct cluster_proof proof; /* all but REWRITE: as begun (rotation_proof_begin) */
+    enum engine engine;         /* REWRITE */
+    bool offline;               /* REWRITE, ENGINE_DATASTORE: every API server is stopped */
+    bool unpaced;               /* REWRITE: nobody's latency is looked at (benchmarks) */
 };
 
 struct job;
@@ -71,6 +79,9 @@ bool job_watching(struct job *j);
 /* Which servers may be asked at the moment (index in spec). */
 void job_use(struct job *j, size_t server, bool usable);
 
+/* REWRITE: at most so many objects a second from now on; 0: no limit of its own. */
+void job_limit(struct job *j, int64_t max_rate);
+
 /* Asks it to stop, waits for its end (at most about a request's deadline), frees. NULL is safe. What it put
  * into the cluster (canaries) is taken out first. */
 void job_free(struct job *j);
@@ -89,9 +100,11 @@ const atomic_bool *job_cancel_flag(const struct job *j);
 /* Changes a record under its lock: `change` gets the record and `arg`. */
 void job_update(struct job *j, void (*change)(struct cluster_reencrypt *r, void *arg), void *arg);
 void job_update_proof(struct job *j, void (*change)(struct cluster_proof *p, void *arg), void *arg);
+int64_t job_max_rate(const struct job *j);
 void job_set_watching(struct job *j, bool watching);
 
 int reencrypt_api_run(struct job *j, struct error *err) _must_check_;
+int reencrypt_datastore_run(struct job *j, struct error *err) _must_check_;
 int scan_run(struct job *j, struct error *err) _must_check_;
 int opens_run(struct job *j, struct error *err) _must_check_;
 int backup_run(struct job *j, struct error *err) _must_check_;

@@ -8,13 +8,15 @@
 
 #define PROGRESS_EVERY_MS 500
 
-/* The API servers that a job may ask: those whose agents say that they are ready. */
+/* The API servers that a job may ask: those whose agents say that they are ready; and how fast it may go. */
 static void steer_job(struct coordinator *c, const struct cluster_snapshot *s)
 {
     for (size_t i = 0; i < c->spec.servers_count; i++) {
         const struct snapshot_server *v = snapshot_server(s, c->spec.servers[i].name);
         job_use(c->job, i, v && v->reports && v->report.ready);
     }
+    int64_t asked = s->rotation.op.max_rate;
+    job_limit(c->job, asked >= 0 ? asked : c->config->reencrypt_max_rate);
 }
 
 static int tend_job(struct coordinator *c, struct cluster_snapshot *s, struct error *err)

@@ -94,16 +94,24 @@ static bool is_object(const void *plain, size_t len)
     return (len >= 4 && memcmp(p, "k8s\0", 4) == 0) || (len >= 1 && p[0] == '{');
 }
 
-int value_open(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
-               struct secret **ret, struct error *err)
+int value_decode(struct envelope_codec *codec, const struct etcd_kv *kv, struct secret **ret,
+                 struct error *err)
 {
     _cleanup_(secret_freep) struct secret *plain = NULL;
-    int rc = envelope_decrypt(o->encryption, resource, kv->key, kv->value, kv->value_len, &plain, err);
+    int rc = envelope_codec_decrypt(codec, kv->key, kv->value, kv->value_len, &plain, err);
     if (rc == 0 && !is_object(plain->data, plain->len))
         rc = error_set(err, ERR_DENIED, "what it decrypts to is no object: the key has another value");
     if (rc == 0)
         *ret = take(plain);
     return rc;
+}
+
+int value_open(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
+               struct secret **ret, struct error *err)
+{
+    _cleanup_(envelope_codec_freep) struct envelope_codec *codec = NULL;
+    int rc = envelope_codec_new(o->encryption, resource, &codec, err);
+    return rc < 0 ? rc : value_decode(codec, kv, ret, err);
 }
 
 int value_move(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
@@ -156,8 +164,7 @@ static int advance(struct buf *from, const struct etcd_range *page, struct error
     return rc < 0 ? rc : buf_add(from, "", 1, err);
 }
 
-/* Where nothing is encrypted the values are the objects themselves. */
-static void wipe(struct etcd_range *page)
+void values_wipe(struct etcd_range *page)
 {
     for (size_t i = 0; i < page->count; i++)
         if (page->kvs[i].value)
@@ -198,7 +205,7 @@ static int read_resource(struct reading *v, const char *resource, struct error *
         more = page.more && page.count > 0;
         if (rc == 0 && more)
             rc = advance(&from, &page, err);
-        wipe(&page);
+        values_wipe(&page);
         if (rc < 0)
             return rc;
     }

@@ -43,6 +43,14 @@ void values_prefix(const struct job_options *o, const char *resource, char out[V
 int value_open(const struct job_options *o, const char *resource, const struct etcd_kv *kv,
                struct secret **ret, struct error *err) _must_check_;
 
+/* The same with a codec of the config. */
+int value_decode(struct envelope_codec *codec, const struct etcd_kv *kv, struct secret **ret,
+                 struct error *err) _must_check_;
+
+/* Wipes the values of what was read, which are the objects themselves where nothing is encrypted, and frees.
+ */
+void values_wipe(struct etcd_range *page);
+
 /* Writes a value again under the key that the job's config writes with, if it is still the one that was read:
  * ERR_CONFLICT when it is not. Its lease stays. *ret_revision is that of the write. */
 int value_move(const struct job_options *o, const char *resource, const struct etcd_kv *kv,

@@ -15,12 +15,12 @@
 #include "../job.h"
 #include "../resource_prefix.h"
 #include "names.h"
+#include "progress.h"
 
 #define FIND_DEADLINE_MS  30000
 #define FIND_ROUNDS       5
 #define TOUCH_DEADLINE_MS 15000
 #define TOUCH_ATTEMPTS    8
-#define RATE_WINDOW_MS    1000
 
 struct pass {
     struct job *job;
@@ -28,87 +28,30 @@ struct pass {
     struct kube_options servers[CLUSTER_SERVERS_MAX];
     struct kube_toucher *toucher;
     struct kube_resource resource;
-    int64_t window_ms, window_done; /* for the rate */
-    int64_t done;
+    struct progress progress;
 };
 
 /* ---------- what the record is told ---------- */
 
-struct outcome {
-    const struct pass *pass;
-    const struct kube_object *object;
-    enum kube_touch_result result;
-    const char *why;
-    int64_t rate; /* -1: unchanged */
-};
-
-static void add_failure(struct cluster_reencrypt *r, const struct outcome *o)
+static void tell_failure(struct pass *p, const struct kube_object *o, const char *why)
 {
-    r->failed++;
-    if (r->failures_count == CLUSTER_FAILURES_MAX)
-        return; /* the count goes on; the list is for people */
-    struct cluster_failure *f = &r->failures[r->failures_count++];
-    snprintf(f->object, sizeof(f->object), "%.100s/%.60s%s%.80s", o->pass->resource.name,
-             o->object->namespace, *o->object->namespace ? "/" : "", o->object->name);
-    text_copy(f->why, sizeof(f->why), o->why ? o->why : "");
-}
-
-static void change_outcome(struct cluster_reencrypt *r, void *arg)
-{
-    const struct outcome *o = arg;
-    r->done++;
-    r->gone += o->result == KUBE_TOUCH_GONE;
-    if (o->result == KUBE_TOUCH_FAILED)
-        add_failure(r, o);
-    if (r->total < r->done)
-        r->total = r->done;
-    if (o->rate >= 0)
-        r->rate = o->rate;
-}
-
-static int64_t measure(struct pass *p)
-{
-    int64_t now = clock_mono_ms(), span = now - p->window_ms;
-    if (span < RATE_WINDOW_MS)
-        return -1;
-    int64_t rate = (p->done - p->window_done) * 1000 / span;
-    p->window_ms = now;
-    p->window_done = p->done;
-    return rate;
+    char object[CLUSTER_TEXT_MAX / 2];
+    snprintf(object, sizeof(object), "%.100s/%.60s%s%.80s", p->resource.name, o->namespace,
+             *o->namespace ? "/" : "", o->name);
+    progress_failed(&p->progress, object, why);
 }
 
 static bool on_touched(void *arg, const struct kube_object *object, enum kube_touch_result result,
                        const char *why)
 {
     struct pass *p = arg;
-    p->done++;
-    struct outcome o = {p, object, result, why, measure(p)};
-    job_update(p->job, change_outcome, &o);
+    if (result == KUBE_TOUCH_FAILED)
+        tell_failure(p, object, why);
+    else if (result == KUBE_TOUCH_GONE)
+        progress_gone(&p->progress);
+    else
+        progress_done(&p->progress, 1);
     return !job_canceled(p->job);
-}
-
-static void change_total(struct cluster_reencrypt *r, void *arg)
-{
-    const int64_t *total = arg;
-    r->total = *total > r->done ? *total : r->done;
-}
-
-static void change_begin(struct cluster_reencrypt *r, void *arg)
-{
-    (void)arg;
-    r->state = REENCRYPT_RUNNING;
-    r->started_ms = r->started_ms ? r->started_ms : clock_wall_ms();
-    r->done = r->total = r->gone = r->failed = r->rate = 0;
-    r->failures_count = 0;
-    r->scan_revision = 0;
-    r->why[0] = 0;
-    text_copy(r->engine, sizeof(r->engine), "api");
-}
-
-static void change_end(struct cluster_reencrypt *r, void *arg)
-{
-    (void)arg;
-    r->ended_ms = clock_wall_ms();
 }
 
 /* ---------- the pass ---------- */
@@ -171,7 +114,7 @@ static int count_all(struct pass *p, struct error *err)
             return rc;
         total += count;
     }
-    job_update(p->job, change_total, &total);
+    progress_total(&p->progress, total);
     return 0;
 }
 
@@ -204,13 +147,13 @@ static int run_pass(struct pass *p, struct error *err)
 
 int reencrypt_api_run(struct job *j, struct error *err)
 {
-    struct pass p = {.job = j, .o = job_opts(j), .window_ms = clock_mono_ms()};
+    struct pass p = {.job = j, .o = job_opts(j)};
     for (size_t i = 0; i < p.o->spec.servers_count; i++)
         p.servers[i] = api_login(p.o, i);
-    job_update(j, change_begin, NULL);
+    progress_begin(&p.progress, j, "api", false);
     int rc = run_pass(&p, err);
     if (rc == 0)
-        job_update(j, change_end, NULL);
+        progress_end(&p.progress);
     kube_toucher_free(p.toucher);
     return rc;
 }

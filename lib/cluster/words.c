@@ -12,7 +12,7 @@ WORDS(stage_words, "start", "prepare", "rotate", "reencrypt_request", "reencrypt
 WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart", "repair");
 WORDS(order_state_words, "none", "taken", "restarting", "done", "failed", "refused");
 WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "adopt",
-      "abort", "restore-key", "pause", "resume", "repair");
+      "abort", "restore-key", "pause", "resume", "repair", "throttle");
 WORDS(operation_state_words, "running", "finished", "halted", "paused");
 WORDS(phase_words, "adopt", "opens", "backup", "append", "readable", "promote", "written", "rewrite",
       "verify", "backup_drop", "drop", "final", "identity", "switch", "restore", "revert", "return",
@@ -25,7 +25,7 @@ WORDS(answer_words, "none", "accepted", "resumed", "refused");
 _Static_assert(array_len(stage_words_list) == STAGE_REENCRYPT_FINISHED + 1, "a word for each stage");
 _Static_assert(array_len(order_kind_words_list) == ORDER_REPAIR + 1, "a word for each order kind");
 _Static_assert(array_len(order_state_words_list) == ORDER_REFUSED + 1, "a word for each order state");
-_Static_assert(array_len(operation_kind_words_list) == OP_REPAIR + 1, "a word for each operation");
+_Static_assert(array_len(operation_kind_words_list) == OP_THROTTLE + 1, "a word for each operation");
 _Static_assert(array_len(phase_words_list) == PHASE_DONE + 1, "a word for each phase");
 _Static_assert(array_len(operation_state_words_list) == OP_STATE_PAUSED + 1, "a word for each state");
 _Static_assert(array_len(proof_state_words_list) == PROOF_UNMADE + 1, "a word for each proof state");

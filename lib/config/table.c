@@ -46,6 +46,14 @@ static const struct field datastore_fields[] = {
      .offset = AT(datastore_prefix),
      .fallback = "/registry",
      .help = "prefix of the objects' keys: the API server's --etcd-prefix"},
+    {.name = "quota",
+     .type = FIELD_INT,
+     .offset = AT(datastore_quota),
+     .min = 0,
+     .max = INT64_C(1) << 50,
+     .fallback = "2147483648",
+     .help = "bytes: etcd's --quota-backend-bytes (its default is 2 GiB); 0: not known, nothing is held back "
+             "for it"},
     {0}};
 
 static const struct field kubernetes_fields[] = {

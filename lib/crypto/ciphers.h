@@ -13,24 +13,36 @@
 #define SECRETBOX_NONCE 24
 #define SECRETBOX_MAC   16
 
+/* A cipher with its key. OpenSSL's contexts are set up when they are first needed, and take a fresh IV for
+ * each value afterwards. */
+struct evp_cipher_ctx_st;
+struct cipher_context {
+    const struct cipher_kind *kind;
+    struct secret *key;
+    struct evp_cipher_ctx_st *sealing, *opening; /* AES; NULL: not needed so far */
+};
+
 /* out has room for plain.len plus the cipher's overhead; *used tells how much of it was filled. */
-typedef int (*encrypt_fn)(const struct secret *key, struct bytes aad, struct bytes plain, uint8_t *out,
+typedef int (*encrypt_fn)(struct cipher_context *c, struct bytes aad, struct bytes plain, uint8_t *out,
                           size_t *used, struct error *err);
 /* out has room for body.len bytes; out->len is set. What was not authentic is ERR_DENIED. */
-typedef int (*decrypt_fn)(const struct secret *key, struct bytes aad, struct bytes body, struct secret *out,
+typedef int (*decrypt_fn)(struct cipher_context *c, struct bytes aad, struct bytes body, struct secret *out,
                           struct error *err);
 
-int aescbc_encrypt(const struct secret *key, struct bytes aad, struct bytes plain, uint8_t *out, size_t *used,
+int aescbc_encrypt(struct cipher_context *c, struct bytes aad, struct bytes plain, uint8_t *out, size_t *used,
                    struct error *err) _must_check_;
-int aescbc_decrypt(const struct secret *key, struct bytes aad, struct bytes body, struct secret *out,
+int aescbc_decrypt(struct cipher_context *c, struct bytes aad, struct bytes body, struct secret *out,
                    struct error *err) _must_check_;
-int aesgcm_encrypt(const struct secret *key, struct bytes aad, struct bytes plain, uint8_t *out, size_t *used,
+int aesgcm_encrypt(struct cipher_context *c, struct bytes aad, struct bytes plain, uint8_t *out, size_t *used,
                    struct error *err) _must_check_;
-int aesgcm_decrypt(const struct secret *key, struct bytes aad, struct bytes body, struct secret *out,
+int aesgcm_decrypt(struct cipher_context *c, struct bytes aad, struct bytes body, struct secret *out,
                    struct error *err) _must_check_;
-int secretbox_encrypt(const struct secret *key, struct bytes aad, struct bytes plain, uint8_t *out,
+int secretbox_encrypt(struct cipher_context *c, struct bytes aad, struct bytes plain, uint8_t *out,
                       size_t *used, struct error *err) _must_check_;
-int secretbox_decrypt(const struct secret *key, struct bytes aad, struct bytes body, struct secret *out,
+int secretbox_decrypt(struct cipher_context *c, struct bytes aad, struct bytes body, struct secret *out,
                       struct error *err) _must_check_;
+
+/* Frees what AES set up. */
+void aes_clear(struct cipher_context *c);
 
 #endif

@@ -98,6 +98,17 @@ static const struct key *find_key(const struct entry *entry, const struct envelo
     return best;
 }
 
+/* Keys that were used so far, each set up once. */
+struct envelope_codec {
+    const struct encryption_config *config;
+    const struct entry *entry;
+    struct keyed {
+        const struct key *key;
+        struct cipher_context *cipher;
+    } keys[ENCRYPTION_KEYS_MAX];
+    size_t count;
+};
+
 static int need_entry(const struct encryption_config *c, const char *resource, const struct entry **ret,
                       struct error *err)
 {
@@ -135,32 +146,85 @@ static int no_key(struct envelope *e, const char *etcd_key, struct error *err)
         etcd_key, provider_name(e->provider), name);
 }
 
-int envelope_decrypt(const struct encryption_config *c, const char *resource, const char *etcd_key,
-                     const void *value, size_t len, struct secret **ret, struct error *err)
+/* The key's cipher, set up when it is first asked for. */
+static int codec_cipher(struct envelope_codec *k, enum cipher cipher, const struct key *key,
+                        struct cipher_context **ret, struct error *err)
+{
+    for (size_t i = 0; i < k->count; i++)
+        if (k->keys[i].key == key) {
+            *ret = k->keys[i].cipher;
+            return 0;
+        }
+    if (k->count == ENCRYPTION_KEYS_MAX)
+        return error_set(err, ERR_TOO_LARGE, "more than %d keys in one entry", ENCRYPTION_KEYS_MAX);
+    struct keyed *made = &k->keys[k->count];
+    int rc = cipher_context_new(cipher, key->value, &made->cipher, err);
+    if (rc < 0)
+        return rc;
+    made->key = key;
+    k->count++;
+    *ret = made->cipher;
+    return 0;
+}
+
+int envelope_codec_new(const struct encryption_config *c, const char *resource, struct envelope_codec **ret,
+                       struct error *err)
 {
     const struct entry *entry = NULL;
-    struct envelope e;
     int rc = need_entry(c, resource, &entry, err);
     if (rc < 0)
         return rc;
-    rc = read_prefix(value, len, &e, err);
+    struct envelope_codec *k = calloc(1, sizeof(*k));
+    if (!k)
+        return error_no_memory(err);
+    k->config = c;
+    k->entry = entry;
+    *ret = k;
+    return 0;
+}
+
+void envelope_codec_free(struct envelope_codec *k)
+{
+    if (!k)
+        return;
+    for (size_t i = 0; i < k->count; i++)
+        cipher_context_free(k->keys[i].cipher);
+    free(k);
+}
+
+int envelope_codec_decrypt(struct envelope_codec *k, const char *etcd_key, const void *value, size_t len,
+                           struct secret **ret, struct error *err)
+{
+    struct envelope e;
+    int rc = read_prefix(value, len, &e, err);
     if (rc < 0)
         return error_prefix(err, rc, "%s", etcd_key);
     if (e.provider == PROVIDER_IDENTITY)
-        return decrypt_plain(entry, &e, etcd_key, ret, err);
+        return decrypt_plain(k->entry, &e, etcd_key, ret, err);
     enum cipher cipher;
     if (!provider_cipher(e.provider, &cipher))
         return error_set(err, ERR_UNSUPPORTED,
                          "%s: the value is encrypted by a kms plugin, which this program does not ask",
                          etcd_key);
-    const struct key *key = find_key(entry, &e);
+    const struct key *key = find_key(k->entry, &e);
     if (!key)
         return no_key(&e, etcd_key, err);
     cut_name(&e, strlen(key->name));
-    rc = crypto_decrypt(cipher, key->value, etcd_key, strlen(etcd_key), e.body, e.body_len, ret, err);
+    struct cipher_context *context = NULL;
+    rc = codec_cipher(k, cipher, key, &context, err);
+    if (rc == 0)
+        rc = cipher_context_decrypt(context, etcd_key, strlen(etcd_key), e.body, e.body_len, ret, err);
     return rc < 0 ? error_prefix(err, rc, "%s: under the %s key %s", etcd_key, provider_name(e.provider),
                                  key->name)
                   : 0;
+}
+
+int envelope_decrypt(const struct encryption_config *c, const char *resource, const char *etcd_key,
+                     const void *value, size_t len, struct secret **ret, struct error *err)
+{
+    _cleanup_(envelope_codec_freep) struct envelope_codec *k = NULL;
+    int rc = envelope_codec_new(c, resource, &k, err);
+    return rc < 0 ? rc : envelope_codec_decrypt(k, etcd_key, value, len, ret, err);
 }
 
 /* --- encrypt --- */
@@ -180,17 +244,21 @@ static const char *prefix_of(enum provider p)
     return "";
 }
 
-static int add_encrypted(enum provider provider, const struct key *key, const char *etcd_key,
-                         const void *plain, size_t len, struct buf *out, struct error *err)
+static int add_encrypted(struct envelope_codec *k, enum provider provider, const struct key *key,
+                         const char *etcd_key, const void *plain, size_t len, struct buf *out,
+                         struct error *err)
 {
     enum cipher cipher;
     if (!provider_cipher(provider, &cipher))
         return error_set(err, ERR_UNSUPPORTED, "%s: %s is no provider to encrypt with here", etcd_key,
                          provider_name(provider));
     size_t before = out->len;
-    int rc = buf_addf(out, err, "%s%s:", prefix_of(provider), key->name);
+    struct cipher_context *context = NULL;
+    int rc = codec_cipher(k, cipher, key, &context, err);
     if (rc == 0)
-        rc = crypto_encrypt(cipher, key->value, etcd_key, strlen(etcd_key), plain, len, out, err);
+        rc = buf_addf(out, err, "%s%s:", prefix_of(provider), key->name);
+    if (rc == 0)
+        rc = cipher_context_encrypt(context, etcd_key, strlen(etcd_key), plain, len, out, err);
     if (rc < 0 && out->data) {
         out->len = before;
         out->data[before] = 0;
@@ -198,32 +266,37 @@ static int add_encrypted(enum provider provider, const struct key *key, const ch
     return rc < 0 ? error_prefix(err, rc, "%s", etcd_key) : 0;
 }
 
+int envelope_codec_encrypt(struct envelope_codec *k, const char *etcd_key, const void *plain,
+                           size_t plain_len, struct buf *out, struct error *err)
+{
+    const struct entry *entry = k->entry;
+    if (entry->stages[0].kind == PROVIDER_IDENTITY)
+        return add_plain(plain, plain_len, etcd_key, out, err);
+    return add_encrypted(k, entry->stages[0].kind, write_key(entry), etcd_key, plain, plain_len, out, err);
+}
+
 int envelope_encrypt(const struct encryption_config *c, const char *resource, const char *etcd_key,
                      const void *plain, size_t plain_len, struct buf *out, struct error *err)
 {
-    const struct entry *entry = NULL;
-    int rc = need_entry(c, resource, &entry, err);
-    if (rc < 0)
-        return rc;
-    if (entry->stages[0].kind == PROVIDER_IDENTITY)
-        return add_plain(plain, plain_len, etcd_key, out, err);
-    return add_encrypted(entry->stages[0].kind, write_key(entry), etcd_key, plain, plain_len, out, err);
+    _cleanup_(envelope_codec_freep) struct envelope_codec *k = NULL;
+    int rc = envelope_codec_new(c, resource, &k, err);
+    return rc < 0 ? rc : envelope_codec_encrypt(k, etcd_key, plain, plain_len, out, err);
 }
 
 int envelope_encrypt_with(const struct encryption_config *c, const char *resource, enum provider provider,
                           const char *key_name, const char *etcd_key, const void *plain, size_t plain_len,
                           struct buf *out, struct error *err)
 {
-    const struct entry *entry = NULL;
-    int rc = need_entry(c, resource, &entry, err);
+    _cleanup_(envelope_codec_freep) struct envelope_codec *k = NULL;
+    int rc = envelope_codec_new(c, resource, &k, err);
     if (rc < 0)
         return rc;
-    int at = find_stage(entry, provider, provider == PROVIDER_IDENTITY ? NULL : key_name);
+    int at = find_stage(k->entry, provider, provider == PROVIDER_IDENTITY ? NULL : key_name);
     if (at < 0)
         return error_set(err, ERR_NOT_FOUND, "%s: the entry of %s has no such %s key", c->what, resource,
                          provider_name(provider));
     if (provider == PROVIDER_IDENTITY)
         return add_plain(plain, plain_len, etcd_key, out, err);
-    return add_encrypted(provider, stage_key(&entry->stages[at], key_name), etcd_key, plain, plain_len, out,
-                         err);
+    return add_encrypted(k, provider, stage_key(&k->entry->stages[at], key_name), etcd_key, plain, plain_len,
+                         out, err);
 }

@@ -207,7 +207,8 @@ static const char *first_key(const struct etcd_txn *t)
     return t->guards_count ? t->guards[0].key : NULL;
 }
 
-int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, struct error *err)
+/* What was wrong with how it was built; else its messages, once. Caller frees *ret. */
+static int begin(struct etcd_txn *t, struct wire **ret, struct error *err)
 {
     if (!t)
         return error_no_memory(err);
@@ -219,20 +220,76 @@ int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, 
     if (t->committed)
         return error_set(err, ERR_INTERNAL, "etcd %.300s: a transaction is for one use only", t->etcd->name);
     t->committed = true;
-    _cleanup_free_ struct wire *w = wire_new(t);
-    if (!w)
-        return error_no_memory(err);
-    const char *key = first_key(t);
-    _reply_ Etcdserverpb__TxnResponse *reply = NULL;
-    int rc = etcd_call(t->etcd, METHOD_TXN, &w->txn, deadline_ms, "transaction on", key, &reply, err);
-    if (rc < 0)
-        return rc;
+    *ret = wire_new(t);
+    return *ret ? 0 : error_no_memory(err);
+}
+
+static int outcome(const char *name, const char *key, const Etcdserverpb__TxnResponse *reply,
+                   int64_t *ret_revision, struct error *err)
+{
     if (!reply->succeeded)
         return error_set(
             err, ERR_CONFLICT,
             "etcd %.300s: a guard was refused, somebody else wrote first: read again (transaction on %.200s)",
-            t->etcd->name, key ? key : "nothing");
+            name, key ? key : "nothing");
     if (ret_revision)
         *ret_revision = revision_of(reply->header);
+    return 0;
+}
+
+#define WHAT "transaction on"
+
+int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, struct error *err)
+{
+    _cleanup_free_ struct wire *w = NULL;
+    _reply_ Etcdserverpb__TxnResponse *reply = NULL;
+    int rc = begin(t, &w, err);
+    if (rc == 0)
+        rc = etcd_call(t->etcd, METHOD_TXN, &w->txn, deadline_ms, WHAT, first_key(t), &reply, err);
+    return rc < 0 ? rc : outcome(t->etcd->name, first_key(t), reply, ret_revision, err);
+}
+
+/* ---------- without waiting ---------- */
+
+struct started {
+    struct etcd *etcd;
+    etcd_txn_done_fn *done;
+    void *arg;
+    char key[]; /* for error texts; "" = none */
+};
+
+static void ended(void *arg, int code, ProtobufCMessage *message, const struct error *why)
+{
+    struct started *s = arg;
+    _reply_ ProtobufCMessage *reply = message;
+    struct error err = ERROR_INIT;
+    int64_t revision = 0;
+    const char *key = *s->key ? s->key : NULL;
+    if (why)
+        err = *why;
+    int rc = code < 0 ? etcd_fail(s->etcd->name, code, &err, WHAT, key)
+                      : outcome(s->etcd->name, key, (const void *)reply, &revision, &err);
+    s->done(s->arg, rc, revision, rc < 0 ? &err : NULL);
+    free(s);
+}
+
+int etcd_txn_start(struct etcd_txn *t, int deadline_ms, etcd_txn_done_fn *done, void *arg, struct error *err)
+{
+    _cleanup_free_ struct wire *w = NULL;
+    int rc = begin(t, &w, err);
+    if (rc < 0)
+        return rc;
+    const char *key = first_key(t) ? first_key(t) : "";
+    size_t size = strlen(key) + 1;
+    struct started *s = malloc(sizeof(*s) + size);
+    if (!s)
+        return error_no_memory(err);
+    *s = (struct started){.etcd = t->etcd, .done = done, .arg = arg};
+    memcpy(s->key, key, size);
+    rc = rpc_call_start(t->etcd->channel, method_rpc(METHOD_TXN), &w->txn.base, deadline_ms, ended, s, err);
+    if (rc < 0) {
+        free(s);
+        return etcd_fail(t->etcd->name, rc, err, WHAT, first_key(t));
+    }
     return 0;
 }

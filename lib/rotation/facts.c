@@ -17,6 +17,7 @@ static const char *const names[FACT_COUNT] = {
     [FACT_REQUEST_PAUSES] = "request_pauses",
     [FACT_REQUEST_ABORTS] = "request_aborts",
     [FACT_REQUEST_REPAIRS] = "request_repairs",
+    [FACT_REQUEST_THROTTLES] = "request_throttles",
     [FACT_UNADOPTED] = "unadopted",
     [FACT_ADOPTING] = "adopting",
     [FACT_LIVE] = "live",
@@ -33,6 +34,7 @@ static const char *const names[FACT_COUNT] = {
     [FACT_SILENT] = "silent",
     [FACT_STRANGER] = "stranger",
     [FACT_UNREADY] = "unready",
+    [FACT_STANDING] = "standing",
     [FACT_UNLOADED] = "unloaded",
     [FACT_DRIFT] = "drift",
     [FACT_SEALED] = "sealed",
@@ -167,8 +169,10 @@ static void request_facts(const struct cluster_snapshot *s, struct facts *f)
     static const struct {
         enum operation_kind kind;
         enum fact fact;
-    } asks[] = {
-        {OP_PAUSE, FACT_REQUEST_PAUSES}, {OP_ABORT, FACT_REQUEST_ABORTS}, {OP_REPAIR, FACT_REQUEST_REPAIRS}};
+    } asks[] = {{OP_PAUSE, FACT_REQUEST_PAUSES},
+                {OP_ABORT, FACT_REQUEST_ABORTS},
+                {OP_REPAIR, FACT_REQUEST_REPAIRS},
+                {OP_THROTTLE, FACT_REQUEST_THROTTLES}};
     if (s->requests_count == 0)
         return;
     const struct cluster_request *r = &s->requests[0].request;

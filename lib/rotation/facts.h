@@ -19,6 +19,7 @@ enum fact {
     FACT_REQUEST_PAUSES,
     FACT_REQUEST_ABORTS,
     FACT_REQUEST_REPAIRS,
+    FACT_REQUEST_THROTTLES,
     /* the operation */
     FACT_UNADOPTED, /* no generation yet, nothing tried yet, and nothing in the way of adopting one */
     FACT_ADOPTING,  /* the running operation is the coordinator's own */
@@ -37,6 +38,7 @@ enum fact {
     FACT_SILENT,   /* a server publishes nothing, or nothing new */
     FACT_STRANGER, /* a server that is not in the spec publishes */
     FACT_UNREADY,
+    FACT_STANDING, /* values are to be rewritten with every API server stopped, and one is not */
     FACT_UNLOADED, /* a server is not known to run a config that this phase allows */
     FACT_DRIFT,    /* a server's file is none that this phase allows */
     FACT_SEALED,   /* a server's file does not open the generation's test vector */

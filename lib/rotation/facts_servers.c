@@ -123,12 +123,15 @@ static const char *drift(const struct cluster_snapshot *s, const struct cluster_
                           "`secrets-encrypt repair` for it";
 }
 
-static void file_facts(const struct cluster_snapshot *s, const struct snapshot_server *v, struct facts *f)
+static void file_facts(const struct cluster_snapshot *s, const struct snapshot_server *v, bool may_be_stopped,
+                       struct facts *f)
 {
     const struct cluster_report *r = &v->report;
     const struct snapshot_bundle *b = facts_live(s) ? facts_target(s) : NULL;
     if (!facts_hash_allowed(s, v, r->hash))
         facts_set(f, FACT_DRIFT, v->name, "%s: %s", v->name, drift(s, r));
+    if (!r->loaded_known && may_be_stopped)
+        return; /* its next start is with the file that was looked at */
     if (!r->loaded_known)
         facts_set(f, FACT_UNLOADED, v->name, "%s: %s", v->name,
                   *r->process_why ? r->process_why : "what its API server loaded is not known");
@@ -176,6 +179,22 @@ static void repair_facts(const struct cluster_snapshot *s, const struct planner_
     facts_set(f, FACT_REPAIRABLE, s->servers[wrong].name, "%s", s->servers[wrong].name);
 }
 
+/* While values are rewritten offline no API server may run; until their count is proved none has to. */
+static bool may_be_stopped(const struct cluster_snapshot *s)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    bool phase = op->phase == PHASE_REWRITE || op->phase == PHASE_VERIFY || op->phase == PHASE_BACKUP_DROP;
+    return facts_live(s) && op->offline && phase;
+}
+
+static void standing_facts(const struct cluster_snapshot *s, const struct snapshot_server *v, struct facts *f)
+{
+    if (s->rotation.op.phase == PHASE_REWRITE && (v->report.ready || v->report.loaded_known))
+        facts_set(f, FACT_STANDING, v->name,
+                  "%s: its API server still runs: stop it, on every server, and leave the agents running",
+                  v->name);
+}
+
 static void server_facts(const struct cluster_snapshot *s, const struct planner_self *self,
                          const struct snapshot_server *v, struct facts *f)
 {
@@ -192,11 +211,14 @@ static void server_facts(const struct cluster_snapshot *s, const struct planner_
         facts_set(f, FACT_SILENT, v->name, "%s: %s", v->name, silence);
     if (!v->reports)
         return;
-    if (!v->report.ready)
+    bool stopped = may_be_stopped(s);
+    if (stopped)
+        standing_facts(s, v, f);
+    if (!v->report.ready && !stopped)
         facts_set(f, FACT_UNREADY, v->name, "%s: %s", v->name,
                   *v->report.ready_why ? v->report.ready_why : "not ready");
     if (facts_live(s))
-        file_facts(s, v, f);
+        file_facts(s, v, stopped, f);
 }
 
 void facts_of_servers(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f)

@@ -305,14 +305,22 @@ static bool repair_blocks(struct gate *g, bool *ret_resumes)
     return false;
 }
 
+static bool throttle_blocks(struct gate *g, bool *ret_resumes)
+{
+    (void)ret_resumes;
+    if (!is_live(g) && !is_halted(g))
+        return refuse(
+            g, "no operation runs whose rate could be changed; reencrypt.max_rate in the config file is "
+               "for those to come");
+    return g->r->max_rate < 0 && refuse(g, "no rate was given");
+}
+
 static const struct {
     enum operation_kind kind;
     bool (*blocks)(struct gate *g, bool *ret_resumes);
 } about_operations[] = {
-    {OP_PAUSE, pause_blocks},
-    {OP_RESUME, resume_blocks},
-    {OP_ABORT, abort_blocks},
-    {OP_REPAIR, repair_blocks},
+    {OP_PAUSE, pause_blocks},   {OP_RESUME, resume_blocks},     {OP_ABORT, abort_blocks},
+    {OP_REPAIR, repair_blocks}, {OP_THROTTLE, throttle_blocks},
 };
 
 void rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r, bool *ret_resumes,

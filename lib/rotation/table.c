@@ -6,8 +6,9 @@
 
 #define F(f) FACT_BIT(FACT_##f)
 
-#define REFUSED   F(REQUEST_REFUSED)
-#define ABOUT_ONE (F(REQUEST_PAUSES) | F(REQUEST_ABORTS) | F(REQUEST_REPAIRS)) /* never an operation */
+#define REFUSED F(REQUEST_REFUSED)
+/* never an operation */
+#define ABOUT_ONE (F(REQUEST_PAUSES) | F(REQUEST_ABORTS) | F(REQUEST_REPAIRS) | F(REQUEST_THROTTLES))
 
 ROW_QUALIFIER struct row rotation_rows[] = {
     /* the cluster itself */
@@ -28,6 +29,7 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     {"pause", F(REQUEST) | F(REQUEST_PAUSES), REFUSED | F(PAUSED), ACTION_PAUSE, -1, "as asked"},
     {"abort", F(REQUEST) | F(REQUEST_ABORTS), REFUSED, ACTION_ABORT, -1,
      "as asked: back to the config from before"},
+    {"throttle", F(REQUEST) | F(REQUEST_THROTTLES), REFUSED, ACTION_THROTTLE, -1, "as asked: another rate"},
     {"repair", F(REQUEST) | F(REQUEST_REPAIRS), REFUSED | F(ORDER_IN_FLIGHT) | F(SILENT), ACTION_REPAIR, -1,
      "as asked: the file is put right"},
     {"repair-waits", F(REQUEST) | F(REQUEST_REPAIRS) | F(SILENT), REFUSED, ACTION_WAIT, FACT_SILENT,
@@ -113,6 +115,8 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     /* jobs that begin */
     {"passes", F(PHASE_REWRITE), F(PASSES_LEFT) | F(PASS_BEGUN), ACTION_HALT, -1,
      "values under another key keep coming: find who writes them"},
+    {"standing", F(PHASE_REWRITE) | F(STANDING), 0, ACTION_WAIT, FACT_STANDING,
+     "values are to be rewritten while no API server runs"},
     {"rewrite", F(PHASE_REWRITE), 0, ACTION_REWRITE, -1,
      "every server writes with the new key: values are rewritten"},
     {"prove", F(PHASE_PROOF), 0, ACTION_PROVE, -1, "every server is as expected: the proof is made"},
@@ -131,6 +135,7 @@ static const char *const action_names[] = {
     [ACTION_RESUME] = "resume",
     [ACTION_PAUSE] = "pause",
     [ACTION_ABORT] = "abort",
+    [ACTION_THROTTLE] = "throttle",
     [ACTION_REPAIR] = "repair",
     [ACTION_ISSUE] = "issue",
     [ACTION_ORDER] = "order",

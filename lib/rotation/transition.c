@@ -54,17 +54,28 @@ static void enter(struct cluster_rotation *r, enum phase phase, int64_t now_ms)
         finish(r, now_ms);
 }
 
+/* How values are rewritten is as whoever asked last wants it; a rate that was not said stays. */
+static void take_engine(struct cluster_operation *op, const struct cluster_request *request)
+{
+    text_copy(op->engine, sizeof(op->engine), request->engine);
+    op->offline = request->offline;
+    if (request->max_rate >= 0)
+        op->max_rate = request->max_rate;
+}
+
 static void begin(const struct cluster_snapshot *s, const struct decision *d, const char *id,
                   const struct cluster_request *request, struct cluster_rotation *r)
 {
     struct cluster_operation *op = &r->op;
     memset(op, 0, sizeof(*op));
+    op->max_rate = -1;
     text_copy(op->id, sizeof(op->id), id);
     op->kind = request->kind;
     op->state = OP_STATE_RUNNING;
     op->force = request->force;
     op->skip = request->skip;
     op->restart = request->restart;
+    take_engine(op, request);
     op->started_ms = s->now_ms;
     op->attempt = 1;
     op->stage_before = r->stage;
@@ -87,7 +98,7 @@ void rotation_adopt(const struct cluster_snapshot *s, const struct decision *d, 
                     struct cluster_rotation *r)
 {
     static const struct cluster_request request = {
-        .kind = OP_ADOPT, .restart = true, .by = "the coordinator"};
+        .kind = OP_ADOPT, .restart = true, .max_rate = -1, .by = "the coordinator"};
     begin(s, d, id, &request, r);
     enter(r, rotation_first_phase(s, &r->op), s->now_ms);
 }
@@ -116,6 +127,11 @@ void rotation_pause(const struct cluster_snapshot *s, const struct decision *d, 
     remember(r, d);
 }
 
+void rotation_throttle(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)
+{
+    r->op.max_rate = s->requests[d->request].request.max_rate;
+}
+
 static void resume_halted(const struct cluster_snapshot *s, struct cluster_rotation *r)
 {
     struct cluster_operation *op = &r->op;
@@ -142,6 +158,8 @@ void rotation_resume(const struct cluster_snapshot *s, const struct decision *d,
     r->op.state = OP_STATE_RUNNING;
     if (request->kind == r->op.kind)
         r->op.restart = request->restart;
+    if (request->kind == r->op.kind)
+        take_engine(&r->op, request);
     remember(r, d);
 }
 

@@ -19,7 +19,10 @@ struct args {
     enum output output;
     const char *operand; /* the command's own argument, "s2" of "repair s2"; NULL: it takes none */
     bool force, skip, no_restart, no_wait, wait, help, version;
-    int64_t timeout_s; /* 0: none */
+    int64_t timeout_s;  /* 0: none */
+    const char *engine; /* "api", "datastore"; NULL: not given */
+    bool offline;
+    int64_t max_rate; /* -1: not given */
 };
 
 /* Flags that only some commands take; --config, --data-dir, --token, --server and --help go with all. */
@@ -29,6 +32,8 @@ struct args {
 #define FLAG_NO_RESTART (1u << 3)
 #define FLAG_FOLLOW     (1u << 4) /* --no-wait, --timeout: it is followed unless told otherwise */
 #define FLAG_WAIT       (1u << 5) /* --wait, --timeout: it is followed when asked for */
+#define FLAG_ENGINE     (1u << 7) /* --engine, --max-rate: it rewrites values */
+#define FLAG_OFFLINE    (1u << 8)
 #define FLAG_JSON       (1u << 6) /* --output, without wide */
 
 struct command {
@@ -48,6 +53,9 @@ struct command {
 int args_parse(int argc, char **argv, const struct command *commands, size_t count, struct args *ret,
                const struct command **ret_command, struct error *err) _must_check_;
 void args_free(struct args *a);
+
+/* Objects a second, as --max-rate and throttle take them: 0 (no limit) and up. */
+int args_rate(const char *value, int64_t *ret, struct error *err) _must_check_;
 
 /* The lines of help for the flags that a command takes (flags = its FLAG_… bits). Appended to out. */
 struct buf;

@@ -22,6 +22,7 @@ static const struct command more[] = {
     {.name = "keys restore", .operand = "NAME", .flags = FLAG_WAIT, .example = "x keys restore K"},
     {.name = "repair", .operand = "SERVER", .flags = FLAG_WAIT},
     {.name = "pause"},
+    {.name = "reencrypt", .flags = FLAG_ENGINE | FLAG_OFFLINE},
 };
 
 #define WORDS_MAX 16
@@ -164,6 +165,45 @@ static int parse_more(struct line *l, const char *words, struct args *a, const s
     return args_parse(l->argc, l->argv, more, array_len(more), a, c, err);
 }
 
+static void test_engine(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *engine, *error;
+        bool offline;
+        int64_t rate;
+    } rows[] = {
+        {"reencrypt", NULL, NULL, false, -1},
+        {"reencrypt --engine api --max-rate 0", "api", NULL, false, 0},
+        {"reencrypt --engine=datastore --offline --max-rate=250", "datastore", NULL, true, 250},
+        {"reencrypt --engine etcd", NULL, "--engine etcd: not one of api, datastore", false, 0},
+        {"reencrypt --offline", NULL, "--offline needs --engine datastore", false, 0},
+        {"reencrypt --engine api --offline", NULL, "--offline needs --engine datastore", false, 0},
+        {"reencrypt --max-rate fast", NULL, "--max-rate: 'fast' is not a whole number", false, 0},
+        {"reencrypt --max-rate -1", NULL, "--max-rate: -1 is not within 0 and 1000000000", false, 0},
+        {"keys --engine api", NULL, "--engine is not a flag of keys, but of reencrypt", false, 0},
+    };
+    for (size_t i = 0; i < array_len(rows); i++) {
+        struct line l;
+        struct args a;
+        const struct command *c = NULL;
+        struct error err = ERROR_INIT;
+        int rc = parse_more(&l, rows[i].line, &a, &c, &err);
+        if (rows[i].error) {
+            assert_int_equal(rc, ERR_INVALID);
+            assert_string_equal(err.text, rows[i].error);
+            continue;
+        }
+        assert_int_equal(rc, 0);
+        assert_int_equal(a.engine != NULL, rows[i].engine != NULL);
+        if (a.engine)
+            assert_string_equal(a.engine, rows[i].engine);
+        assert_int_equal(a.offline, rows[i].offline);
+        assert_int_equal(a.max_rate, rows[i].rate);
+        args_free(&a);
+    }
+}
+
 static void test_operands(void **state)
 {
     (void)state;
@@ -279,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_output),
         cmocka_unit_test(test_skip_and_help),
         cmocka_unit_test(test_bad_use),
+        cmocka_unit_test(test_engine),
         cmocka_unit_test(test_operands),
         cmocka_unit_test(test_bad_operands),
         cmocka_unit_test(test_token_leaves_argv),

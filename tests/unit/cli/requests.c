@@ -308,6 +308,35 @@ static void test_abort(void **state)
     expect(&p, 6, "", "abort is not finished within --timeout 2");
 }
 
+static void test_throttle(void **state)
+{
+    (void)state;
+    struct program p;
+    put_rotation("op-1", OP_ROTATE_KEYS, OP_STATE_RUNNING);
+    start(&p, "throttle", "1500", NULL);
+    struct cluster_request q = await_request();
+    assert_int_equal(q.kind, OP_THROTTLE);
+    assert_int_equal(q.max_rate, 1500);
+    answer(q, ANSWER_ACCEPTED, "op-1", "");
+    expect(&p, 0, "values are rewritten at 1,500 a second at most\n", "");
+    start(&p, "throttle", "fast", NULL);
+    expect(&p, 2, "", "'fast' is not a whole number");
+}
+
+static void test_engine(void **state)
+{
+    (void)state;
+    struct program p;
+    put_rotation("op-1", OP_ROTATE, OP_STATE_FINISHED);
+    start(&p, "reencrypt", "--engine", "datastore", "--offline", "--max-rate", "9", "--no-wait", NULL);
+    struct cluster_request q = await_request();
+    assert_string_equal(q.engine, "datastore");
+    assert_true(q.offline);
+    assert_int_equal(q.max_rate, 9);
+    answer(q, ANSWER_REFUSED, "", "not now");
+    expect(&p, 1, "", "not now");
+}
+
 static void test_repair(void **state)
 {
     (void)state;
@@ -437,6 +466,8 @@ int main(void)
         cmocka_unit_test(test_follower_says_paused_and_waits),
         cmocka_unit_test(test_follower_of_what_was_aborted),
         cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_throttle),
+        cmocka_unit_test(test_engine),
         cmocka_unit_test(test_repair),
         cmocka_unit_test(test_keys_reads_the_datastore),
         cmocka_unit_test(test_explain_and_status_of_a_halt),

@@ -133,6 +133,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->ready_timeout_s, 180);
     assert_int_equal(c->lease_ttl_s, 10);
     assert_string_equal(c->key_type, "");
+    assert_int_equal(c->datastore_quota, 2147483648);
     assert_int_equal(c->reencrypt_max_rate, 0);
     assert_int_equal(c->reencrypt_in_flight, 32);
     assert_int_equal(c->reencrypt_page, 500);
@@ -183,7 +184,7 @@ static const struct bad_row bad_rows[] = {
     {T, GOOD "lease-ttl: 9\n", "/c.yaml: lease-ttl: unknown field; did you mean lease_ttl?"},
     {T, GOOD "datastore: {banana: 9}\n",
      "/c.yaml: datastore.banana: unknown field; known here: endpoints, ca_file, cert_file, key_file, "
-     "server_name, prefix"},
+     "server_name, prefix, quota"},
     {T, "cluster: demo\n" SERVERS "state_store: {endpoint: ['http://a:1']}\n",
      "/c.yaml: state_store.endpoint: unknown field; did you mean endpoints?"},
     {T, GOOD "datastore: {prefx: /r}\n", "/c.yaml: datastore.prefx: unknown field; did you mean prefix?"},
@@ -230,6 +231,8 @@ static const struct bad_row bad_rows[] = {
     /* ranges */
     {T, GOOD "lease_ttl: 4\n", "/c.yaml: lease_ttl: 4 is not within 5 and 300"},
     {T, GOOD "reencrypt: {in_flight: 257}\n", "/c.yaml: reencrypt.in_flight: 257 is not within 1 and 256"},
+    {T, GOOD "datastore: {endpoints: [\"http://127.0.0.1:1\"], quota: -5}\n",
+     "/c.yaml: datastore.quota: -5 is not within 0 and 1125899906842624"},
     {T, GOOD "reencrypt: {max_rate: -1}\n", "/c.yaml: reencrypt.max_rate: -1 is not within 0 and 1000000"},
     {T, GOOD "resources: []\n", "/c.yaml: resources: has 0 elements; 1 to 32 are allowed"},
     {T, "cluster: demo\n" STORE "servers: []\n", "/c.yaml: servers: has 0 elements; 1 to 16 are allowed"},
@@ -266,8 +269,9 @@ static const struct bad_row bad_rows[] = {
      "/c.yaml: canaries.namespce: unknown field; did you mean namespace?"},
     {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1', address: host}]\n",
      "/c.yaml: servers[0].address: 'host' is not an IP address"},
-    {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1', address: '::1'}, {name: s2, api: "
-        "'http://b:1', address: '::1'}]\n",
+    {T,
+     "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1', address: '::1'}, {name: s2, api: "
+     "'http://b:1', address: '::1'}]\n",
      "/c.yaml: servers[1].address: the same as that of 's1'"},
     {T, GOOD "repair: automatic\n", "/c.yaml: repair: 'automatic' is not one of manual, auto"},
     {T, GOOD "escrow_days: 0\n", "/c.yaml: escrow_days: 0 is not within 1 and 36500"},

@@ -90,7 +90,7 @@ void world_free(struct world *w)
 static struct cluster_request *add_request(struct world *w, enum operation_kind kind)
 {
     struct cluster_request *r = &w->s->requests[w->s->requests_count++].request;
-    *r = (struct cluster_request){.kind = kind, .restart = true, .by = "somebody@host"};
+    *r = (struct cluster_request){.kind = kind, .restart = true, .max_rate = -1, .by = "somebody@host"};
     snprintf(r->id, sizeof(r->id), "r%" PRId64, w->next_revision++);
     return r;
 }
@@ -177,6 +177,13 @@ static void step_pause(struct world *w, struct cluster_rotation *r)
 {
     rotation_pause(w->s, &w->last, r);
     note(w, "pause");
+    drop_request(w);
+}
+
+static void step_throttle(struct world *w, struct cluster_rotation *r)
+{
+    rotation_throttle(w->s, &w->last, r);
+    note(w, "throttle");
     drop_request(w);
 }
 
@@ -352,6 +359,7 @@ static void (*const steps[])(struct world *w, struct cluster_rotation *r) = {
     [ACTION_RESUME] = step_resume,
     [ACTION_PAUSE] = step_pause,
     [ACTION_ABORT] = step_start,
+    [ACTION_THROTTLE] = step_throttle,
     [ACTION_REPAIR] = step_repair,
     [ACTION_ISSUE] = step_issue,
     [ACTION_ORDER] = step_order,

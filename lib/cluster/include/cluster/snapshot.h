@@ -32,7 +32,7 @@ struct snapshot_bundle {
 #define SNAPSHOT_ESCROW_MAX 256
 
 #define SNAPSHOT_BUNDLES_MAX  1024 /* the newest; older ones are kept in the store, not in the snapshot */
-#define SNAPSHOT_REQUESTS_MAX 16  /* the oldest unanswered ones */
+#define SNAPSHOT_REQUESTS_MAX 16   /* the oldest unanswered ones */
 #define SNAPSHOT_SERVERS_MAX  (2 * CLUSTER_SERVERS_MAX)
 
 struct cluster_snapshot {

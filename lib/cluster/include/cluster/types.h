@@ -34,6 +34,7 @@
 #define CLUSTER_ID_MAX        40
 #define CLUSTER_URL_MAX       256
 #define CLUSTER_FAILURES_MAX  20
+#define CLUSTER_CURSOR_MAX    1025 /* a key of the datastore, with the NUL */
 #define CLUSTER_KEYS_MAX      64
 #define CLUSTER_VECTOR_TEXT   "secrets-encrypt test vector"
 #define CLUSTER_VECTOR_MAX    1024
@@ -141,7 +142,8 @@ enum operation_kind {
     /* Requests that are no operations of their own: */
     OP_PAUSE,
     OP_RESUME,
-    OP_REPAIR, /* one server's file is put right */
+    OP_REPAIR,   /* one server's file is put right */
+    OP_THROTTLE, /* another ceiling for the rewrite */
 };
 enum operation_state { OP_STATE_RUNNING, OP_STATE_FINISHED, OP_STATE_HALTED, OP_STATE_PAUSED };
 
@@ -184,6 +186,10 @@ struct cluster_operation {
     char key[CLUSTER_KEY_NAME_MAX]; /* RESTORE_KEY: which */
     char key_provider[16];
     char aborts[CLUSTER_ID_MAX]; /* ABORT: the operation that it ended; "" = none ran */
+    /* How values are rewritten: "datastore", else through the API. */
+    char engine[16];
+    bool offline;     /* datastore: every API server is stopped meanwhile, by the operator */
+    int64_t max_rate; /* objects a second at most; 0: no limit, -1: as each coordinator's config says */
     char requested_by[CLUSTER_NAME_MAX];
     int64_t started_ms, phase_ms, ended_ms;
     enum stage stage_before;    /* of the cluster when it was accepted */
@@ -245,11 +251,16 @@ struct cluster_key_count {
 struct cluster_reencrypt {
     char operation[CLUSTER_ID_MAX];
     int64_t step;    /* of the operation, when it began */
-    char engine[16]; /* "api" */
+    char engine[16]; /* "api", "datastore" or "offline" */
     enum { REENCRYPT_IDLE, REENCRYPT_RUNNING, REENCRYPT_ENDED, REENCRYPT_FAILED } state;
     int64_t started_ms, updated_ms, ended_ms;
     int64_t done, total, gone, failed; /* objects; total grows while pages are listed (server's estimate) */
     int64_t rate;                      /* objects per second, over the last few seconds */
+    int64_t limit;                     /* objects per second that it may do now; 0: none, -1: unlimited */
+    char held_by[CLUSTER_TEXT_MAX];    /* what keeps it from going faster; "" = nothing */
+    /* datastore engine: everything up to this key of this resource is done; "" = nothing yet */
+    char cursor_resource[CLUSTER_KEY_NAME_MAX];
+    char cursor[CLUSTER_CURSOR_MAX];
     struct cluster_failure failures[CLUSTER_FAILURES_MAX];
     size_t failures_count;
     char why[CLUSTER_TEXT_MAX]; /* FAILED */
@@ -336,7 +347,10 @@ struct cluster_request {
     bool force, skip, restart;
     char server[CLUSTER_NAME_MAX];  /* REPAIR */
     char key[CLUSTER_KEY_NAME_MAX]; /* RESTORE_KEY */
-    char by[CLUSTER_NAME_MAX];      /* user@host, for people */
+    char engine[16];                /* "" or "api", "datastore": of its rewrite */
+    bool offline;
+    int64_t max_rate;          /* of its rewrite, THROTTLE: objects a second; 0: no limit, -1: not said */
+    char by[CLUSTER_NAME_MAX]; /* user@host, for people */
     int64_t time_ms;
     enum answer answer;             /* by the leader */
     char operation[CLUSTER_ID_MAX]; /* the operation that it became, or that was resumed */

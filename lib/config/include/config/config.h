@@ -16,6 +16,7 @@
  *   datastore:                         # where the Kubernetes objects are; default: as state_store
  *     endpoints: […] …                 # same fields
  *     prefix: /registry                # kube-apiserver's --etcd-prefix
+ *     quota: 2147483648                # bytes: etcd's --quota-backend-bytes
  *   kubernetes:                        # how we log in to the API servers
  *     ca_file: …   token_file: …   cert_file: …   key_file: …
  *   encryption_config: /etc/kubernetes/encryption-config.json
@@ -81,6 +82,7 @@ struct config {
     struct config_etcd state_store;
     struct config_etcd datastore; /* filled in from state_store when not given */
     char *datastore_prefix;
+    int64_t datastore_quota; /* bytes; 0: not known */
     char *kube_ca_file;
     char *kube_token_file;
     char *kube_cert_file;

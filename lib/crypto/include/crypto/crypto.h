@@ -58,4 +58,18 @@ int crypto_encrypt(enum cipher cipher, const struct secret *key, const void *aad
 int crypto_decrypt(enum cipher cipher, const struct secret *key, const void *aad, size_t aad_len,
                    const void *body, size_t body_len, struct secret **ret, struct error *err) _must_check_;
 
+/* The same with a key that is set up once and used for many values. The key is copied; the context is key
+ * material: locked away and wiped as a secret is, as far as OpenSSL's own structures allow (it cleanses them
+ * when they are freed). One thread at a time. Errors, limits and formats are those of
+ * crypto_encrypt and crypto_decrypt. */
+struct cipher_context;
+int cipher_context_new(enum cipher cipher, const struct secret *key, struct cipher_context **ret,
+                       struct error *err) _must_check_;
+void cipher_context_free(struct cipher_context *c);
+DEFINE_CLEANUP(struct cipher_context *, cipher_context_free);
+int cipher_context_encrypt(struct cipher_context *c, const void *aad, size_t aad_len, const void *plain,
+                           size_t plain_len, struct buf *out, struct error *err) _must_check_;
+int cipher_context_decrypt(struct cipher_context *c, const void *aad, size_t aad_len, const void *body,
+                           size_t body_len, struct secret **ret, struct error *err) _must_check_;
+
 #endif

@@ -41,4 +41,17 @@ int envelope_encrypt_with(const struct encryption_config *c, const char *resourc
                           const char *key_name, const char *etcd_key, const void *plain, size_t plain_len,
                           struct buf *out, struct error *err) _must_check_;
 
+/* envelope_decrypt and envelope_encrypt for many values of one resource: each key is set up once, when it is
+ * first needed. The config must outlive it. One thread at a time. */
+struct envelope_codec;
+/* ERR_NOT_FOUND when no entry is for the resource. Caller frees. */
+int envelope_codec_new(const struct encryption_config *c, const char *resource, struct envelope_codec **ret,
+                       struct error *err) _must_check_;
+void envelope_codec_free(struct envelope_codec *k);
+DEFINE_CLEANUP(struct envelope_codec *, envelope_codec_free);
+int envelope_codec_decrypt(struct envelope_codec *k, const char *etcd_key, const void *value, size_t len,
+                           struct secret **ret, struct error *err) _must_check_;
+int envelope_codec_encrypt(struct envelope_codec *k, const char *etcd_key, const void *plain,
+                           size_t plain_len, struct buf *out, struct error *err) _must_check_;
+
 #endif

@@ -7,6 +7,7 @@
 #ifndef ETCD_ETCD_H
 #define ETCD_ETCD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -117,6 +118,35 @@ void etcd_txn_delete(struct etcd_txn *t, const char *key);
 /* ERR_CONFLICT when a guard was refused (nothing was written). ret_revision may be NULL. One use only. */
 int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision,
                     struct error *err) _must_check_;
+
+/* etcd_txn_commit without waiting. `done` runs once on gRPC's own thread: it must not block nor call anything
+ * of this room; code 0 and the revision, or a code and err (borrowed). When this returns an error, `done`
+ * is not called. `t` may be freed as soon as this returns. Before etcd_close every `done` must have run. */
+typedef void etcd_txn_done_fn(void *arg, int code, int64_t revision, const struct error *err);
+int etcd_txn_start(struct etcd_txn *t, int deadline_ms, etcd_txn_done_fn *done, void *arg,
+                   struct error *err) _must_check_;
+
+/* --- reading much: pages, one of them read ahead --- */
+struct etcd_pager_options {
+    const char *prefix;
+    const char *after; /* begins right behind this key; NULL or "": at the prefix's first one */
+    int64_t page;      /* keys a page; halved when a page is larger than gRPC takes */
+    int64_t revision;  /* > 0: every page at this one; 0: the first page's; -1: every page at the present */
+    bool keys_only;
+    int deadline_ms;           /* of one page */
+    unsigned tries;            /* of one page, with backoff, while the trouble is a passing one */
+    const atomic_bool *cancel; /* set from any thread: ERR_CANCELED, at once between tries; may be NULL */
+};
+struct etcd_pager;
+/* Starts reading the first page. Strings are copied. Caller frees. */
+int etcd_pager_new(struct etcd *e, const struct etcd_pager_options *options, struct etcd_pager **ret,
+                   struct error *err) _must_check_;
+/* The next page, in the order of the keys; the one after it is being read while the caller works. After the
+ * last page: 0 and an empty one (count 0). ret->total is the number of keys from the page's first one to the
+ * prefix's end. Caller frees *ret with etcd_range_free. ERR_COMPACTED when a pinned revision is gone. */
+int etcd_pager_next(struct etcd_pager *p, struct etcd_range *ret, struct error *err) _must_check_;
+void etcd_pager_free(struct etcd_pager *p); /* waits for the page that is being read, at most its deadline */
+DEFINE_CLEANUP(struct etcd_pager *, etcd_pager_free);
 
 /* --- health --- */
 struct etcd_member {

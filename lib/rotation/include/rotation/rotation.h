@@ -18,6 +18,7 @@ enum action {
     ACTION_RESUME,        /* request[request] resumes the halted or paused operation */
     ACTION_PAUSE,         /* request[request]: no further step is begun */
     ACTION_ABORT,         /* request[request]: an operation that leads back takes the place of this one */
+    ACTION_THROTTLE,      /* request[request]: values are rewritten at another rate */
     ACTION_REPAIR,        /* server[server] gets the settled generation back; request[request] asked for it,
                              unless request is SIZE_MAX (by policy) */
     ACTION_ISSUE,         /* make the phase's generation: the bundle, durable, before any file carries it */

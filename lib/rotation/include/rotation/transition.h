@@ -21,6 +21,8 @@ bool rotation_resume_drops_order(const struct snapshot_server *v);
 
 /* PAUSE */
 void rotation_pause(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r);
+void rotation_throttle(const struct cluster_snapshot *s, const struct decision *d,
+                       struct cluster_rotation *r);
 
 /* ABORT: an operation `id` that leads back to r->base takes the place of the one that runs or halted. */
 void rotation_abort(const struct cluster_snapshot *s, const struct decision *d, const char *id,
