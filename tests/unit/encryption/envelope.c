@@ -322,6 +322,51 @@ static void a_full_buffer_is_left_as_it_was(void **state)
     assert_string_equal(buf_str(&v), "old");
 }
 
+/* One codec for many values, of every key of the config and some that do not open: each is as by itself. */
+static void a_codec_is_as_the_functions_for_one(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {
+        ONE(CBC(KEY("c", V16) "," KEY("c:2", V24)) "," GCM(KEY("g", V32)) "," BOX(
+            KEY("s", NACL)) "," IDENTITY),
+        ONE(GCM(KEY("g", V32)) "," CBC(KEY("c", V16) "," KEY("c:2", V24)) "," BOX(
+            KEY("s", NACL)) "," IDENTITY),
+        ONE(BOX(KEY("s", NACL)) "," CBC(KEY("c", V16)) "," GCM(KEY("g", V32)) "," IDENTITY),
+        ONE(IDENTITY
+            "," CBC(KEY("c", V16) "," KEY("c:2", V24)) "," GCM(KEY("g", V32)) "," BOX(KEY("s", NACL))),
+    };
+    for (size_t i = 0; i < array_len(orders); i++) {
+        _cleanup_(encryption_config_freep) struct encryption_config *c = must_parse(orders[i]);
+        _cleanup_(envelope_codec_freep) struct envelope_codec *k = NULL;
+        assert_int_equal(envelope_codec_new(c, "secrets", &k, &err), 0);
+        for (int n = 0; n < 40; n++) {
+            _cleanup_(buf_freep) struct buf sealed = BUF_INIT(4096);
+            _cleanup_(secret_freep) struct secret *one = NULL, *many = NULL, *none = NULL;
+            char plain[64], key[64];
+            snprintf(plain, sizeof(plain), "{\"n\":%d}%.*s", n, n,
+                     "........................................");
+            snprintf(key, sizeof(key), ETCD_KEY "%d", n);
+            int rc = n % 2 ? envelope_codec_encrypt(k, key, plain, strlen(plain), &sealed, &err)
+                           : envelope_encrypt(c, "secrets", key, plain, strlen(plain), &sealed, &err);
+            assert_int_equal(rc, 0);
+            assert_int_equal(envelope_decrypt(c, "secrets", key, sealed.data, sealed.len, &one, &err), 0);
+            assert_int_equal(envelope_codec_decrypt(k, key, sealed.data, sealed.len, &many, &err), 0);
+            assert_int_equal(many->len, strlen(plain));
+            assert_memory_equal(many->data, plain, many->len);
+            assert_memory_equal(one->data, plain, many->len);
+            /* What does not open leaves the codec as it was. */
+            assert_true(envelope_codec_decrypt(k, key, "k8s:enc:aescbc:v1:c:0123456789abcdef0123456789abcdeX",
+                                               52, &none, &err) < 0 ||
+                        none != NULL);
+            assert_int_equal(envelope_codec_decrypt(
+                                 k, key, "k8s:enc:aesgcm:v1:g:0123456789abcdef0123456789ab", 48, &none, &err),
+                             ERR_DENIED);
+            assert_int_equal(envelope_codec_decrypt(k, key, "k8s:enc:aescbc:v1:gone:x", 24, &none, &err),
+                             ERR_NOT_FOUND);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +379,7 @@ int main(void)
         cmocka_unit_test(kms_is_unsupported),
         cmocka_unit_test(unknown_versions_are_invalid),
         cmocka_unit_test(names_with_colons),
+        cmocka_unit_test(a_codec_is_as_the_functions_for_one),
         cmocka_unit_test(encrypts_with_a_named_key),
         cmocka_unit_test(entries_apply_as_at_an_api_server),
         cmocka_unit_test(a_full_buffer_is_left_as_it_was),
