@@ -18,7 +18,7 @@ struct reading {
     const struct values_reader *r;
     const struct job_options *o;
     int64_t revision; /* 0: the first page decides */
-    int64_t page;     /* keys a page; halved when values are so large that a page is refused */
+    char prefix[VALUES_PREFIX_MAX];
 };
 
 /* ---------- what a value stands under ---------- */
@@ -132,38 +132,6 @@ int value_move(const struct job_options *o, const char *resource, const struct e
 
 /* ---------- reading ---------- */
 
-static int read_page(struct reading *v, const char *prefix, const struct buf *from, struct etcd_range *ret,
-                     struct error *err)
-{
-    for (unsigned attempt = 0;; attempt++) {
-        struct etcd_range_options options = {
-            .prefix = prefix,
-            .from = from->len ? from->data : NULL,
-            .from_len = from->len,
-            .limit = v->page,
-            .revision = v->revision,
-        };
-        int rc = etcd_list(v->o->datastore, &options, DEADLINE_MS, ret, err);
-        if (rc == ERR_TOO_LARGE && v->page > 1) {
-            v->page /= 2;
-            attempt--; /* no failure: the same again, smaller */
-            continue;
-        }
-        if (rc == 0 || !error_is_transient(rc) || rc == ERR_COMPACTED || attempt == ATTEMPTS_MAX ||
-            job_wait(v->r->job, backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS)))
-            return rc;
-    }
-}
-
-/* The page after this one begins right behind its last key. */
-static int advance(struct buf *from, const struct etcd_range *page, struct error *err)
-{
-    const struct etcd_kv *last = &page->kvs[page->count - 1];
-    buf_reset(from);
-    int rc = buf_add(from, last->key, last->key_len, err);
-    return rc < 0 ? rc : buf_add(from, "", 1, err);
-}
-
 void values_wipe(struct etcd_range *page)
 {
     for (size_t i = 0; i < page->count; i++)
@@ -183,42 +151,55 @@ static int hand_over(const struct reading *v, const char *resource, const struct
     return rc;
 }
 
-static int read_resource(struct reading *v, const char *resource, struct error *err)
+static int read_pages(struct reading *v, const char *resource, struct etcd_pager *pager, int64_t *ret_seen,
+                      int64_t *ret_total, struct error *err)
 {
-    char prefix[VALUES_PREFIX_MAX];
-    values_prefix(v->o, resource, prefix);
-    _cleanup_(buf_freep) struct buf from = BUF_INIT(ETCD_KEY_MAX + 1);
-    int64_t seen = 0, total = -1;
-    for (bool more = true; more;) {
+    for (;;) {
         struct etcd_range page = {0};
-        if (job_canceled(v->r->job))
-            return error_set(err, ERR_CANCELED, "reading the datastore was stopped");
-        int rc = read_page(v, prefix, &from, &page, err);
+        int rc = etcd_pager_next(pager, &page, err);
         if (rc < 0)
-            return error_prefix(err, rc, "reading %s in the datastore", prefix);
+            return error_prefix(err, rc, "reading %s in the datastore", v->prefix);
+        bool last = page.count == 0;
         if (v->revision == 0)
             v->revision = page.revision; /* every later page, of every resource, is read at this one */
-        if (total < 0)
-            total = page.total;
-        seen += (int64_t)page.count;
+        if (*ret_total < 0)
+            *ret_total = page.total;
+        *ret_seen += (int64_t)page.count;
         rc = hand_over(v, resource, &page, err);
-        more = page.more && page.count > 0;
-        if (rc == 0 && more)
-            rc = advance(&from, &page, err);
         values_wipe(&page);
-        if (rc < 0)
+        if (rc < 0 || last)
             return rc;
     }
+}
+
+static int read_resource(struct reading *v, const char *resource, struct error *err)
+{
+    _cleanup_(etcd_pager_freep) struct etcd_pager *pager = NULL;
+    int64_t seen = 0, total = -1;
+    values_prefix(v->o, resource, v->prefix);
+    struct etcd_pager_options options = {
+        .prefix = v->prefix,
+        .page = PAGE_MAX,
+        .revision = v->revision,
+        .deadline_ms = DEADLINE_MS,
+        .tries = ATTEMPTS_MAX + 1,
+        .cancel = job_cancel_flag(v->r->job),
+    };
+    int rc = etcd_pager_new(v->o->datastore, &options, &pager, err);
+    if (rc == 0)
+        rc = read_pages(v, resource, pager, &seen, &total, err);
+    if (rc < 0)
+        return rc;
     if (seen != total)
         return error_set(err, ERR_INTERNAL,
-                         "%s: %" PRId64 " values were read of %" PRId64 " at revision %" PRId64, prefix, seen,
-                         total, v->revision);
+                         "%s: %" PRId64 " values were read of %" PRId64 " at revision %" PRId64, v->prefix,
+                         seen, total, v->revision);
     return 0;
 }
 
 int values_each(const struct values_reader *r, int64_t *ret_revision, struct error *err)
 {
-    struct reading v = {.r = r, .o = job_opts(r->job), .page = PAGE_MAX};
+    struct reading v = {.r = r, .o = job_opts(r->job)};
     for (unsigned attempt = 0;; attempt++) {
         int rc = 0;
         for (size_t i = 0; rc == 0 && i < v.o->spec.resources_count; i++)

@@ -74,7 +74,30 @@ void etcd_range_free(struct etcd_range *r)
     memset(r, 0, sizeof(*r));
 }
 
-static int range_copy(const Etcdserverpb__RangeResponse *from, struct etcd_range *ret, struct error *err)
+/* The bytes themselves change hands: a page is read as fast as etcd sends it. They have a NUL behind them. */
+static void *take_bytes(ProtobufCBinaryData *from)
+{
+    void *bytes = from->data ? from->data : calloc(1, 1);
+    *from = (ProtobufCBinaryData){0};
+    return bytes;
+}
+
+static int kv_take(Mvccpb__KeyValue *from, struct etcd_kv *ret)
+{
+    *ret = (struct etcd_kv){
+        .key_len = from->key.len,
+        .value_len = from->value.len,
+        .create_revision = from->create_revision,
+        .mod_revision = from->mod_revision,
+        .version = from->version,
+        .lease = from->lease,
+    };
+    ret->key = take_bytes(&from->key);
+    ret->value = take_bytes(&from->value);
+    return ret->key && ret->value ? 0 : ERR_NO_MEMORY;
+}
+
+static int range_take(const Etcdserverpb__RangeResponse *from, struct etcd_range *ret, struct error *err)
 {
     struct etcd_range r = {.more = from->more, .total = from->count, .revision = revision_of(from->header)};
     if (from->n_kvs) {
@@ -83,11 +106,12 @@ static int range_copy(const Etcdserverpb__RangeResponse *from, struct etcd_range
             return error_no_memory(err);
     }
     for (size_t i = 0; i < from->n_kvs; i++) {
-        if (kv_copy(from->kvs[i], &r.kvs[i]) < 0) {
+        int rc = kv_take(from->kvs[i], &r.kvs[i]);
+        r.count++;
+        if (rc < 0) {
             etcd_range_free(&r);
             return error_no_memory(err);
         }
-        r.count++;
     }
     *ret = r;
     return 0;
@@ -98,7 +122,7 @@ static int ask(struct etcd *e, const Etcdserverpb__RangeRequest *q, int deadline
 {
     _reply_ Etcdserverpb__RangeResponse *reply = NULL;
     int rc = etcd_call(e, METHOD_RANGE, q, deadline_ms, what, key, &reply, err);
-    return rc < 0 ? rc : range_copy(reply, ret, err);
+    return rc < 0 ? rc : range_take(reply, ret, err);
 }
 
 int etcd_get(struct etcd *e, const char *key, int deadline_ms, struct etcd_range *ret, struct error *err)
@@ -183,7 +207,7 @@ static int add_page(struct etcd *e, const char *prefix, int deadline_ms, struct 
 {
     struct etcd_range_options o = {.prefix = prefix, .limit = PAGE_KEYS, .revision = all->revision};
     if (all->count) {
-        /* The smallest key after the last one is that key and a NUL, which kv_copy keeps past its end. */
+        /* The smallest key after the last one is that key and a NUL, which stands past its end. */
         o.from = all->kvs[all->count - 1].key;
         o.from_len = all->kvs[all->count - 1].key_len + 1;
     }

@@ -244,7 +244,7 @@ struct address *address_pick(struct rpc_channel *c, int which)
     if (which >= 0 && (size_t)which < c->count)
         return &c->addresses[which];
     pthread_mutex_lock(&c->lock);
-    enum rank rank;
+    enum rank rank = FAILED;
     struct address *a = best_locked(c, &rank);
     c->next = (size_t)(a - c->addresses) + 1;
     pthread_mutex_unlock(&c->lock);
@@ -256,7 +256,7 @@ void address_wait(struct rpc_channel *c, int64_t ms)
     if (c->count == 1)
         return; /* gRPC lets the call wait by itself */
     struct timespec until = wait_until(ms < CONNECT_WAIT_MS ? ms : CONNECT_WAIT_MS);
-    enum rank rank;
+    enum rank rank = FAILED;
     pthread_mutex_lock(&c->lock);
     while (best_locked(c, &rank) && (rank == CONNECTING || rank == CONNECTING_DISTRUSTED))
         if (pthread_cond_clockwait(&c->changed, &c->lock, CLOCK_MONOTONIC, &until) != 0)

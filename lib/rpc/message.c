@@ -13,6 +13,22 @@ int message_pack(const ProtobufCMessage *message, size_t max, grpc_byte_buffer *
     return 0;
 }
 
+/* Everything that is unpacked has a NUL behind it: texts and keys can be used where they stand. */
+static void *alloc_padded(void *data, size_t size)
+{
+    (void)data;
+    char *p = malloc(size + 1);
+    if (p)
+        p[size] = 0;
+    return p;
+}
+
+static void free_padded(void *data, void *p)
+{
+    (void)data;
+    free(p);
+}
+
 int message_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *bytes, ProtobufCMessage **ret,
                    struct error *err)
 {
@@ -20,8 +36,9 @@ int message_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *byt
     if (!bytes || !grpc_byte_buffer_reader_init(&reader, bytes))
         return error_set(err, ERR_INVALID, "the server's answer to us is empty or badly compressed");
     grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
+    ProtobufCAllocator padded = {alloc_padded, free_padded, NULL};
     ProtobufCMessage *m =
-        protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(slice), GRPC_SLICE_START_PTR(slice));
+        protobuf_c_message_unpack(type, &padded, GRPC_SLICE_LENGTH(slice), GRPC_SLICE_START_PTR(slice));
     grpc_slice_unref(slice);
     grpc_byte_buffer_reader_destroy(&reader);
     if (!m)

@@ -49,7 +49,8 @@ struct rpc_method {
     const ProtobufCMessageDescriptor *reply;
 };
 
-/* One unary call. *ret_reply is freed by the caller with protobuf_c_message_free_unpacked. The gRPC status
+/* One unary call. *ret_reply is freed by the caller with protobuf_c_message_free_unpacked; each of its
+ * `bytes` has a NUL behind it, and may be taken out of it and freed by itself. The gRPC status
  * becomes a code (table in status.c): 1 CANCELED, 4 TIMEOUT, 14 UNAVAILABLE, 3 INVALID, 8 TOO_LARGE or
  * UNAVAILABLE, 5 NOT_FOUND, 7 and 16 DENIED, 11 COMPACTED where the text says so, … with its text. */
 int rpc_call(struct rpc_channel *c, const struct rpc_method *method, const ProtobufCMessage *request,
