@@ -205,7 +205,8 @@ static void halve(struct controller *c, int64_t now_ms)
 
 static void take_sign(struct controller *c, const struct sign *worst, int64_t now_ms)
 {
-    text_copy(c->why, sizeof(c->why), worst->text);
+    if (worst->pause || c->rate > 0) /* else what it is paused for says more */
+        text_copy(c->why, sizeof(c->why), worst->text);
     c->quiet_since_ms = now_ms;
     if (worst->pause)
         c->calm_since_ms = now_ms;

@@ -14,6 +14,7 @@
 #include "../api_login.h"
 #include "../job.h"
 #include "../resource_prefix.h"
+#include "drive.h"
 #include "names.h"
 #include "progress.h"
 
@@ -21,6 +22,7 @@
 #define FIND_ROUNDS       5
 #define TOUCH_DEADLINE_MS 15000
 #define TOUCH_ATTEMPTS    8
+#define PAUSED_RATE       1
 
 struct pass {
     struct job *job;
@@ -29,6 +31,7 @@ struct pass {
     struct kube_toucher *toucher;
     struct kube_resource resource;
     struct progress progress;
+    struct drive drive;
 };
 
 /* ---------- what the record is told ---------- */
@@ -41,6 +44,14 @@ static void tell_failure(struct pass *p, const struct kube_object *o, const char
     progress_failed(&p->progress, object, why);
 }
 
+/* The toucher takes 0 for "no limit"; a pause is one a second, so that the rate is looked
+ * at again. */
+static void steer(struct pass *p)
+{
+    double rate = drive_rate(&p->drive);
+    kube_toucher_set_rate(p->toucher, rate < 0 ? 0 : rate > 0 ? rate : PAUSED_RATE);
+}
+
 static bool on_touched(void *arg, const struct kube_object *object, enum kube_touch_result result,
                        const char *why)
 {
@@ -51,6 +62,7 @@ static bool on_touched(void *arg, const struct kube_object *object, enum kube_to
         progress_gone(&p->progress);
     else
         progress_done(&p->progress, 1);
+    steer(p);
     return !job_canceled(p->job);
 }
 
@@ -88,6 +100,7 @@ static int touch_names(void *arg, const struct kube_object *objects, size_t coun
 {
     struct pass *p = arg;
     use_servers(p);
+    steer(p);
     return kube_touch(p->toucher, &p->resource, objects, count, on_touched, p, err);
 }
 
@@ -100,22 +113,6 @@ static int pass_resource(struct pass *p, const char *name, struct error *err)
         rc = names_each(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page,
                         touch_names, p, err);
     return rc < 0 ? error_prefix(err, rc, "%s", name) : 0;
-}
-
-static int count_all(struct pass *p, struct error *err)
-{
-    int64_t total = 0;
-    for (size_t i = 0; i < p->o->spec.resources_count; i++) {
-        char prefix[2 * CLUSTER_KEY_NAME_MAX];
-        int64_t count = 0;
-        resource_prefix(p->o->config->datastore_prefix, p->o->spec.resources[i], prefix, sizeof(prefix));
-        int rc = names_count(p->o->datastore, prefix, &count, err);
-        if (rc < 0)
-            return rc;
-        total += count;
-    }
-    progress_total(&p->progress, total);
-    return 0;
 }
 
 static void cancel_toucher(void *arg)
@@ -138,7 +135,7 @@ static int run_pass(struct pass *p, struct error *err)
     if (rc < 0)
         return rc;
     job_on_cancel(p->job, cancel_toucher, p->toucher);
-    rc = count_all(p, err);
+    rc = drive_begin(&p->drive, p->job, &p->progress, err);
     for (size_t i = 0; rc == 0 && i < p->o->spec.resources_count; i++)
         rc = pass_resource(p, p->o->spec.resources[i], err);
     job_on_cancel(p->job, NULL, NULL);
@@ -155,5 +152,6 @@ int reencrypt_api_run(struct job *j, struct error *err)
     if (rc == 0)
         progress_end(&p.progress);
     kube_toucher_free(p.toucher);
+    drive_end(&p.drive);
     return rc;
 }

@@ -16,7 +16,7 @@
 #include "../job.h"
 #include "../proofs/values.h"
 #include "../resource_prefix.h"
-#include "names.h"
+#include "drive.h"
 #include "offline.h"
 #include "pace.h"
 #include "progress.h"
@@ -32,17 +32,14 @@
 #define OFFLINE_WINDOW  4
 #define OFFLINE_LOOK_MS 500
 #define PUBLISH_MS      200
-#define STEER_MS        250
 #define BACKOFF_MS      20
-/* Nobody's watch lag is looked at here yet: a rate that was seen to do no harm (docs/performance.md). */
-#define GENTLE_RATE    250
-#define GENTLE_WHY     "the default while API servers are attached; `secrets-encrypt throttle N` changes it"
-#define BACKOFF_MAX_MS 2000
+#define BACKOFF_MAX_MS  2000
 
 struct rewrite {
     struct job *job;
     const struct job_options *o;
     struct progress progress;
+    struct drive drive;
     struct pace pace;
     struct window *window;
     struct envelope_codec *codec;
@@ -51,7 +48,7 @@ struct rewrite {
     struct batch *filling;       /* NULL: none */
     char last[ETCD_KEY_MAX + 1]; /* the last key that was looked at */
     int64_t kept;                /* values that needed nothing, not yet told */
-    int64_t success_ms, published_ms, steered_ms, looked_ms;
+    int64_t success_ms, published_ms, looked_ms;
     int code; /* what ends it */
     struct error err;
 };
@@ -155,6 +152,7 @@ static int move_again(struct rewrite *e, const char *key)
 static int settle(struct rewrite *e, struct batch *b)
 {
     int rc = 0;
+    drive_wrote(&e->drive, b->ms, b->code < 0);
     if (b->code == 0) {
         e->success_ms = clock_mono_ms();
         progress_done(&e->progress, (int64_t)b->count);
@@ -198,18 +196,6 @@ static int collect(struct rewrite *e, int wait_ms)
 
 /* ---------- how fast, and whether at all ---------- */
 
-static void steer(struct rewrite *e)
-{
-    int64_t now = clock_mono_ms(), limit = job_max_rate(e->job);
-    if (e->steered_ms > 0 && now - e->steered_ms < STEER_MS)
-        return;
-    e->steered_ms = now;
-    bool gentle = limit == 0 && !e->o->offline && !e->o->unpaced;
-    double rate = gentle ? GENTLE_RATE : limit > 0 ? (double)limit : -1;
-    pace_set(&e->pace, rate, now);
-    progress_limit(&e->progress, rate, limit > 0 ? "the rate that was asked for" : gentle ? GENTLE_WHY : "");
-}
-
 static int still_offline(struct rewrite *e)
 {
     struct error err = ERROR_INIT;
@@ -230,11 +216,13 @@ static int await_turn(struct rewrite *e)
             error_set(&err, ERR_CANCELED, "rewriting was stopped");
             return end_with(e, ERR_CANCELED, &err);
         }
-        steer(e);
+        double rate = drive_rate(&e->drive);
+        if (rate != e->pace.rate)
+            pace_set(&e->pace, rate, clock_mono_ms());
         int64_t ms = pace_wait_ms(&e->pace, clock_mono_ms());
         if (ms == 0)
             return still_offline(e);
-        ms = ms < STEER_MS ? ms : STEER_MS;
+        ms = ms < DRIVE_EVERY_MS ? ms : DRIVE_EVERY_MS;
         int rc = collect(e, 0);
         if (rc < 0)
             return rc;
@@ -374,22 +362,6 @@ static int pass_resource(struct rewrite *e, const char *resource, const char *af
     return rc;
 }
 
-static int count_all(struct rewrite *e, struct error *err)
-{
-    int64_t total = 0;
-    for (size_t i = 0; i < e->o->spec.resources_count; i++) {
-        char prefix[VALUES_PREFIX_MAX];
-        int64_t count = 0;
-        resource_prefix(e->o->config->datastore_prefix, e->o->spec.resources[i], prefix, sizeof(prefix));
-        int rc = names_count(e->o->datastore, prefix, &count, err);
-        if (rc < 0)
-            return rc;
-        total += count;
-    }
-    progress_total(&e->progress, total);
-    return 0;
-}
-
 /* The resource to begin with, and the key in it: where an earlier leader's record says that it came to. */
 static size_t begin(struct rewrite *e, char after[CLUSTER_CURSOR_MAX])
 {
@@ -407,7 +379,11 @@ static size_t begin(struct rewrite *e, char after[CLUSTER_CURSOR_MAX])
 
 static int rewrite_all(struct rewrite *e, size_t first, const char *after, struct error *err)
 {
-    int rc = count_all(e, err);
+    struct error why = ERROR_INIT;
+    int rc = e->o->offline ? offline_check(e->o, &why) : 0; /* before anything is read */
+    if (rc < 0)
+        return end_with(e, rc, &why);
+    rc = drive_begin(&e->drive, e->job, &e->progress, err);
     for (size_t i = first; rc == 0 && i < e->o->spec.resources_count; i++)
         rc = pass_resource(e, e->o->spec.resources[i], i == first ? after : "", err);
     return rc;
@@ -424,6 +400,7 @@ int reencrypt_datastore_run(struct job *j, struct error *err)
     if (rc == 0)
         rc = rewrite_all(&e, first, after, err);
     window_free(e.window); /* waits for what is in flight */
+    drive_end(&e.drive);
     if (e.code < 0) {
         if (err)
             *err = e.err;

@@ -36,7 +36,8 @@ static int read_object(const char *what, const struct json *object, const char *
                        struct kube_event *e, struct error *err)
 {
     const struct json *meta = json_get(object, "metadata");
-    const char *number = annotation ? json_string(json_get(json_get(meta, "annotations"), annotation), "0") : "0";
+    const char *number =
+        annotation ? json_string(json_get(json_get(meta, "annotations"), annotation), "0") : "0";
     int rc = json_need_string(meta, "resourceVersion", e->version, sizeof(e->version), err);
 
     if (rc < 0)

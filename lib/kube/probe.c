@@ -8,8 +8,9 @@
 #include "probe_internal.h"
 #include "url.h"
 
-#define LIST_LIMIT 50
-#define REPLY_MAX  4096 /* of an error's text; the rest is dropped */
+#define LIST_LIMIT  50
+#define POLL_MAX_MS 100
+#define REPLY_MAX   4096 /* of an error's text; the rest is dropped */
 
 /* ---------- making one ---------- */
 
@@ -76,9 +77,10 @@ int kube_prober_new(const struct kube_prober_options *o, struct kube_prober **re
     _cleanup_(kube_prober_freep) struct kube_prober *p = NULL;
     int rc;
 
-    if (o->servers_count < 1 || o->deadline_ms < 1 || o->watch_s < 1 || !o->calls.answered || !o->calls.seen ||
-        !o->calls.watch_ended)
-        return error_set(err, ERR_INVALID, "probing needs a server, a deadline, a time to watch and its calls");
+    if (o->servers_count < 1 || o->deadline_ms < 1 || o->watch_s < 1 || !o->calls.answered ||
+        !o->calls.seen || !o->calls.watch_ended)
+        return error_set(err, ERR_INVALID,
+                         "probing needs a server, a deadline, a time to watch and its calls");
     p = calloc(1, sizeof(*p));
     if (!p)
         return error_no_memory(err);
@@ -242,31 +244,22 @@ static void look_after_watches(struct kube_prober *p)
 
 int kube_prober_run(struct kube_prober *p, int ms, struct error *err)
 {
-    double until = probe_now_ms() + ms;
+    double until = probe_now_ms() + ms, left;
     CURLMcode c;
+    int running;
 
-    for (;;) {
-        int running, ready = 0;
-
+    do {
         c = curl_multi_perform(p->multi, &running);
-        if (c == CURLM_OK)
-            collect(p);
+        if (c != CURLM_OK)
+            break;
+        collect(p);
         look_after_watches(p);
-        double left = until - probe_now_ms();
-        if (c != CURLM_OK || left <= 0)
-            break;
-        double before = probe_now_ms();
-        c = curl_multi_poll(p->multi, NULL, 0, left > 100 ? 100 : (int)left + 1, &ready);
-        /* nothing to read, and yet it came back early: somebody woke us */
-        if (c != CURLM_OK || (ready == 0 && probe_now_ms() - before < 0))
-            break;
-    }
-    return c == CURLM_OK ? 0
-                         : error_set(err, c == CURLM_OUT_OF_MEMORY ? ERR_NO_MEMORY : ERR_INTERNAL,
-                                     "probing API servers: %s", curl_multi_strerror(c));
-}
-
-void kube_prober_wakeup(struct kube_prober *p)
-{
-    (void)curl_multi_wakeup(p->multi);
+        left = until - probe_now_ms();
+        if (left > 0)
+            c = curl_multi_poll(p->multi, NULL, 0, left > POLL_MAX_MS ? POLL_MAX_MS : (int)left + 1, NULL);
+    } while (c == CURLM_OK && left > 0);
+    if (c == CURLM_OK)
+        return 0;
+    return error_set(err, c == CURLM_OUT_OF_MEMORY ? ERR_NO_MEMORY : ERR_INTERNAL, "probing API servers: %s",
+                     curl_multi_strerror(c));
 }

@@ -25,8 +25,8 @@ struct probe_slot {
     bool again; /* it was repeated with a new token already */
     /* of a watch */
     bool stands;
-    bool first; /* the next event shows the present state */
-    struct kube_event end; /* what the server said before it ended; type OBJECT: nothing */
+    bool first;                 /* the next event shows the present state */
+    struct kube_event end;      /* what the server said before it ended; type OBJECT: nothing */
     char broken[KUBE_LINE_MAX]; /* why we ended it */
 };
 #define PROBE_WATCH KUBE_PROBES

@@ -74,6 +74,8 @@ void probe_watch_end(struct probe_slot *s, CURLcode code)
 
     (void)curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     tell(s, code, status, &why);
+    if (s->end.status == 410) /* where it was to go on is compacted away: it never stood */
+        status = 410;
     if (status == 410 || s->end.type == KUBE_EVENT_ERROR || s->broken[0])
         server->version[0] = '\0';
     if (status == 401)

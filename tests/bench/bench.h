@@ -18,7 +18,7 @@ struct bench {
     /* flags, see main.c */
     const char *config_path, *encryption_path, *seed, *engine, *kind;
     int64_t first, count, size, batch, window, seconds, page, connections, streams, workers, rate;
-    bool offline, paced, put;
+    bool offline, paced;
     /* what they name; opened before the subcommand runs */
     struct config *config;
     struct encryption_config *encryption; /* NULL without --encryption */
@@ -51,7 +51,7 @@ struct samples {
     int64_t *us;
     size_t count, cap;
 };
-void samples_add(struct samples *s, int64_t us); /* any number; ends the program when memory is out */
+void samples_add(struct samples *s, int64_t us);   /* any number; ends the program when memory is out */
 double samples_ms(struct samples *s, double part); /* the part-quantile in ms; -1 of none */
 void samples_free(struct samples *s);
 
@@ -71,11 +71,11 @@ bool object_holds(const struct bench *b, int64_t number, const void *plain, size
 
 /* --- flight.c: transactions in flight, a window of them --- */
 struct flight;
-int flight_new(size_t window, struct flight **ret, struct error *err) _must_check_;
+int bench_flight_new(size_t window, struct flight **ret, struct error *err) _must_check_;
 /* Waits for a place, starts the transaction, frees it. `puts` count once it went through. */
-int flight_send(struct flight *f, struct etcd_txn *t, int64_t puts, struct error *err) _must_check_;
+int bench_flight_send(struct flight *f, struct etcd_txn *t, int64_t puts, struct error *err) _must_check_;
 /* Waits for all answers; ERR_* of the first failure. Frees. *ret_done are the puts that went through. */
-int flight_end(struct flight *f, int64_t *ret_done, struct error *err) _must_check_;
+int bench_flight_end(struct flight *f, int64_t *ret_done, struct error *err) _must_check_;
 
 /* --- logins --- */
 struct kube_options bench_login(const struct bench *b, size_t server);

@@ -77,8 +77,8 @@ int bench_check(struct bench *b, struct error *err)
         return rc;
     char more[256];
     snprintf(more, sizeof(more),
-             "\"seen\":%" PRId64 ",\"opened\":%" PRId64 ",\"right\":%" PRId64 ",\"first_key\":%" PRId64, c.seen,
-             c.opened, c.right, c.first_key);
+             "\"seen\":%" PRId64 ",\"opened\":%" PRId64 ",\"right\":%" PRId64 ",\"first_key\":%" PRId64,
+             c.seen, c.opened, c.right, c.first_key);
     print_rate(c.seen, mono_us() - begun, more);
     return 0;
 }

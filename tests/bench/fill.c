@@ -3,7 +3,8 @@
 
 #define FILL_BATCH 100
 
-static int add(struct bench *b, struct envelope_codec *codec, struct etcd_txn *t, int64_t number, struct error *err)
+static int add(struct bench *b, struct envelope_codec *codec, struct etcd_txn *t, int64_t number,
+               struct error *err)
 {
     _cleanup_(buf_freep) struct buf plain = BUF_INIT(OBJECT_MAX), value = BUF_INIT(2 * OBJECT_MAX);
     struct object o;
@@ -25,7 +26,7 @@ static int fill(struct bench *b, struct envelope_codec *codec, struct flight *f,
         for (; rc == 0 && n < FILL_BATCH && i < b->first + b->count; n++)
             rc = add(b, codec, t, i++, err);
         if (rc == 0)
-            rc = flight_send(f, t, n, err);
+            rc = bench_flight_send(f, t, n, err);
         else
             etcd_txn_free(t);
     }
@@ -39,11 +40,11 @@ int bench_fill(struct bench *b, struct error *err)
     int64_t begun = mono_us(), done = 0;
     int rc = envelope_codec_new(b->encryption, "secrets", &codec, err);
     if (rc == 0)
-        rc = flight_new((size_t)b->window, &f, err);
+        rc = bench_flight_new((size_t)b->window, &f, err);
     if (rc < 0)
         return rc;
     rc = fill(b, codec, f, err);
-    int end = flight_end(f, &done, err);
+    int end = bench_flight_end(f, &done, err);
     if (rc < 0 || end < 0)
         return rc < 0 ? rc : end;
     print_rate(done, mono_us() - begun, "");

@@ -19,7 +19,7 @@ struct load {
     int64_t puts;
 };
 
-int flight_new(size_t window, struct flight **ret, struct error *err)
+int bench_flight_new(size_t window, struct flight **ret, struct error *err)
 {
     struct flight *f = calloc(1, sizeof(*f));
     if (!f)
@@ -67,7 +67,7 @@ static void leave(struct flight *f)
     pthread_mutex_unlock(&f->lock);
 }
 
-int flight_send(struct flight *f, struct etcd_txn *t, int64_t puts, struct error *err)
+int bench_flight_send(struct flight *f, struct etcd_txn *t, int64_t puts, struct error *err)
 {
     struct load *load = malloc(sizeof(*load));
     int rc = load ? enter(f) : error_no_memory(err);
@@ -86,7 +86,7 @@ int flight_send(struct flight *f, struct etcd_txn *t, int64_t puts, struct error
     return rc;
 }
 
-int flight_end(struct flight *f, int64_t *ret_done, struct error *err)
+int bench_flight_end(struct flight *f, int64_t *ret_done, struct error *err)
 {
     pthread_mutex_lock(&f->lock);
     while (f->out > 0)

@@ -16,7 +16,8 @@ static const struct {
     const char *help;
 } commands[] = {
     {"fill", bench_fill, "puts Secrets straight into the datastore, under the first key"},
-    {"check", bench_check, "reads and opens every one of them, and compares; counts those under the first key"},
+    {"check", bench_check,
+     "reads and opens every one of them, and compares; counts those under the first key"},
     {"txns", bench_txns, "writes all of them under the first key in a bare loop of ready-made transactions"},
     {"job", bench_job, "runs a coordinator's job (--kind rewrite or scan) to its end, or for --seconds"},
     {"hammer", bench_hammer, "sends ready-made empty patches over --connections times --streams"},
@@ -53,7 +54,6 @@ static const struct {
 } switches[] = {
     {"offline", offsetof(struct bench, offline)},
     {"paced", offsetof(struct bench, paced)},
-    {"put", offsetof(struct bench, put)},
 };
 
 #define MEMBER(b, type, offset) ((type *)((char *)(b) + (offset)))

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 
 #include <base/text.h>
-#include <openssl/evp.h>
 
 #define PASSWORD_BYTES 24 /* before base64 */
 #define PASSWORD_TEXT  32
@@ -37,8 +36,8 @@ static int content(const struct bench *b, int64_t number, char password[PASSWORD
     char text[128];
     int n = snprintf(text, sizeof(text), "%s/%" PRId64, b->seed, number);
     EVP_MD_CTX *c = EVP_MD_CTX_new();
-    int ok = c && EVP_DigestInit_ex(c, EVP_shake256(), NULL) == 1 && EVP_DigestUpdate(c, text, (size_t)n) == 1 &&
-             EVP_DigestFinalXOF(c, blob, len) == 1;
+    int ok = c && EVP_DigestInit_ex(c, EVP_shake256(), NULL) == 1 &&
+             EVP_DigestUpdate(c, text, (size_t)n) == 1 && EVP_DigestFinalXOF(c, blob, len) == 1;
     EVP_MD_CTX_free(c);
     if (ok)
         EVP_EncodeBlock((unsigned char *)password, blob, PASSWORD_BYTES);

@@ -29,8 +29,8 @@ void print_rate(int64_t done, int64_t us, const char *more)
 {
     struct rusage u = {0};
     (void)getrusage(RUSAGE_SELF, &u);
-    printf("{\"done\":%" PRId64 ",\"ms\":%.3f,\"per_second\":%.1f,\"rss_kb\":%ld,\"cpu_ms\":%.1f%s%s}\n", done,
-           (double)us / 1e3, us > 0 ? (double)done * 1e6 / (double)us : 0, u.ru_maxrss, cpu_ms(&u),
+    printf("{\"done\":%" PRId64 ",\"ms\":%.3f,\"per_second\":%.1f,\"rss_kb\":%ld,\"cpu_ms\":%.1f%s%s}\n",
+           done, (double)us / 1e3, us > 0 ? (double)done * 1e6 / (double)us : 0, u.ru_maxrss, cpu_ms(&u),
            *more ? "," : "", more);
     fflush(stdout);
 }

@@ -10,7 +10,7 @@
 
 #define SAMPLE_MS 500
 
-static int spec_from_config(const struct bench *b, struct cluster_spec *spec)
+static void spec_from_config(const struct bench *b, struct cluster_spec *spec)
 {
     for (size_t i = 0; i < b->config->servers_count; i++) {
         text_copy(spec->servers[i].name, sizeof(spec->servers[i].name), b->config->servers[i].name);
@@ -20,12 +20,12 @@ static int spec_from_config(const struct bench *b, struct cluster_spec *spec)
     for (size_t i = 0; i < b->config->resources_count; i++)
         text_copy(spec->resources[i], sizeof(spec->resources[i]), b->config->resources[i]);
     spec->resources_count = b->config->resources_count;
-    return 0;
 }
 
 static void set_options(struct bench *b, struct job_options *o)
 {
-    const struct resource_set managed = {(const char *const *)b->config->resources, b->config->resources_count};
+    const struct resource_set managed = {(const char *const *)b->config->resources,
+                                         b->config->resources_count};
     o->kind = strcmp(b->kind, "scan") == 0 ? JOB_SCAN : JOB_REWRITE;
     o->engine = strcmp(b->engine, "datastore") == 0 ? ENGINE_DATASTORE : ENGINE_API;
     o->offline = b->offline;
@@ -52,7 +52,10 @@ static void tell(struct job *j, int64_t begun)
     if (!r)
         return;
     job_progress(j, r);
-    printf("{\"at_ms\":%.0f,\"done\":%" PRId64 ",\"rate\":%" PRId64 ",\"limit\":%" PRId64 ",\"held_by\":\"%.200s\"}\n",
+    for (char *c = r->held_by; *c; c++) /* no JSON escapes */
+        *c = *c == '"' || *c == '\\' ? '\'' : *c;
+    printf("{\"at_ms\":%.0f,\"done\":%" PRId64 ",\"rate\":%" PRId64 ",\"limit\":%" PRId64
+           ",\"held_by\":\"%.200s\"}\n",
            (double)(mono_us() - begun) / 1e3, r->done, r->rate, r->limit, r->held_by);
     fflush(stdout);
     free(r);
@@ -81,7 +84,8 @@ static int judge(const struct job_options *o, struct job *j, bool ended, int64_t
     job_progress(j, r);
     job_proof(j, proof);
     snprintf(more, sizeof(more),
-             "\"total\":%" PRId64 ",\"gone\":%" PRId64 ",\"failed\":%" PRId64 ",\"stale\":%" PRId64 ",\"ended\":%s",
+             "\"total\":%" PRId64 ",\"gone\":%" PRId64 ",\"failed\":%" PRId64 ",\"stale\":%" PRId64
+             ",\"ended\":%s",
              r->total, r->gone, r->failed, r->scan_stale, ended ? "true" : "false");
     print_rate(o->kind == JOB_SCAN ? r->scan_values : r->done, us, more);
     if (ended && o->kind == JOB_REWRITE && r->state != REENCRYPT_ENDED)
@@ -89,8 +93,8 @@ static int judge(const struct job_options *o, struct job *j, bool ended, int64_t
     if (ended && o->kind == JOB_SCAN && proof->state != PROOF_MADE)
         return error_set(err, ERR_STATE, "the scan failed: %s", proof->why);
     if (r->failed > 0)
-        return error_set(err, ERR_STATE, "%" PRId64 " objects failed: %s: %s", r->failed, r->failures[0].object,
-                         r->failures[0].why);
+        return error_set(err, ERR_STATE, "%" PRId64 " objects failed: %s: %s", r->failed,
+                         r->failures[0].object, r->failures[0].why);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* What the datastore takes at most: the guarded transactions of a re-encryption, made ready beforehand and sent in
- * a bare loop, with the same window and the same number of values in each. */
+/* What the datastore takes at most: the guarded transactions of a re-encryption, made ready beforehand and
+ * sent in a bare loop, with the same window and the same number of values in each. */
 #include "bench.h"
 
 #include <inttypes.h>
@@ -39,7 +39,8 @@ static int room_for_one(struct readies *r, struct error *err)
     return 0;
 }
 
-static int make_ready(struct envelope_codec *codec, const struct etcd_kv *kv, struct readies *r, struct error *err)
+static int make_ready(struct envelope_codec *codec, const struct etcd_kv *kv, struct readies *r,
+                      struct error *err)
 {
     _cleanup_(secret_freep) struct secret *plain = NULL;
     struct buf value = BUF_INIT(2 * OBJECT_MAX);
@@ -60,7 +61,7 @@ static int make_ready(struct envelope_codec *codec, const struct etcd_kv *kv, st
 static int read_all(struct bench *b, struct readies *r, struct error *err)
 {
     struct etcd_pager_options options = {
-        .prefix = OBJECT_PREFIX, .page = b->page, .deadline_ms = PAGE_MS, .tries = 3};
+        .prefix = OBJECT_PREFIX "team-", .page = b->page, .deadline_ms = PAGE_MS, .tries = 3};
     _cleanup_(etcd_pager_freep) struct etcd_pager *pager = NULL;
     _cleanup_(envelope_codec_freep) struct envelope_codec *codec = NULL;
     int rc = envelope_codec_new(b->encryption, "secrets", &codec, err);
@@ -89,7 +90,7 @@ static int send_all(struct bench *b, const struct readies *r, struct flight *f, 
             etcd_txn_if_mod(t, r->all[i].key, r->all[i].mod);
             etcd_txn_put(t, r->all[i].key, r->all[i].value, r->all[i].len, 0);
         }
-        int rc = flight_send(f, t, (int64_t)n, err);
+        int rc = bench_flight_send(f, t, (int64_t)n, err);
         if (rc < 0)
             return rc;
     }
@@ -103,11 +104,11 @@ int bench_txns(struct bench *b, struct error *err)
     int64_t done = 0;
     int rc = read_all(b, &r, err);
     if (rc == 0)
-        rc = flight_new((size_t)b->window, &f, err);
+        rc = bench_flight_new((size_t)b->window, &f, err);
     if (rc == 0) {
         int64_t begun = mono_us();
         rc = send_all(b, &r, f, err);
-        int end = flight_end(f, &done, err);
+        int end = bench_flight_end(f, &done, err);
         rc = rc < 0 ? rc : end;
         if (rc == 0)
             print_rate(done, mono_us() - begun, "");

@@ -27,8 +27,8 @@ struct kube_probe_object {
     const char *annotation; /* where the number stands: "example.org/probe"; copied */
 };
 
-/* Called from kube_prober_run. `why` is one line that names the server; "" when all is well. They may ask for
- * more, but not end the prober. */
+/* Called from kube_prober_run. `why` is one line that names the server; "" when all is well. They must
+ * not call the prober. */
 struct kube_probe_calls {
     /* A request ended after `ms`. status 0: no answer came (its deadline, or the transport). `number` is the
      * patch's. */
@@ -37,7 +37,8 @@ struct kube_probe_calls {
     /* An event came through that server's watch, with the annotation's number (0: none). `first`: it shows
      * the present state at the watch's beginning, and tells nothing of how long it took. */
     void (*seen)(void *arg, size_t server, int64_t number, bool first);
-    /* A watch ended that stood (status 200), or one could not be opened (status, 0: no answer). */
+    /* A watch ended that stood (status 200), or one could not be opened (status, 0: no answer;
+     * 410: where it was to go on is compacted away, the next one begins with the present state). */
     void (*watch_ended)(void *arg, size_t server, bool stood, long status, const char *why);
     void *arg;
 };
@@ -71,10 +72,7 @@ bool kube_prober_watching(const struct kube_prober *p, size_t server); /* answer
 /* Ends what is in flight and the watch, without calling back. */
 void kube_prober_drop(struct kube_prober *p, size_t server);
 
-/* Sends, receives and calls back for `ms` (0: what is there now). Returns early only after
- * kube_prober_wakeup. */
+/* Sends, receives and calls back for `ms` (0: what is there now). */
 int kube_prober_run(struct kube_prober *p, int ms, struct error *err) _must_check_;
-/* Any thread. */
-void kube_prober_wakeup(struct kube_prober *p);
 
 #endif
