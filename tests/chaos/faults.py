@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "machines"))
 from cluster import ENCRYPTION_CONFIG, UNITS  # noqa: E402
+import etcd  # noqa: E402  (cluster.py puts its folder on the path)
 from machines import DISK_BYTES, MachineError  # noqa: E402
 from namespaces import NamespaceError, command  # noqa: E402
 
@@ -39,6 +40,7 @@ KINDS = {
     "compact": (1, 0, 0), "defragment": (1, 0, 0), "disk full": (1.5, 2, 7), "edit": (2, 2, 6), "clock": (1.5, 3, 15),
 }
 UNIT_OF = {"coordinator": COORDINATOR, "agent": AGENT, "apiserver": APISERVER, "etcd": ETCD}
+FOREIGN = "runs with a config that was not issued here"  # the edit was loaded: `repair` wants to be told twice
 MACHINE_KINDS = ("power off", "shut down", "partition")
 EDITS = ("garbage", "truncated", "extra key", "reformatted")
 
@@ -298,6 +300,12 @@ class Injector:
             self._put_right(server, now)
         return True
 
+    def _values_under_other_keys(self, server):
+        """What the runbook says to look for before `repair --force`: values under keys that no other server has."""
+        text = next(s for s in self.cluster.servers if s is not server).encryption_config.read_text()
+        keys = [key.partition(":")[2] for key in self.cluster.count_by_key() if key != "plain"]
+        return [key for key in keys if key not in text]
+
     def _put_right(self, server, wrong):
         """What an operator does about it: `secrets-encrypt repair`, again while the cluster cannot do it yet."""
         deadline, told = time.monotonic() + REPAIR_SECONDS, ""
@@ -307,12 +315,14 @@ class Injector:
                 return
             asker = next((s for s in self.cluster.servers if s.machine.init and s is not server), server)
             try:
-                result = self.cluster.cli("repair", server.name, "--wait", "--timeout", "30", server=asker, timeout=45)
+                force = ["--force"] if FOREIGN in told and not self._values_under_other_keys(server) else []
+                result = self.cluster.cli("repair", server.name, "--wait", "--timeout", "30", *force, server=asker,
+                                          timeout=45)
                 text = (result.stdout + result.stderr).strip().splitlines()[-1:] or [""]
                 if text[0] != told:
                     told = text[0]
                     self.say(f"repair {server.name} on {asker.name} -> {result.returncode}: {told}")
-            except (MachineError, OSError, subprocess.TimeoutExpired) as error:  # its machine went off meanwhile
+            except (MachineError, OSError, etcd.EtcdError, subprocess.TimeoutExpired) as error:  # its machine went off meanwhile
                 told = str(error)
             time.sleep(1)
         self.repairs["by hand"] += 1
