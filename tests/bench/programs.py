@@ -28,25 +28,25 @@ class History:
     def of(self, prefix):
         return [e for e in self.events if e["name"].startswith(prefix)]
 
-    def hashes(self):
-        return [e for e in self.of("servers/") if e["name"].endswith("/hash")]
+    def orders(self):
+        """(order, when its agent wrote the file and began to restart, when it was done): an agent's report stands
+        in the same revision as the hash that it publishes with it."""
+        for order in self.of("orders/"):
+            server = order["name"].partition("/")[2]
+            reports = [e for e in self.of(f"servers/{server}/report") if e["value"]["order_id"] == order["value"]["id"]]
+            first = {}
+            for event in reports:
+                first.setdefault(event["value"]["order_state"], event["us"])
+            if "done" not in first:
+                raise Wrong(f"order {order['value']['id']} for {server} was not seen done")
+            yield order, first.get("restarting", first["done"]), first["done"]
 
 
 def gates(history):
-    """Milliseconds from the hash that completed one server's step to the order for the next server.
-
-    Within a phase: the two orders bring the same generation, and the hash is the last one that was published
-    between them, by the server that the earlier order was for."""
-    found, orders = [], history.of("orders/")
-    for before, order in zip(orders, orders[1:]):
-        if before["value"].get("generation") != order["value"].get("generation") or before["name"] == order["name"]:
-            continue
-        server = before["name"].partition("/")[2]
-        done = [e for e in history.hashes() if before["revision"] < e["revision"] < order["revision"] and
-                e["name"] == f"servers/{server}/hash"]
-        if done:
-            found.append((order["us"] - done[-1]["us"]) / 1000)
-    return found
+    """Milliseconds from the hash that completed one server's step to the order for the next server, within a phase."""
+    orders = list(history.orders())
+    return [(after["us"] - done) / 1000 for (before, _, done), (after, _, _) in zip(orders, orders[1:])
+            if before["value"]["generation"] == after["value"]["generation"]]
 
 
 def phases(history):
@@ -66,32 +66,15 @@ def phases(history):
     return [(name, after[1] - at) for (name, at), after in zip(entered, entered[1:])], entered[0][1], entered[-1][1]
 
 
-def restarting(history):
-    """Microseconds between each order and the hash with which its server answered it (both as seen): the agent writes
-    the file, restarts the API server, and waits until it is ready."""
-    spans, orders = [], history.of("orders/")
-    for order in orders:
-        server = order["name"].partition("/")[2]
-        later = [o["revision"] for o in orders if o["revision"] > order["revision"]]
-        until = min(later) if later else 1 << 62
-        done = [e for e in history.hashes() if e["name"] == f"servers/{server}/hash" and
-                order["revision"] < e["revision"] <= until]
-        if done:
-            spans.append(done[-1]["us"] - order["us"])
-    return spans
-
-
 def edges(history, phase):
-    """Microseconds from the phase's beginning to its first order, and from the last hash that answered an order to
-    its end; None for a phase without orders."""
+    """Microseconds from the phase's beginning to its first order, and from its last order's end to its own; None for a
+    phase without orders."""
     times = [(e["us"], e["value"]["op"].get("phase"), e["value"]["op"].get("state")) for e in history.of("rotation")
              if e["value"].get("op", {}).get("kind") == "rotate-keys"]
     inside = [us for us, name, state in times if name == phase and state != "finished"]
-    after = [us for us, name, state in times if us > inside[-1] and (name != phase or state == "finished")]
-    end = after[0] if after else inside[-1]
-    orders = [e["us"] for e in history.of("orders/") if inside[0] <= e["us"] <= end]
-    hashes = [e["us"] for e in history.hashes() if orders and orders[-1] < e["us"] <= end]
-    return (orders[0] - inside[0], end - hashes[-1]) if hashes else None
+    end = min([us for us, name, _ in times if us > inside[-1] and name != phase] or [inside[-1]])
+    orders = [(order["us"], done) for order, _, done in history.orders() if inside[0] <= order["us"] <= end]
+    return (orders[0][0] - inside[0], end - orders[-1][1]) if orders else None
 
 
 def rotation(lab, program, secrets):
@@ -129,17 +112,19 @@ def add_rotation(report, where, wanted, history):
     if "overhead" in wanted:
         steps, begun, ended = phases(history)
         rewrite = sum(us for name, us in steps if name == "rewrite")
-        restarts = sum(restarting(history))
+        restarts = sum(done - began for _, began, done in history.orders())
+        taking = sum(began - order["us"] for order, began, _ in history.orders())
         report.add("overhead", where, "rotation", "s", (ended - begun) / 1e6)
-        report.add("overhead", where, "restarts", "s", restarts / 1e6)
+        report.add("overhead", where, "restarts, until ready", "s", restarts / 1e6)
         report.add("overhead", where, "re-encryption", "s", rewrite / 1e6)
         report.add("overhead", where, "overhead", "s", (ended - begun - restarts - rewrite) / 1e6)
+        report.add("overhead", where, "of it: orders read, files written", "s", taking / 1e6)
         for name, us in steps:
             report.add("overhead", where, f"phase {name}", "s", us / 1e6)
             found = edges(history, name)
             if found:
                 report.add("overhead", where, f"phase {name}: to its first order", "s", found[0] / 1e6)
-                report.add("overhead", where, f"phase {name}: after its last hash", "s", found[1] / 1e6)
+                report.add("overhead", where, f"phase {name}: after its last server", "s", found[1] / 1e6)
 
 
 # --- idle ---
