@@ -28,7 +28,7 @@
 #define WRITE_MS        5000
 #define AGAIN_MS        2000
 #define CONFLICTS_MAX   20    /* of one value that others keep changing */
-#define PATIENCE_MS     60000 /* without a single success */
+#define PATIENCE_MS     60000 /* with one value, while the trouble is a passing one */
 #define OFFLINE_WINDOW  4
 #define OFFLINE_LOOK_MS 500
 #define PUBLISH_MS      200
@@ -48,7 +48,7 @@ struct rewrite {
     struct batch *filling;       /* NULL: none */
     char last[ETCD_KEY_MAX + 1]; /* the last key that was looked at */
     int64_t kept;                /* values that needed nothing, not yet told */
-    int64_t success_ms, published_ms, looked_ms;
+    int64_t published_ms, looked_ms;
     int code; /* what ends it */
     struct error err;
 };
@@ -115,12 +115,12 @@ static int move_now(struct rewrite *e, const char *key, struct error *err)
 static int move_again(struct rewrite *e, const char *key)
 {
     unsigned conflicts = 0;
+    int64_t begun_ms = clock_mono_ms(); /* not the last success: that may lie before a pause */
     for (unsigned round = 0;; round++) {
         struct error err = ERROR_INIT;
         int rc = move_now(e, key, &err);
         switch (judge(rc)) {
         case ONE_DONE:
-            e->success_ms = clock_mono_ms();
             progress_done(&e->progress, 1);
             return 0;
         case ONE_GONE:
@@ -138,7 +138,7 @@ static int move_again(struct rewrite *e, const char *key)
             failed(e, key, "others change it faster than it can be rewritten");
             return 0;
         }
-        if (rc != ERR_CONFLICT && clock_mono_ms() - e->success_ms > PATIENCE_MS)
+        if (rc != ERR_CONFLICT && clock_mono_ms() - begun_ms > PATIENCE_MS)
             return end_with(e, rc, &err);
         if (job_wait(e->job, backoff_ms(round, BACKOFF_MS, BACKOFF_MAX_MS))) {
             error_set(&err, ERR_CANCELED, "rewriting was stopped");
@@ -154,7 +154,6 @@ static int settle(struct rewrite *e, struct batch *b)
     int rc = 0;
     drive_wrote(&e->drive, b->ms, b->code < 0);
     if (b->code == 0) {
-        e->success_ms = clock_mono_ms();
         progress_done(&e->progress, (int64_t)b->count);
     } else if (judge(b->code) == ONE_ENDS) {
         rc = end_with(e, b->code, &b->err);
@@ -173,9 +172,12 @@ static void tell_kept(struct rewrite *e)
     e->kept = 0;
 }
 
+/* Not once it ends early: a batch that was given back unwritten bounds the cursor no more. */
 static void publish(struct rewrite *e, bool now)
 {
     int64_t ms = clock_mono_ms();
+    if (e->code < 0)
+        return;
     if (!now && ms - e->published_ms < PUBLISH_MS)
         return;
     e->published_ms = ms;
@@ -202,7 +204,7 @@ static int still_offline(struct rewrite *e)
     int64_t now = clock_mono_ms();
     if (!e->o->offline || (e->looked_ms > 0 && now - e->looked_ms < OFFLINE_LOOK_MS))
         return 0;
-    int rc = offline_check(e->o, &err);
+    int rc = offline_check(e->job, &err);
     e->looked_ms = clock_mono_ms();
     return rc < 0 ? end_with(e, rc, &err) : 0;
 }
@@ -251,7 +253,10 @@ static int send_filled(struct rewrite *e)
 static int need_batch(struct rewrite *e)
 {
     while (!e->filling) {
+        struct error err = ERROR_INIT;
         e->filling = window_take(e->window, e->last);
+        if (!e->filling && window_busy(e->window) == 0) /* all are free, and none could be had */
+            return end_with(e, error_no_memory(&err), &err);
         int rc = e->filling ? 0 : collect(e, WRITE_MS);
         if (rc < 0)
             return rc;
@@ -380,7 +385,7 @@ static size_t begin(struct rewrite *e, char after[CLUSTER_CURSOR_MAX])
 static int rewrite_all(struct rewrite *e, size_t first, const char *after, struct error *err)
 {
     struct error why = ERROR_INIT;
-    int rc = e->o->offline ? offline_check(e->o, &why) : 0; /* before anything is read */
+    int rc = e->o->offline ? offline_check(e->job, &why) : 0; /* before anything is read */
     if (rc < 0)
         return end_with(e, rc, &why);
     rc = drive_begin(&e->drive, e->job, &e->progress, err);
@@ -391,8 +396,7 @@ static int rewrite_all(struct rewrite *e, size_t first, const char *after, struc
 
 int reencrypt_datastore_run(struct job *j, struct error *err)
 {
-    struct rewrite e = {
-        .job = j, .o = job_opts(j), .success_ms = clock_mono_ms(), .pace = {.rate = -1}, .resource = ""};
+    struct rewrite e = {.job = j, .o = job_opts(j), .pace = {.rate = -1}, .resource = ""};
     char after[CLUSTER_CURSOR_MAX];
     size_t first = begin(&e, after);
     size_t size = e.o->offline ? OFFLINE_WINDOW : (size_t)e.o->config->reencrypt_in_flight;

@@ -6,10 +6,13 @@
 #include "../proofs/values.h"
 #include "names.h"
 
-#define VALUE_GUESS 4096 /* bytes: more than most have */
-#define SAMPLE      100  /* values by which the size of all is judged */
-#define SAMPLE_MS   10000
-#define USED_UP     0.8 /* of the rate: then it is the rate that holds it back */
+#define VALUE_GUESS    4096 /* bytes: more than most have */
+#define SAMPLE         100  /* values by which the size of all is judged */
+#define SAMPLE_MS      10000
+#define PATIENCE_MS    60000
+#define BACKOFF_MS     100
+#define BACKOFF_MAX_MS 2000
+#define USED_UP        0.8 /* of the rate: then it is the rate that holds it back */
 
 /* How many values a resource has, and about how many bytes. */
 static int measure(const struct job_options *o, const char *resource, int64_t *values, int64_t *bytes,
@@ -39,14 +42,28 @@ static int measure(const struct job_options *o, const char *resource, int64_t *v
     return 0;
 }
 
+/* The same for all of them, again while the datastore is away for a moment. */
+static int measure_all(struct job *j, int64_t *values, int64_t *bytes, struct error *err)
+{
+    const struct job_options *o = job_opts(j);
+    int64_t began = clock_mono_ms();
+    for (unsigned round = 0;; round++) {
+        int rc = 0;
+        *values = *bytes = 0;
+        for (size_t i = 0; rc == 0 && i < o->spec.resources_count; i++)
+            rc = measure(o, o->spec.resources[i], values, bytes, err);
+        if (rc == 0 || !error_is_transient(rc) || clock_mono_ms() - began > PATIENCE_MS ||
+            job_wait(j, backoff_ms(round, BACKOFF_MS, BACKOFF_MAX_MS)))
+            return rc;
+    }
+}
+
 int drive_begin(struct drive *d, struct job *j, struct progress *p, struct error *err)
 {
     const struct job_options *o = job_opts(j);
     int64_t values = 0, bytes = 0;
-    int rc = 0;
     *d = (struct drive){.job = j, .progress = p, .rate = -1};
-    for (size_t i = 0; rc == 0 && i < o->spec.resources_count; i++)
-        rc = measure(o, o->spec.resources[i], &values, &bytes, err);
+    int rc = measure_all(j, &values, &bytes, err);
     if (rc < 0)
         return rc;
     progress_total(p, values);

@@ -11,12 +11,15 @@
 
 #include "../proofs/apiservers.h"
 
-#define LIST_MS    2000
-#define CONNECT_MS 500
-#define TRIES      3
+#define LIST_MS        2000
+#define CONNECT_MS     500
+#define TRIES          8
+#define BACKOFF_MS     100
+#define BACKOFF_MAX_MS 2000
 
-static int check_records(const struct job_options *o, struct error *err)
+static int check_records(struct job *j, struct error *err)
 {
+    const struct job_options *o = job_opts(j);
     char prefix[ETCD_KEY_MAX];
     struct etcd_range r = {0};
     snprintf(prefix, sizeof(prefix), "%s/masterleases/", o->config->datastore_prefix);
@@ -24,7 +27,7 @@ static int check_records(const struct job_options *o, struct error *err)
     int rc = 0;
     for (unsigned i = 0; i < TRIES; i++) {
         rc = etcd_list(o->datastore, &options, LIST_MS, &r, err);
-        if (rc == 0 || !error_is_transient(rc))
+        if (rc == 0 || !error_is_transient(rc) || job_wait(j, backoff_ms(i, BACKOFF_MS, BACKOFF_MAX_MS)))
             break;
     }
     if (rc == 0 && r.count > 0)
@@ -36,7 +39,8 @@ static int check_records(const struct job_options *o, struct error *err)
     return rc;
 }
 
-/* Whether anything accepts a connection there within CONNECT_MS. */
+/* Whether anything accepts a connection there within CONNECT_MS. The kernel does that for a process that
+ * hangs; what neither accepts nor refuses is a machine that is off. */
 static bool accepts(const struct addrinfo *a)
 {
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), e = 0;
@@ -45,7 +49,11 @@ static bool accepts(const struct addrinfo *a)
         return true; /* nothing is known: that is no proof */
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     bool up = connect(fd, a->ai_addr, a->ai_addrlen) == 0;
-    if (!up && errno == EINPROGRESS && poll(&p, 1, CONNECT_MS) == 1)
+    int ready = -1;
+    if (!up && errno == EINPROGRESS)
+        while ((ready = poll(&p, 1, CONNECT_MS)) < 0 && errno == EINTR)
+            ;
+    if (ready == 1)
         up = getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size) == 0 && e == 0;
     close(fd);
     return up;
@@ -78,9 +86,10 @@ static int check_address(const struct cluster_spec_server *s, struct error *err)
               : 0;
 }
 
-int offline_check(const struct job_options *o, struct error *err)
+int offline_check(struct job *j, struct error *err)
 {
-    int rc = check_records(o, err);
+    const struct job_options *o = job_opts(j);
+    int rc = check_records(j, err);
     for (size_t i = 0; rc == 0 && i < o->spec.servers_count; i++)
         rc = check_address(&o->spec.servers[i], err);
     return rc;

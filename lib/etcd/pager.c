@@ -147,6 +147,9 @@ static int fill(struct etcd_pager *p, const struct etcd_pager_options *o, struct
 
 static void release(struct etcd_pager *p)
 {
+    for (size_t i = 0; i < p->next.count; i++) /* nobody took it: values may be plain */
+        if (p->next.kvs[i].value)
+            explicit_bzero(p->next.kvs[i].value, p->next.kvs[i].value_len);
     etcd_range_free(&p->next);
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);
