@@ -144,6 +144,11 @@ int canary_object(const struct canary *c, bool stored, struct buf *out, struct e
     return rc == 0 ? json_print(object, out, err) : rc;
 }
 
+bool canary_named(const char *name)
+{
+    return strncmp(name, CANARY_NAME, strlen(CANARY_NAME)) == 0;
+}
+
 bool canary_is(const struct canary *c, const struct buf *reply)
 {
     _cleanup_(json_freep) struct json *root = NULL;

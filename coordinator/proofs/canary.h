@@ -38,6 +38,9 @@ int canary_make(const struct job_options *o, const struct canary_kind *kind, int
 /* The object as JSON: as it is stored (with uid and time), or as it is sent to be created. */
 int canary_object(const struct canary *c, bool stored, struct buf *out, struct error *err) _must_check_;
 
+/* True for the name of one of ours, which is no object of anybody's. */
+bool canary_named(const char *name);
+
 /* True when an API server's reply is this very object. */
 bool canary_is(const struct canary *c, const struct buf *reply);
 
