@@ -316,6 +316,18 @@ static void no_update_is_lost_and_no_deletion_undone(void **state)
     free(r);
 }
 
+/* A job at a rate, once so many are done. */
+static struct job *begin(struct job_options *o, int64_t rate, int64_t done, struct cluster_reencrypt *r)
+{
+    struct job *j = bench_start(o);
+    job_limit(j, rate);
+    do {
+        sleep_ms(10);
+        job_progress(j, r);
+    } while (r->done < done);
+    return j;
+}
+
 /* ---------- going on ---------- */
 
 static void goes_on_where_it_was_stopped(void **state)
@@ -324,12 +336,7 @@ static void goes_on_where_it_was_stopped(void **state)
     struct cluster_proof p;
     struct cluster_reencrypt *r = calloc(1, sizeof(*r));
     put_many(0, 600);
-    struct job *j = bench_start(options_to(1));
-    job_limit(j, 400);
-    do {
-        sleep_ms(10);
-        job_progress(j, r);
-    } while (r->done < 200);
+    struct job *j = begin(options_to(1), 400, 200, r);
     job_progress(j, r);
     job_free(j);
     assert_true(r->done < 600);
@@ -458,12 +465,7 @@ static void offline_stops_when_an_api_server_appears(void **state)
     struct job_options *o = options_to(1);
     put_many(0, 3000);
     o->offline = true;
-    struct job *j = bench_start(o);
-    job_limit(j, 500);
-    do {
-        sleep_ms(10);
-        job_progress(j, r);
-    } while (r->done < 100);
+    struct job *j = begin(o, 500, 100, r);
     must(etcd_put(etcd, "/registry/masterleases/10.0.0.9", "x", 1, 0, 5000, NULL, &err));
     bench_end(j, 10000, &p, r);
     assert_int_equal(r->state, REENCRYPT_FAILED);
@@ -515,12 +517,7 @@ static void outlasts_an_etcd_that_goes_away(void **state)
     struct cluster_proof p;
     struct cluster_reencrypt *r = calloc(1, sizeof(*r));
     put_many(0, 400);
-    struct job *j = bench_start(options_to(1));
-    job_limit(j, 400);
-    do {
-        sleep_ms(10);
-        job_progress(j, r);
-    } while (r->done < 100);
+    struct job *j = begin(options_to(1), 400, 100, r);
     etcd_fixture_kill(fixture, 0);
     sleep_ms(500);
     assert_int_equal(etcd_fixture_restart(fixture, 0), 0);
