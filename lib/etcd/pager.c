@@ -113,6 +113,15 @@ static bool hand_over(struct etcd_pager *p, int code, const struct error *err, s
     return go_on && code == 0 && !last;
 }
 
+/* A page that nobody took: its values may be plain. */
+static void drop(struct etcd_range *page)
+{
+    for (size_t i = 0; i < page->count; i++)
+        if (page->kvs[i].value)
+            explicit_bzero(page->kvs[i].value, page->kvs[i].value_len);
+    etcd_range_free(page);
+}
+
 static void *run(void *arg)
 {
     struct etcd_pager *p = arg;
@@ -124,7 +133,7 @@ static void *run(void *arg)
         if (rc == 0 && !last)
             rc = advance(p, &page, &err);
         more = hand_over(p, rc, &err, &page, last);
-        etcd_range_free(&page);
+        drop(&page);
     }
     return NULL;
 }
@@ -147,10 +156,7 @@ static int fill(struct etcd_pager *p, const struct etcd_pager_options *o, struct
 
 static void release(struct etcd_pager *p)
 {
-    for (size_t i = 0; i < p->next.count; i++) /* nobody took it: values may be plain */
-        if (p->next.kvs[i].value)
-            explicit_bzero(p->next.kvs[i].value, p->next.kvs[i].value_len);
-    etcd_range_free(&p->next);
+    drop(&p->next);
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);
     buf_free(&p->from);
