@@ -43,6 +43,24 @@ int crypto_hmac(const struct secret *key, const struct bytes *parts, size_t coun
     return good ? 0 : openssl_failed(err, "take an HMAC");
 }
 
+static int derive(const char *algorithm, const OSSL_PARAM *params, size_t len, struct secret **ret,
+                  struct error *err)
+{
+    _cleanup_(secret_freep) struct secret *out = secret_new(len);
+    if (!out)
+        return error_no_memory(err);
+    _cleanup_(EVP_KDF_freep) EVP_KDF *kdf = EVP_KDF_fetch(NULL, algorithm, NULL);
+    _cleanup_(EVP_KDF_CTX_freep) EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+    if (!ctx || EVP_KDF_derive(ctx, out->data, len, params) != 1) {
+        char task[64];
+        snprintf(task, sizeof(task), "derive a key with %s", algorithm);
+        return openssl_failed(err, task);
+    }
+    out->len = len;
+    *ret = take(out);
+    return 0;
+}
+
 int crypto_scrypt(const struct secret *password, struct bytes salt, const struct scrypt_params *params,
                   size_t len, struct secret **ret, struct error *err)
 {
@@ -57,14 +75,19 @@ int crypto_scrypt(const struct secret *password, struct bytes salt, const struct
         OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_MAXMEM, &memory),
         OSSL_PARAM_construct_end(),
     };
-    _cleanup_(secret_freep) struct secret *out = secret_new(len);
-    if (!out)
-        return error_no_memory(err);
-    _cleanup_(EVP_KDF_freep) EVP_KDF *kdf = EVP_KDF_fetch(NULL, "SCRYPT", NULL);
-    _cleanup_(EVP_KDF_CTX_freep) EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
-    if (!ctx || EVP_KDF_derive(ctx, out->data, len, p) != 1)
-        return openssl_failed(err, "derive a key with scrypt");
-    out->len = len;
-    *ret = take(out);
-    return 0;
+    return derive("scrypt", p, len, ret, err);
+}
+
+int crypto_hkdf_expand(const struct secret *key, struct bytes info, size_t len, struct secret **ret,
+                       struct error *err)
+{
+    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+    OSSL_PARAM p[] = {
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key->data, key->len),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info.data, info.len),
+        OSSL_PARAM_construct_end(),
+    };
+    return derive("HKDF", p, len, ret, err);
 }

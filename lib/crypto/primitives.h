@@ -24,4 +24,9 @@ int crypto_hmac(const struct secret *key, const struct bytes *parts, size_t coun
 int crypto_scrypt(const struct secret *password, struct bytes salt, const struct scrypt_params *params,
                   size_t len, struct secret **ret, struct error *err) _must_check_;
 
+/* HKDF-Expand with SHA-256 (RFC 5869) from a key that is uniformly random already: a new secret of `len`
+ * bytes, at most 255 * 32; caller frees. */
+int crypto_hkdf_expand(const struct secret *key, struct bytes info, size_t len, struct secret **ret,
+                       struct error *err) _must_check_;
+
 #endif

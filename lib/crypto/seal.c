@@ -38,9 +38,12 @@ static int trim(const struct secret *token, struct secret **ret, struct error *e
     return *ret ? 0 : error_no_memory(err);
 }
 
-static int derive_mac_key(struct seal *s, struct error *err)
+/* One derivation for both keys. The first 32 bytes do not depend on how many follow (scrypt ends in PBKDF2).
+ */
+static int derive_keys(struct seal *s, struct error *err)
 {
     _cleanup_(buf_freep) struct buf label = BUF_INIT(64 * 1024);
+    _cleanup_(secret_freep) struct secret *both = NULL;
     uint8_t salt[SHA256_SIZE];
     int rc = buf_add(&label, MAC_LABEL, sizeof(MAC_LABEL), err);
     if (rc == 0)
@@ -50,8 +53,13 @@ static int derive_mac_key(struct seal *s, struct error *err)
     if (rc < 0)
         return rc;
     struct scrypt_params params = {SEAL_SCRYPT_N, SEAL_SCRYPT_R, SEAL_SCRYPT_P};
-    return crypto_scrypt(s->token, (struct bytes){salt, sizeof(salt)}, &params, SEAL_KEY_SIZE, &s->mac_key,
-                         err);
+    rc = crypto_scrypt(s->token, (struct bytes){salt, sizeof(salt)}, &params, (size_t)2 * SEAL_KEY_SIZE,
+                       &both, err);
+    if (rc < 0)
+        return rc;
+    s->mac_key = secret_copy(both->data, SEAL_KEY_SIZE);
+    s->box_root = secret_copy(both->data + SEAL_KEY_SIZE, SEAL_KEY_SIZE);
+    return s->mac_key && s->box_root ? 0 : error_no_memory(err);
 }
 
 int seal_new(const struct secret *token, const char *cluster, struct seal **ret, struct error *err)
@@ -64,7 +72,7 @@ int seal_new(const struct secret *token, const char *cluster, struct seal **ret,
         return error_no_memory(err);
     int rc = trim(token, &s->token, err);
     if (rc == 0)
-        rc = derive_mac_key(s, err);
+        rc = derive_keys(s, err);
     if (rc < 0)
         return rc;
     *ret = take(s);
@@ -78,6 +86,7 @@ void seal_free(struct seal *s)
     for (size_t i = 0; i < SEAL_CACHE_SLOTS; i++)
         secret_free(s->cache[i].key);
     secret_free(s->mac_key);
+    secret_free(s->box_root);
     secret_free(s->token);
     free(s->cluster);
     free(s);

@@ -3,21 +3,35 @@
 #include "ciphers.h"
 #include "seal_internal.h"
 
-#define BOX_LABEL      "secrets-encrypt bundle v1"
 #define BOX_JSON_MAX   (3u * 1024 * 1024)
 #define BOX_PLAIN_MAX  (2u * 1024 * 1024)
 #define BOX_MEMORY_MAX (UINT64_C(256) * 1024 * 1024)
 #define BOX_WORK_MAX   (16 * SEAL_SCRYPT_N * SEAL_SCRYPT_R * SEAL_SCRYPT_P)
 
+/* How a box's key is made: of version 1 from the token by scrypt, of version 2 from what scrypt made of it.
+ */
+enum box_version { BOX_SCRYPT = 1, BOX_HKDF = 2 };
+
+static const struct {
+    const char *kdf, *label; /* the label's NUL is signed too */
+    size_t members;
+} versions[] = {
+    [BOX_SCRYPT] = {"scrypt", "secrets-encrypt bundle v1", 8},
+    [BOX_HKDF] = {"hkdf", "secrets-encrypt bundle v2", 5},
+};
+
 struct box {
-    struct scrypt_params params;
+    enum box_version version;
+    struct scrypt_params params; /* of version 1 */
     uint8_t salt[SEAL_SALT_SIZE];
     struct secret *body; /* nonce, ciphertext and tag, as aesgcm has them */
+    struct secret *key;  /* of version 2, once asked for */
 };
 
 static void box_clear(struct box *b)
 {
     secret_free(b->body);
+    secret_free(b->key);
 }
 
 static int add_number(struct buf *out, uint64_t n, struct error *err)
@@ -34,15 +48,16 @@ static int additional_data(const struct seal *s, const char *etcd_key, int64_t g
                            const struct box *b, struct buf *out, struct error *err)
 {
     const struct bytes names[] = {
-        {BOX_LABEL, sizeof(BOX_LABEL)},
+        {versions[b->version].label, strlen(versions[b->version].label) + 1},
         {s->cluster, strlen(s->cluster) + 1},
         {etcd_key, strlen(etcd_key) + 1},
     };
     const uint64_t numbers[] = {(uint64_t)generation, b->params.n, b->params.r, b->params.p};
+    size_t count = b->version == BOX_SCRYPT ? array_len(numbers) : 1;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < array_len(names); i++)
         rc = buf_add(out, names[i].data, names[i].len, err);
-    for (size_t i = 0; rc == 0 && i < array_len(numbers); i++)
+    for (size_t i = 0; rc == 0 && i < count; i++)
         rc = add_number(out, numbers[i], err);
     return rc < 0 ? rc : buf_add(out, b->salt, sizeof(b->salt), err);
 }
@@ -68,7 +83,7 @@ static struct box_key *find_slot(struct seal *s, const struct box *b)
 }
 
 /* Borrowed from the cache, until the next call. */
-static int box_key(struct seal *s, const struct box *b, const struct secret **ret, struct error *err)
+static int scrypt_key(struct seal *s, const struct box *b, const struct secret **ret, struct error *err)
 {
     struct box_key *slot = find_slot(s, b);
     if (!slot->key) {
@@ -82,6 +97,34 @@ static int box_key(struct seal *s, const struct box *b, const struct secret **re
     slot->used = ++s->clock;
     *ret = slot->key;
     return 0;
+}
+
+static int hkdf_key(const struct seal *s, struct box *b, struct error *err)
+{
+    _cleanup_(buf_freep) struct buf info = BUF_INIT(64 * 1024);
+    const struct bytes parts[] = {
+        {versions[b->version].label, strlen(versions[b->version].label) + 1},
+        {s->cluster, strlen(s->cluster) + 1},
+        {b->salt, sizeof(b->salt)},
+    };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < array_len(parts); i++)
+        rc = buf_add(&info, parts[i].data, parts[i].len, err);
+    if (rc < 0)
+        return rc;
+    secret_free(take(b->key));
+    return crypto_hkdf_expand(s->box_root, (struct bytes){info.data, info.len}, SEAL_KEY_SIZE, &b->key, err);
+}
+
+/* Borrowed, as long as the box is there and no other box's key is asked for. */
+static int box_key(struct seal *s, struct box *b, const struct secret **ret, struct error *err)
+{
+    if (b->version == BOX_SCRYPT)
+        return scrypt_key(s, b, ret, err);
+    int rc = hkdf_key(s, b, err);
+    if (rc == 0)
+        *ret = b->key;
+    return rc;
 }
 
 /* --- the box's JSON --- */
@@ -98,15 +141,9 @@ static int box_print(const struct box *b, struct buf *out, struct error *err)
     _cleanup_(json_freep) struct json *obj = json_new_object();
     if (!obj)
         return error_no_memory(err);
-    int rc = json_set_int(obj, "v", 1, err);
+    int rc = json_set_int(obj, "v", b->version, err);
     if (rc == 0)
-        rc = json_set_string(obj, "kdf", "scrypt", err);
-    if (rc == 0)
-        rc = json_set_int(obj, "n", (int64_t)b->params.n, err);
-    if (rc == 0)
-        rc = json_set_int(obj, "r", b->params.r, err);
-    if (rc == 0)
-        rc = json_set_int(obj, "p", b->params.p, err);
+        rc = json_set_string(obj, "kdf", versions[b->version].kdf, err);
     if (rc == 0)
         rc = set_base64(obj, "salt", b->salt, sizeof(b->salt), err);
     if (rc == 0)
@@ -150,18 +187,27 @@ static int check_params(int64_t n, int64_t r, int64_t p, struct error *err)
     return 0;
 }
 
-static int read_params(const struct json *obj, struct scrypt_params *ret, struct error *err)
+static int read_version(const struct json *obj, enum box_version *ret, struct error *err)
 {
-    int64_t v, n, r, p;
+    int64_t v;
     char kdf[16];
     int rc = json_need_int(obj, "v", &v, err);
     if (rc == 0)
         rc = json_need_string(obj, "kdf", kdf, sizeof(kdf), err);
-    if (rc == 0 && (v != 1 || strcmp(kdf, "scrypt") != 0 || json_count(obj) != 8))
-        rc = error_set(err, ERR_INVALID,
-                       "not a bundle of version 1 with scrypt; a newer release may have written it");
-    if (rc == 0)
-        rc = json_need_int(obj, "n", &n, err);
+    if (rc < 0)
+        return rc;
+    if (v < BOX_SCRYPT || v > BOX_HKDF || strcmp(kdf, versions[v].kdf) != 0 ||
+        json_count(obj) != versions[v].members)
+        return error_set(err, ERR_INVALID,
+                         "not a bundle of version 1 or 2; a newer release may have written it");
+    *ret = (enum box_version)v;
+    return 0;
+}
+
+static int read_params(const struct json *obj, struct scrypt_params *ret, struct error *err)
+{
+    int64_t n, r, p;
+    int rc = json_need_int(obj, "n", &n, err);
     if (rc == 0)
         rc = json_need_int(obj, "r", &r, err);
     if (rc == 0)
@@ -200,7 +246,9 @@ static int box_parse(const char *json, size_t len, const char *etcd_key, struct 
     int rc = json_parse(json, len, etcd_key, &obj, err);
     if (rc < 0)
         return rc;
-    rc = read_params(obj, &b->params, err);
+    rc = read_version(obj, &b->version, err);
+    if (rc == 0 && b->version == BOX_SCRYPT)
+        rc = read_params(obj, &b->params, err);
     if (rc == 0)
         rc = need_base64(obj, "salt", SEAL_SALT_SIZE, &salt, err);
     if (rc == 0)
@@ -234,7 +282,7 @@ static int box_fill(struct seal *s, const char *etcd_key, int64_t generation, co
 int seal_box(struct seal *s, const char *etcd_key, int64_t generation, const struct secret *plain,
              struct buf *out, struct error *err)
 {
-    _cleanup_(box_clear) struct box b = {.params = {SEAL_SCRYPT_N, SEAL_SCRYPT_R, SEAL_SCRYPT_P}};
+    _cleanup_(box_clear) struct box b = {.version = BOX_HKDF};
     if (plain->len > BOX_PLAIN_MAX)
         return error_set(err, ERR_TOO_LARGE, "%s: an encryption config of more than %u bytes", etcd_key,
                          BOX_PLAIN_MAX);

@@ -25,8 +25,9 @@ struct box_key {
 struct seal {
     struct secret *token;
     struct secret *mac_key;
+    struct secret *box_root; /* boxes of version 2 have keys derived from it */
     char *cluster;
-    struct box_key cache[SEAL_CACHE_SLOTS];
+    struct box_key cache[SEAL_CACHE_SLOTS]; /* for boxes of version 1 */
     uint64_t clock;
 };
 

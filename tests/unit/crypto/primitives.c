@@ -97,6 +97,27 @@ static void scrypt(void **state)
     }
 }
 
+/* RFC 5869, A.1 and A.3: the expansion from the extracted key. */
+static void hkdf_expand(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prk, *info, *okm;
+    } cases[] = {
+        {"077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5", "f0f1f2f3f4f5f6f7f8f9",
+         "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"},
+        {"19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04", "",
+         "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"},
+    };
+    for (size_t i = 0; i < array_len(cases); i++) {
+        _cleanup_(secret_freep) struct secret *key = from_hex(cases[i].prk), *info = from_hex(cases[i].info);
+        _cleanup_(secret_freep) struct secret *out = NULL;
+        assert_int_equal(crypto_hkdf_expand(key, (struct bytes){info->data, info->len}, 42, &out, &err), 0);
+        _cleanup_(secret_freep) struct secret *due = from_hex(cases[i].okm);
+        assert_int_equal(secret_equal(out, due), 1);
+    }
+}
+
 static void scrypt_refuses_bad_parameters(void **state)
 {
     (void)state;
@@ -116,6 +137,7 @@ int main(void)
         cmocka_unit_test(sha256),
         cmocka_unit_test(hmac),
         cmocka_unit_test(scrypt),
+        cmocka_unit_test(hkdf_expand),
         cmocka_unit_test(scrypt_refuses_bad_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,8 +39,8 @@ int store_read(struct store *s, enum cluster_key key, const char *name, int dead
 int store_txn_put(struct store *s, struct etcd_txn *txn, enum cluster_key key, const char *name,
                   const struct buf *body, int64_t lease, struct error *err) _must_check_;
 
-/* Seals a config's text as a generation, and fills in *ret (hash, config id as given, time, box). Slow
- * (0.3 s). Caller frees *ret with cluster_bundle_free. */
+/* Seals a config's text as a generation, and fills in *ret (hash, config id as given, time, box). Caller
+ * frees *ret with cluster_bundle_free. */
 int store_bundle_seal(struct store *s, int64_t generation, enum stage stage, const struct secret *text,
                       const char *config_id, struct cluster_bundle *ret, struct error *err) _must_check_;
 
@@ -56,8 +56,8 @@ int store_bundle_open(struct store *s, int64_t generation, int deadline_ms, stru
 /* --- retired keys ---
  * A key's value is sealed as a bundle is, under its own etcd key (cluster/codec.h, CLUSTER_KEY_ESCROW). */
 
-/* Seals `value` into *ret, whose provider, name, generation and times are filled in by the caller. Slow
- * (0.3 s). Caller frees *ret's box with cluster_escrow_free. */
+/* Seals `value` into *ret, whose provider, name, generation and times are filled in by the caller. Caller
+ * frees *ret's box with cluster_escrow_free. */
 int store_escrow_seal(struct store *s, const struct secret *value, struct cluster_escrow *ret,
                       struct error *err) _must_check_;
 /* Adds its put (over an older one of that key) or its removal to a transaction. */
