@@ -34,17 +34,42 @@ static bool is_halted(const struct gate *g)
     return g->op && g->op->state == OP_STATE_HALTED;
 }
 
+/* The operator has restarted every server; what is left (servers that become ready, a proof) ends by itself.
+ * The status shows equal hashes by now, and whoever follows the manual types the next step. */
+static bool operator_is_done(const struct gate *g)
+{
+    const struct cluster_snapshot *s = g->s;
+    bool config = rotation_phase_is_config(g->op->phase);
+    if (g->op->restart || g->op->state != OP_STATE_RUNNING ||
+        (!config && !rotation_phase_is_proof(g->op->phase)))
+        return false;
+    const struct snapshot_bundle *b = facts_target(s);
+    const char *hash = !config ? s->rotation.hash : b ? b->hash : NULL;
+    for (size_t i = 0; hash && i < s->servers_count; i++) {
+        const struct cluster_report *r = &s->servers[i].report;
+        if (s->servers[i].in_spec && (!s->servers[i].reports || strcmp(r->hash, hash) != 0 ||
+                                      (r->loaded_known && strcmp(r->loaded_hash, hash) != 0)))
+            return false;
+    }
+    return hash != NULL;
+}
+
+/* True without a reason: the request waits until the operation has ended. */
 static bool running_blocks(struct gate *g)
 {
     if (!is_live(g))
         return false;
     const char *kind = operation_kind_name(g->op->kind);
     char mismatch[CLUSTER_TEXT_MAX];
+    if (operator_is_done(g))
+        return true;
     if (g->op->state == OP_STATE_PAUSED)
         return refuse(g, "%s is paused (%s): resume or abort it first", kind, phase_name(g->op->phase));
     if (!g->op->restart && !snapshot_hashes_match(g->s, mismatch))
         return refuse(g, "%s: restart the servers, one after the other, before the next step", mismatch);
-    return refuse(g, "%s is still running (%s): wait for it", kind, phase_name(g->op->phase));
+    bool manual = !g->op->restart && rotation_phase_is_config(g->op->phase);
+    return refuse(g, "%s is still running (%s): %s", kind, phase_name(g->op->phase),
+                  manual ? "restart the servers, one after the other, before the next step" : "wait for it");
 }
 
 /* A halted operation that has brought nothing to any server yet is in nobody's way. */

@@ -63,8 +63,8 @@ struct decision {
 
 void rotation_decide(const struct cluster_snapshot *s, const struct planner_self *self, struct decision *ret);
 
-/* Why a request cannot start now; "" when it can (or, *ret_resumes, resumes the halted operation). The texts
- * are K3s's where K3s has one. Pure. */
+/* Why a request cannot start now; "" when it can (or, *ret_resumes, resumes the halted operation), or waits
+ * until an operation has ended that needs nobody any more. The texts are K3s's where K3s has one. Pure. */
 void rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r, bool *ret_resumes,
                    char why[CLUSTER_TEXT_MAX]);
 
