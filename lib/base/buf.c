@@ -2,7 +2,7 @@
 
 #include <stdarg.h>
 
-static int grow(struct buf *b, size_t add, struct error *err)
+int buf_reserve(struct buf *b, size_t add, struct error *err)
 {
     if (add > b->max - b->len)
         return error_set(err, ERR_TOO_LARGE, "more than %zu bytes", b->max);
@@ -24,7 +24,7 @@ static int grow(struct buf *b, size_t add, struct error *err)
 
 int buf_add(struct buf *b, const void *data, size_t len, struct error *err)
 {
-    int rc = grow(b, len, err);
+    int rc = buf_reserve(b, len, err);
     if (rc < 0)
         return rc;
     if (len)
@@ -46,7 +46,7 @@ int buf_addf(struct buf *b, struct error *err, const char *format, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, format, ap);
     va_end(ap);
-    int rc = n < 0 ? error_set(err, ERR_INTERNAL, "bad format") : grow(b, (size_t)n, err);
+    int rc = n < 0 ? error_set(err, ERR_INTERNAL, "bad format") : buf_reserve(b, (size_t)n, err);
     if (rc == 0) {
         vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
         b->len += (size_t)n;

@@ -1,5 +1,7 @@
 #include <base/secret.h>
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 
 /* The struct stands in front of its bytes in the same mapping, so that one munmap frees both. */
@@ -9,12 +11,53 @@ struct mapping {
     uint8_t data[];
 };
 
-struct secret *secret_new(size_t cap)
+/* A few mappings that were wiped are kept: setting one up and taking it down takes four system calls, which
+ * is more than opening a value of a kilobyte does. */
+#ifdef __SANITIZE_ADDRESS__
+#define KEEPS_SPARES false /* whoever uses a secret after its end is to be found */
+#else
+#define KEEPS_SPARES true
+#endif
+#define SPARES_MAX     8
+#define SPARE_SIZE_MAX (16u * 1024)
+static struct {
+    pthread_mutex_t lock;
+    struct mapping *kept[SPARES_MAX];
+    size_t count;
+} spares = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct mapping *spare_take(size_t size)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    if (cap > SIZE_MAX / 2)
+    struct mapping *m = NULL;
+    if (size > SPARE_SIZE_MAX)
         return NULL;
-    size_t size = (sizeof(struct mapping) + cap + 1 + page - 1) / page * page;
+    pthread_mutex_lock(&spares.lock);
+    for (size_t i = spares.count; i-- > 0 && !m;)
+        if (spares.kept[i]->size == size) {
+            m = spares.kept[i];
+            spares.kept[i] = spares.kept[--spares.count];
+        }
+    pthread_mutex_unlock(&spares.lock);
+    return m;
+}
+
+/* False: there are enough, or it is too large to keep. */
+static bool spare_keep(struct mapping *m)
+{
+    bool kept = false;
+    if (!KEEPS_SPARES || m->size > SPARE_SIZE_MAX)
+        return false;
+    pthread_mutex_lock(&spares.lock);
+    if (spares.count < SPARES_MAX) {
+        spares.kept[spares.count++] = m;
+        kept = true;
+    }
+    pthread_mutex_unlock(&spares.lock);
+    return kept;
+}
+
+static struct mapping *map(size_t size)
+{
     struct mapping *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m == MAP_FAILED)
         return NULL;
@@ -22,6 +65,20 @@ struct secret *secret_new(size_t cap)
      * than a rotation that cannot run. */
     (void)mlock(m, size);
     (void)madvise(m, size, MADV_DONTDUMP);
+    return m;
+}
+
+struct secret *secret_new(size_t cap)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (cap > SIZE_MAX / 2)
+        return NULL;
+    size_t size = (sizeof(struct mapping) + cap + 1 + page - 1) / page * page;
+    struct mapping *m = spare_take(size);
+    if (!m)
+        m = map(size);
+    if (!m)
+        return NULL;
     m->size = size;
     m->secret.data = m->data;
     m->secret.cap = cap;
@@ -56,7 +113,9 @@ void secret_free(struct secret *s)
     struct mapping *m = (struct mapping *)s;
     size_t size = m->size;
     explicit_bzero(m, size);
-    munmap(m, size);
+    m->size = size;
+    if (!spare_keep(m))
+        munmap(m, size);
 }
 
 int mem_equal_ct(const void *a, const void *b, size_t len)

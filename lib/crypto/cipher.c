@@ -96,13 +96,16 @@ int cipher_context_encrypt(struct cipher_context *c, const void *aad, size_t aad
     int rc = check_lengths(aad_len, plain_len, err);
     if (rc < 0)
         return rc;
-    _cleanup_free_ uint8_t *body = malloc(plain_len + c->kind->overhead);
-    if (!body)
-        return error_no_memory(err);
+    rc = buf_reserve(out, plain_len + c->kind->overhead, err);
+    if (rc < 0)
+        return rc;
     size_t used = 0;
-    rc =
-        c->kind->encrypt(c, (struct bytes){aad, aad_len}, (struct bytes){plain, plain_len}, body, &used, err);
-    return rc < 0 ? rc : buf_add(out, body, used, err);
+    rc = c->kind->encrypt(c, (struct bytes){aad, aad_len}, (struct bytes){plain, plain_len},
+                          (uint8_t *)out->data + out->len, &used, err);
+    if (rc == 0)
+        out->len += used;
+    out->data[out->len] = 0;
+    return rc;
 }
 
 int cipher_context_decrypt(struct cipher_context *c, const void *aad, size_t aad_len, const void *body,

@@ -13,20 +13,37 @@ int message_pack(const ProtobufCMessage *message, size_t max, grpc_byte_buffer *
     return 0;
 }
 
-/* Everything that is unpacked has a NUL behind it: texts and keys can be used where they stand. */
+/* A message and all that is in it come out of one arena: a page of values is thousands of pieces. Everything
+ * has a NUL behind it: texts and keys can be used where they stand. */
 static void *alloc_padded(void *data, size_t size)
 {
-    (void)data;
-    char *p = malloc(size + 1);
+    char *p = arena_alloc(data, size + 1);
     if (p)
         p[size] = 0;
     return p;
 }
 
-static void free_padded(void *data, void *p)
+static void free_nothing(void *data, void *p)
 {
     (void)data;
-    free(p);
+    (void)p;
+}
+
+struct arena *rpc_message_arena(ProtobufCMessage *message)
+{
+    return arena_of_first(message); /* protobuf-c asks for the message's own struct before anything in it */
+}
+
+void rpc_message_free(ProtobufCMessage *message)
+{
+    if (message)
+        arena_free(rpc_message_arena(message));
+}
+
+/* The pieces take more than the bytes on the wire: structs, pointers, alignment. */
+static size_t room_for(size_t wire_size)
+{
+    return wire_size + wire_size / 4 + 1024;
 }
 
 int message_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *bytes, ProtobufCMessage **ret,
@@ -36,13 +53,23 @@ int message_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *byt
     if (!bytes || !grpc_byte_buffer_reader_init(&reader, bytes))
         return error_set(err, ERR_INVALID, "the server's answer to us is empty or badly compressed");
     grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
-    ProtobufCAllocator padded = {alloc_padded, free_padded, NULL};
-    ProtobufCMessage *m =
-        protobuf_c_message_unpack(type, &padded, GRPC_SLICE_LENGTH(slice), GRPC_SLICE_START_PTR(slice));
+    struct arena *arena = arena_new(room_for(GRPC_SLICE_LENGTH(slice)));
+    ProtobufCAllocator padded = {alloc_padded, free_nothing, arena};
+    ProtobufCMessage *m = arena ? protobuf_c_message_unpack(type, &padded, GRPC_SLICE_LENGTH(slice),
+                                                            GRPC_SLICE_START_PTR(slice))
+                                : NULL;
     grpc_slice_unref(slice);
     grpc_byte_buffer_reader_destroy(&reader);
-    if (!m)
-        return error_set(err, ERR_INVALID, "the server's answer is not a %s message", type->short_name);
-    *ret = m;
-    return 0;
+    int rc = 0;
+    if (!arena)
+        rc = error_no_memory(err);
+    else if (!m)
+        rc = error_set(err, ERR_INVALID, "the server's answer is not a %s message", type->short_name);
+    else if (rpc_message_arena(m) != arena)
+        rc = error_set(err, ERR_INTERNAL, "protobuf-c asked for memory in another order than expected");
+    if (rc < 0)
+        arena_free(arena);
+    else
+        *ret = m;
+    return rc;
 }

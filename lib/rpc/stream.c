@@ -67,7 +67,7 @@ static void stream_destroy(struct rpc_stream *s)
     while (s->first) {
         struct received *r = s->first;
         s->first = r->next;
-        protobuf_c_message_free_unpacked(r->message, NULL);
+        rpc_message_free(r->message);
         free(r);
     }
     if (s->in)

@@ -44,7 +44,7 @@ static void answered(struct rpc_stream *s)
     ProtobufCMessage *reply = NULL;
     must(rpc_stream_receive(s, 5000, &reply, &err));
     assert_int_equal(((Etcdserverpb__LeaseKeepAliveResponse *)reply)->id, NO_SUCH_LEASE);
-    protobuf_c_message_free_unpacked(reply, NULL);
+    rpc_message_free(reply);
 }
 
 static void the_server_ends_a_stream_that_is_closed_for_sending(void **state)

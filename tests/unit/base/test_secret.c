@@ -58,12 +58,38 @@ static void left_out_of_dumps(void **state)
     assert_true(found);
 }
 
+/* Mappings are used again: what was in one is gone, and one is never two secrets' at the same time. */
+static void used_again(void **state)
+{
+    (void)state;
+    struct secret *all[40];
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < array_len(all); i++) {
+            all[i] = secret_new(i % 4 * 4000);
+            assert_non_null(all[i]);
+            assert_int_equal(all[i]->len, 0);
+            assert_int_equal(all[i]->cap, i % 4 * 4000);
+            for (size_t k = 0; k <= all[i]->cap; k++)
+                assert_int_equal(all[i]->data[k], 0);
+            memset(all[i]->data, (int)i + 1, all[i]->cap);
+            all[i]->len = all[i]->cap;
+        }
+        for (size_t i = 0; i < array_len(all); i++)
+            for (size_t k = 0; k < all[i]->len; k++)
+                assert_int_equal(all[i]->data[k], i + 1);
+        for (size_t i = 0; i < array_len(all); i++)
+            secret_free(all[i]);
+        left_out_of_dumps(NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounded_and_never_moves),
         cmocka_unit_test(compares),
         cmocka_unit_test(left_out_of_dumps),
+        cmocka_unit_test(used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

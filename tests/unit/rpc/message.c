@@ -80,7 +80,7 @@ static void an_answer_with_unknown_fields_unpacks(void **state)
         assert_int_equal(r->kvs[0]->create_revision, 6);
         assert_int_equal(r->count, 1);
         assert_int_equal(r->base.n_unknown_fields, 1);
-        protobuf_c_message_free_unpacked(m, NULL);
+        rpc_message_free(m);
     }
 }
 
@@ -91,7 +91,7 @@ static void an_empty_answer_is_a_message_too(void **state)
     struct error err = ERROR_INIT;
     assert_int_equal(unpack("", 0, 1, &m, &err), 0);
     assert_null(((Etcdserverpb__RangeResponse *)m)->header);
-    protobuf_c_message_free_unpacked(m, NULL);
+    rpc_message_free(m);
     assert_int_equal(message_unpack(&etcdserverpb__range_response__descriptor, NULL, &m, &err), ERR_INVALID);
 }
 
@@ -104,7 +104,7 @@ static void every_cut_is_refused_or_a_message(void **state)
         struct error err = ERROR_INIT;
         int rc = unpack(answer, len, 1, &m, &err);
         if (rc == 0) {
-            protobuf_c_message_free_unpacked(m, NULL);
+            rpc_message_free(m);
             continue;
         }
         assert_int_equal(rc, ERR_INVALID);

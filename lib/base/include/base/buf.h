@@ -25,6 +25,10 @@ int buf_add(struct buf *b, const void *data, size_t len, struct error *err) _mus
 int buf_adds(struct buf *b, const char *s, struct error *err) _must_check_;
 int buf_addf(struct buf *b, struct error *err, const char *format, ...) _must_check_ _printf_(3, 4);
 
+/* Room for `len` more bytes, and the NUL: whoever writes them at data + len adds to len and ends them with a
+ * NUL itself. Errors as buf_add's. */
+int buf_reserve(struct buf *b, size_t len, struct error *err) _must_check_;
+
 /* Empties without freeing. */
 void buf_reset(struct buf *b);
 

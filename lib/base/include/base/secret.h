@@ -25,7 +25,7 @@ struct secret *secret_copy(const void *data, size_t len);
 /* Appends within cap; ERR_TOO_LARGE past it (a secret never moves, so that no copy is left behind). */
 int secret_add(struct secret *s, const void *data, size_t len, struct error *err) _must_check_;
 
-/* Wipes and unmaps. NULL is safe. */
+/* Wipes and unmaps (or keeps the wiped mapping for the next one). NULL is safe. */
 void secret_free(struct secret *s);
 DEFINE_CLEANUP(struct secret *, secret_free);
 

@@ -9,6 +9,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include <base/arena.h>
 #include <base/cleanup.h>
 #include <base/error.h>
 
@@ -49,8 +50,13 @@ struct rpc_method {
     const ProtobufCMessageDescriptor *reply;
 };
 
-/* One unary call. *ret_reply is freed by the caller with protobuf_c_message_free_unpacked; each of its
- * `bytes` has a NUL behind it, and may be taken out of it and freed by itself. The gRPC status
+/* Frees a message that this room unpacked, with all that is in it. NULL is safe. */
+void rpc_message_free(ProtobufCMessage *message);
+/* What such a message lives in: whoever frees (or joins) that has freed (or moved) the message. */
+struct arena *rpc_message_arena(ProtobufCMessage *message);
+
+/* One unary call. *ret_reply is freed by the caller with rpc_message_free; each of its `bytes` has a NUL
+ * behind it. The gRPC status
  * becomes a code (table in status.c): 1 CANCELED, 4 TIMEOUT, 14 UNAVAILABLE, 3 INVALID, 8 TOO_LARGE or
  * UNAVAILABLE, 5 NOT_FOUND, 7 and 16 DENIED, 11 COMPACTED where the text says so, … with its text. */
 int rpc_call(struct rpc_channel *c, const struct rpc_method *method, const ProtobufCMessage *request,
@@ -83,7 +89,7 @@ int rpc_stream_send(struct rpc_stream *s, const ProtobufCMessage *message, struc
  * request and streams its answers needs it. Receiving goes on; on a stream that has ended it does nothing. */
 void rpc_stream_close_send(struct rpc_stream *s);
 /* Next message: waits up to timeout_ms, then ERR_TIMEOUT. The stream's end is its status's code (a clean
- * end is ERR_UNAVAILABLE). Caller frees *ret. */
+ * end is ERR_UNAVAILABLE). Caller frees *ret with rpc_message_free. */
 int rpc_stream_receive(struct rpc_stream *s, int timeout_ms, ProtobufCMessage **ret,
                        struct error *err) _must_check_;
 /* The peer has not answered in time: new calls and streams prefer other addresses for a while. */
