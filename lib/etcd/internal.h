@@ -86,8 +86,7 @@ static inline int pass_on(struct error *err, const struct error *from)
 static inline void reply_freep(void *p)
 {
     ProtobufCMessage **m = p;
-    if (*m)
-        protobuf_c_message_free_unpacked(*m, NULL);
+    rpc_message_free(*m);
 }
 #define _reply_ _cleanup_(reply_freep)
 

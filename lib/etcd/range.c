@@ -68,23 +68,19 @@ void etcd_range_free(struct etcd_range *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->count; i++)
-        kv_free(&r->kvs[i]);
     free(r->kvs);
+    arena_free(r->memory);
     memset(r, 0, sizeof(*r));
 }
 
-/* The bytes themselves change hands: a page is read as fast as etcd sends it. They have a NUL behind them. */
-static void *take_bytes(ProtobufCBinaryData *from)
-{
-    void *bytes = from->data ? from->data : calloc(1, 1);
-    *from = (ProtobufCBinaryData){0};
-    return bytes;
-}
+static uint8_t nothing[1]; /* an empty value: a NUL, and never written to */
 
-static int kv_take(Mvccpb__KeyValue *from, struct etcd_kv *ret)
+/* The bytes stay where they are: a page is read as fast as etcd sends it. They have a NUL behind them. */
+static struct etcd_kv kv_of(const Mvccpb__KeyValue *from)
 {
-    *ret = (struct etcd_kv){
+    return (struct etcd_kv){
+        .key = from->key.data ? (char *)from->key.data : (char *)nothing,
+        .value = from->value.data ? from->value.data : nothing,
         .key_len = from->key.len,
         .value_len = from->value.len,
         .create_revision = from->create_revision,
@@ -92,27 +88,26 @@ static int kv_take(Mvccpb__KeyValue *from, struct etcd_kv *ret)
         .version = from->version,
         .lease = from->lease,
     };
-    ret->key = take_bytes(&from->key);
-    ret->value = take_bytes(&from->value);
-    return ret->key && ret->value ? 0 : ERR_NO_MEMORY;
 }
 
-static int range_take(const Etcdserverpb__RangeResponse *from, struct etcd_range *ret, struct error *err)
+/* Takes the message over. */
+static int range_take(Etcdserverpb__RangeResponse *from, struct etcd_range *ret, struct error *err)
 {
-    struct etcd_range r = {.more = from->more, .total = from->count, .revision = revision_of(from->header)};
+    struct etcd_range r = {.more = from->more,
+                           .total = from->count,
+                           .revision = revision_of(from->header),
+                           .cluster = from->header ? from->header->cluster_id : 0,
+                           .term = from->header ? from->header->raft_term : 0,
+                           .memory = rpc_message_arena(&from->base)};
     if (from->n_kvs) {
         r.kvs = calloc(from->n_kvs, sizeof(*r.kvs));
-        if (!r.kvs)
-            return error_no_memory(err);
-    }
-    for (size_t i = 0; i < from->n_kvs; i++) {
-        int rc = kv_take(from->kvs[i], &r.kvs[i]);
-        r.count++;
-        if (rc < 0) {
+        if (!r.kvs) {
             etcd_range_free(&r);
             return error_no_memory(err);
         }
     }
+    for (size_t i = 0; i < from->n_kvs; i++)
+        r.kvs[r.count++] = kv_of(from->kvs[i]);
     *ret = r;
     return 0;
 }
@@ -120,7 +115,7 @@ static int range_take(const Etcdserverpb__RangeResponse *from, struct etcd_range
 static int ask(struct etcd *e, const Etcdserverpb__RangeRequest *q, int deadline_ms, const char *what,
                const char *key, struct etcd_range *ret, struct error *err)
 {
-    _reply_ Etcdserverpb__RangeResponse *reply = NULL;
+    Etcdserverpb__RangeResponse *reply = NULL;
     int rc = etcd_call(e, METHOD_RANGE, q, deadline_ms, what, key, &reply, err);
     return rc < 0 ? rc : range_take(reply, ret, err);
 }
@@ -136,8 +131,10 @@ int etcd_get(struct etcd *e, const char *key, int deadline_ms, struct etcd_range
     rc = ask(e, &q, deadline_ms, "get", key, &r, err);
     if (rc < 0)
         return rc;
-    if (!r.count)
+    if (!r.count) {
+        etcd_range_free(&r);
         return error_set(err, ERR_NOT_FOUND, "etcd %.300s: there is no key %.300s", e->name, key);
+    }
     *ret = r;
     return 0;
 }
@@ -167,12 +164,16 @@ int etcd_list(struct etcd *e, const struct etcd_range_options *options, int dead
     char end[ETCD_KEY_MAX + 1];
     Etcdserverpb__RangeRequest q = ETCDSERVERPB__RANGE_REQUEST__INIT;
     q.key = range_start(options, prefix);
-    q.range_end = bytes_of(end, prefix_end(prefix, len, end));
+    if (options->to)
+        q.range_end = bytes_of(options->to, options->to_len ? options->to_len : strlen(options->to));
+    else
+        q.range_end = bytes_of(end, prefix_end(prefix, len, end));
     q.limit = options->limit;
     q.revision = options->revision;
     q.keys_only = options->keys_only;
     q.count_only = options->count_only;
     q.serializable = options->serializable;
+    q.min_mod_revision = options->min_mod_revision;
     int64_t until = clock_mono_ms() + deadline_ms;
     for (;;) {
         int64_t left = until - clock_mono_ms();
@@ -197,7 +198,10 @@ static int append(struct etcd_range *all, struct etcd_range *page, struct error 
     memcpy(kvs + all->count, page->kvs, page->count * sizeof(*kvs));
     all->kvs = kvs;
     all->count += page->count;
-    page->count = 0;
+    if (all->memory)
+        arena_join(all->memory, take(page->memory));
+    else
+        all->memory = take(page->memory);
     return 0;
 }
 
@@ -218,6 +222,8 @@ static int add_page(struct etcd *e, const char *prefix, int deadline_ms, struct 
     if (!all->revision) {
         all->revision = page.revision;
         all->total = page.total;
+        all->cluster = page.cluster;
+        all->term = page.term;
     }
     all->more = page.more;
     if (all->revision <= 0 || (page.more && !page.count))

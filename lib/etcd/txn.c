@@ -14,47 +14,46 @@ struct operation {
     int64_t lease;
 };
 
+/* Entries, their keys and values live in the arena: a transaction has one or two of them, or hundreds. */
 struct etcd_txn {
     struct etcd *etcd;
-    struct guard guards[ETCD_TXN_OPS_MAX];
-    size_t guards_count;
-    struct operation ops[ETCD_TXN_OPS_MAX];
-    size_t ops_count;
+    struct arena *memory; /* whose first allocation this is */
+    struct guard *guards;
+    size_t guards_count, guards_cap;
+    struct operation *ops;
+    size_t ops_count, ops_cap;
     bool committed;
     int code; /* the first thing that went wrong while it was built */
     struct error err;
 };
 
+#define ROOM 2048 /* for a guarded put of a small object */
+
 /* The same as messages: protobuf-c wants arrays of pointers. */
+union args {
+    Etcdserverpb__PutRequest put;
+    Etcdserverpb__DeleteRangeRequest del;
+};
 struct wire {
     Etcdserverpb__TxnRequest txn;
-    Etcdserverpb__Compare compares[ETCD_TXN_OPS_MAX], *compare_ptrs[ETCD_TXN_OPS_MAX];
-    Etcdserverpb__RequestOp ops[ETCD_TXN_OPS_MAX], *op_ptrs[ETCD_TXN_OPS_MAX];
-    union {
-        Etcdserverpb__PutRequest put;
-        Etcdserverpb__DeleteRangeRequest del;
-    } args[ETCD_TXN_OPS_MAX];
+    Etcdserverpb__Compare *compares, **compare_ptrs;
+    Etcdserverpb__RequestOp *ops, **op_ptrs;
+    union args *args;
 };
 
 struct etcd_txn *etcd_txn_new(struct etcd *e)
 {
-    struct etcd_txn *t = calloc(1, sizeof(*t));
+    struct arena *memory = arena_new(sizeof(struct etcd_txn) + ROOM);
+    struct etcd_txn *t = memory ? arena_alloc(memory, sizeof(*t)) : NULL;
     if (t)
-        t->etcd = e;
+        *t = (struct etcd_txn){.etcd = e, .memory = memory};
     return t;
 }
 
 void etcd_txn_free(struct etcd_txn *t)
 {
-    if (!t)
-        return;
-    for (size_t i = 0; i < t->guards_count; i++)
-        free(t->guards[i].key);
-    for (size_t i = 0; i < t->ops_count; i++) {
-        free(t->ops[i].key);
-        free(t->ops[i].value);
-    }
-    free(t);
+    if (t)
+        arena_free(t->memory);
 }
 
 static void remember(struct etcd_txn *t, int code, const struct error *err)
@@ -63,6 +62,29 @@ static void remember(struct etcd_txn *t, int code, const struct error *err)
         return;
     t->code = code;
     t->err = *err;
+}
+
+/* `count` entries of `size` bytes at `entries` with room for `*cap`; the same with room for one more. */
+static void *with_room(struct etcd_txn *t, void *entries, size_t size, size_t count, size_t *cap)
+{
+    if (count < *cap)
+        return entries;
+    size_t doubled = *cap ? 2 * *cap : 2;
+    void *larger = arena_alloc(t->memory, doubled * size);
+    if (!larger)
+        return NULL;
+    if (count)
+        memcpy(larger, entries, count * size);
+    *cap = doubled;
+    return larger;
+}
+
+static void *need(struct etcd_txn *t, void *p)
+{
+    struct error err = ERROR_INIT;
+    if (!p)
+        remember(t, error_no_memory(&err), &err);
+    return p;
 }
 
 /* A copy of the key; NULL when something is wrong with it or with the number of entries so far. */
@@ -74,22 +96,33 @@ static char *admit(struct etcd_txn *t, const char *key, size_t count)
         rc = error_set(&err, ERR_TOO_LARGE,
                        "etcd %.300s: too many operations: a transaction takes %d (%.200s)", t->etcd->name,
                        ETCD_TXN_OPS_MAX, key);
-    char *copy = rc == 0 ? strdup(key) : NULL;
-    if (rc == 0 && !copy)
-        rc = error_no_memory(&err);
-    if (rc < 0)
+    if (rc < 0) {
         remember(t, rc, &err);
-    return copy;
+        return NULL;
+    }
+    return need(t, arena_copy(t->memory, key, strlen(key)));
 }
 
 static void add_guard(struct etcd_txn *t, Etcdserverpb__Compare__CompareTarget target, const char *key,
                       int64_t number)
 {
-    if (!t)
+    char *copy = t ? admit(t, key, t->guards_count) : NULL;
+    if (!copy)
         return;
-    char *copy = admit(t, key, t->guards_count);
-    if (copy)
-        t->guards[t->guards_count++] = (struct guard){target, copy, number};
+    struct guard *guards = need(t, with_room(t, t->guards, sizeof(*guards), t->guards_count, &t->guards_cap));
+    if (!guards)
+        return;
+    t->guards = guards;
+    guards[t->guards_count++] = (struct guard){target, copy, number};
+}
+
+static void add_operation(struct etcd_txn *t, const struct operation *o)
+{
+    struct operation *ops = need(t, with_room(t, t->ops, sizeof(*ops), t->ops_count, &t->ops_cap));
+    if (!ops)
+        return;
+    t->ops = ops;
+    ops[t->ops_count++] = *o;
 }
 
 void etcd_txn_if_create(struct etcd_txn *t, const char *key, int64_t create_revision)
@@ -109,30 +142,29 @@ void etcd_txn_if_lease(struct etcd_txn *t, const char *key, int64_t lease)
 
 void etcd_txn_put(struct etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease)
 {
-    if (!t)
-        return;
-    char *copy = admit(t, key, t->ops_count);
-    if (!copy)
-        return;
-    void *bytes = malloc(len ? len : 1);
-    if (!bytes) {
-        struct error err = ERROR_INIT;
-        remember(t, error_no_memory(&err), &err);
-        free(copy);
-        return;
-    }
-    if (len)
-        memcpy(bytes, value, len);
-    t->ops[t->ops_count++] = (struct operation){true, copy, bytes, len, lease};
+    char *copy = t ? admit(t, key, t->ops_count) : NULL;
+    void *bytes = copy ? need(t, arena_copy(t->memory, value, len)) : NULL;
+    if (bytes)
+        add_operation(t, &(struct operation){true, copy, bytes, len, lease});
 }
 
 void etcd_txn_delete(struct etcd_txn *t, const char *key)
 {
-    if (!t)
-        return;
-    char *copy = admit(t, key, t->ops_count);
+    char *copy = t ? admit(t, key, t->ops_count) : NULL;
     if (copy)
-        t->ops[t->ops_count++] = (struct operation){.put = false, .key = copy};
+        add_operation(t, &(struct operation){.put = false, .key = copy});
+}
+
+const char *etcd_txn_key(const struct etcd_txn *t, size_t i)
+{
+    return t && i < t->ops_count ? t->ops[i].key : NULL;
+}
+
+void etcd_txn_wipe(struct etcd_txn *t)
+{
+    for (size_t i = 0; t && i < t->ops_count; i++)
+        if (t->ops[i].put)
+            explicit_bzero(t->ops[i].value, t->ops[i].len);
 }
 
 static void wire_guard(const struct guard *g, Etcdserverpb__Compare *c)
@@ -178,24 +210,36 @@ static void wire_op(struct wire *w, size_t i, const struct operation *o)
     }
 }
 
+/* Lives as long as the transaction. NULL when memory is out. */
 static struct wire *wire_new(const struct etcd_txn *t)
 {
-    struct wire *w = calloc(1, sizeof(*w));
+    struct arena *m = t->memory;
+    size_t guards = t->guards_count, ops = t->ops_count;
+    struct wire *w = arena_alloc(m, sizeof(*w));
     if (!w)
         return NULL;
+    *w = (struct wire){
+        .compares = arena_alloc(m, guards * sizeof(*w->compares)),
+        .compare_ptrs = arena_alloc(m, guards * sizeof(*w->compare_ptrs)),
+        .ops = arena_alloc(m, ops * sizeof(*w->ops)),
+        .op_ptrs = arena_alloc(m, ops * sizeof(*w->op_ptrs)),
+        .args = arena_alloc(m, ops * sizeof(*w->args)),
+    };
+    if (!w->compares || !w->compare_ptrs || !w->ops || !w->op_ptrs || !w->args)
+        return NULL;
     etcdserverpb__txn_request__init(&w->txn);
-    for (size_t i = 0; i < t->guards_count; i++) {
+    for (size_t i = 0; i < guards; i++) {
         wire_guard(&t->guards[i], &w->compares[i]);
         w->compare_ptrs[i] = &w->compares[i];
     }
-    for (size_t i = 0; i < t->ops_count; i++) {
+    for (size_t i = 0; i < ops; i++) {
         wire_op(w, i, &t->ops[i]);
         w->op_ptrs[i] = &w->ops[i];
     }
     w->txn.compare = w->compare_ptrs;
-    w->txn.n_compare = t->guards_count;
+    w->txn.n_compare = guards;
     w->txn.success = w->op_ptrs;
-    w->txn.n_success = t->ops_count;
+    w->txn.n_success = ops;
     return w;
 }
 
@@ -207,7 +251,7 @@ static const char *first_key(const struct etcd_txn *t)
     return t->guards_count ? t->guards[0].key : NULL;
 }
 
-/* What was wrong with how it was built; else its messages, once. Caller frees *ret. */
+/* What was wrong with how it was built; else its messages, once. */
 static int begin(struct etcd_txn *t, struct wire **ret, struct error *err)
 {
     if (!t)
@@ -241,7 +285,7 @@ static int outcome(const char *name, const char *key, const Etcdserverpb__TxnRes
 
 int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, struct error *err)
 {
-    _cleanup_free_ struct wire *w = NULL;
+    struct wire *w = NULL;
     _reply_ Etcdserverpb__TxnResponse *reply = NULL;
     int rc = begin(t, &w, err);
     if (rc == 0)
@@ -275,7 +319,7 @@ static void ended(void *arg, int code, ProtobufCMessage *message, const struct e
 
 int etcd_txn_start(struct etcd_txn *t, int deadline_ms, etcd_txn_done_fn *done, void *arg, struct error *err)
 {
-    _cleanup_free_ struct wire *w = NULL;
+    struct wire *w = NULL;
     int rc = begin(t, &w, err);
     if (rc < 0)
         return rc;

@@ -40,18 +40,19 @@ static void set_connected(struct etcd_watch *w, bool connected)
     if (w->connected != connected) {
         w->connected = connected;
         w->since = clock_mono_ms();
+        eventfd_write(w->fd, 1); /* who polls for events wants to know that, too */
     }
     pthread_mutex_unlock(&w->lock);
 }
 
-/* Readable exactly while something is queued. */
+/* Readable while something is queued, or until the next look after the stream was established or lost. */
 static void show_locked(struct etcd_watch *w, bool was_empty)
 {
     eventfd_t ignored;
     bool empty = queue_empty(&w->queue);
     if (was_empty && !empty)
         eventfd_write(w->fd, 1);
-    else if (!was_empty && empty)
+    else if (empty)
         eventfd_read(w->fd, &ignored);
     if (!empty)
         pthread_cond_broadcast(&w->changed);

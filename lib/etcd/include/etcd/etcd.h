@@ -58,9 +58,12 @@ struct etcd_kv {
 struct etcd_range {
     struct etcd_kv *kvs; /* sorted by key, ascending */
     size_t count;
-    bool more;        /* the limit cut the answer */
-    int64_t total;    /* keys in the range at that revision */
-    int64_t revision; /* the store's revision that the answer was read at */
+    bool more;            /* the limit cut the answer */
+    int64_t total;        /* keys in the range at that revision */
+    int64_t revision;     /* the store's revision that the answer was read at */
+    uint64_t cluster;     /* id of the etcd cluster that answered */
+    uint64_t term;        /* of its raft */
+    struct arena *memory; /* what keys and values live in */
 };
 void etcd_range_free(struct etcd_range *r); /* frees the contents and zeroes *r; NULL is safe */
 
@@ -72,11 +75,15 @@ struct etcd_range_options {
     const char *prefix; /* keys that start with it … */
     const char *from;   /* … and are >= from (NULL: all of them): the page cursor */
     size_t from_len;    /* 0: strlen(from) */
+    const char *to;     /* … and < to (NULL: all of them); must not be behind the prefix's end */
+    size_t to_len;      /* 0: strlen(to) */
     int64_t limit;      /* keys at most; 0: no limit */
     int64_t revision;   /* read at this revision; 0: now */
     bool keys_only;
     bool count_only;
     bool serializable; /* answered by any member, possibly stale */
+    /* Only keys that were put at this revision or later; 0: all. `total` counts the others too. */
+    int64_t min_mod_revision;
 };
 /* ERR_COMPACTED when `revision` is gone. */
 int etcd_list(struct etcd *e, const struct etcd_range_options *options, int deadline_ms,
@@ -114,6 +121,10 @@ void etcd_txn_if_mod(struct etcd_txn *t, const char *key, int64_t mod_revision);
 void etcd_txn_if_lease(struct etcd_txn *t, const char *key, int64_t lease);
 void etcd_txn_put(struct etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease);
 void etcd_txn_delete(struct etcd_txn *t, const char *key);
+/* The key of the i-th put or delete, borrowed; NULL: there are not so many. */
+const char *etcd_txn_key(const struct etcd_txn *t, size_t i);
+/* Wipes the values in it, which are its own copies, once it was committed or is given up. */
+void etcd_txn_wipe(struct etcd_txn *t);
 
 /* ERR_CONFLICT when a guard was refused (nothing was written). ret_revision may be NULL. One use only. */
 int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision,
@@ -126,11 +137,14 @@ typedef void etcd_txn_done_fn(void *arg, int code, int64_t revision, const struc
 int etcd_txn_start(struct etcd_txn *t, int deadline_ms, etcd_txn_done_fn *done, void *arg,
                    struct error *err) _must_check_;
 
-/* --- reading much: pages, one of them read ahead --- */
+/* --- reading much: pages, read ahead --- */
+#define ETCD_PAGER_READERS_MAX 4
 struct etcd_pager_options {
     const char *prefix;
     const char *after; /* begins right behind this key; NULL or "": at the prefix's first one */
-    int64_t page;      /* keys a page; halved when a page is larger than gRPC takes */
+    int64_t page;      /* keys a page at most; halved when a page is larger than gRPC takes */
+    size_t page_bytes; /* > 0: pages of about so many bytes, by what the keys and values before took */
+    unsigned readers;  /* pages that are read at a time, of parts of the prefix; 0: one */
     int64_t revision;  /* > 0: every page at this one; 0: the first page's; -1: every page at the present */
     bool keys_only;
     int deadline_ms;           /* of one page */
@@ -141,10 +155,13 @@ struct etcd_pager;
 /* Starts reading the first page. Strings are copied. Caller frees. */
 int etcd_pager_new(struct etcd *e, const struct etcd_pager_options *options, struct etcd_pager **ret,
                    struct error *err) _must_check_;
-/* The next page, in the order of the keys; the one after it is being read while the caller works. After the
- * last page: 0 and an empty one (count 0). ret->total is the number of keys from the page's first one to the
- * prefix's end. Caller frees *ret with etcd_range_free. ERR_COMPACTED when a pinned revision is gone. */
+/* The next page, in the order of the keys; later ones are being read while the caller works: at most one more
+ * than there are readers. After the last page: 0 and an empty one (count 0). ret->total is the number of keys
+ * from the page's first one to the prefix's end, or that of the part that its reader was at. Caller frees
+ * *ret with etcd_range_free. ERR_COMPACTED when a pinned revision is gone. */
 int etcd_pager_next(struct etcd_pager *p, struct etcd_range *ret, struct error *err) _must_check_;
+/* True when etcd_pager_next would not wait. */
+bool etcd_pager_ready(struct etcd_pager *p);
 void etcd_pager_free(struct etcd_pager *p); /* waits for the page that is being read, at most its deadline */
 DEFINE_CLEANUP(struct etcd_pager *, etcd_pager_free);
 

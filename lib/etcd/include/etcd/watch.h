@@ -31,7 +31,8 @@ int etcd_watch_new(struct etcd *e, const char *prefix, int64_t revision, struct 
 int etcd_watch_next(struct etcd_watch *w, int timeout_ms, struct etcd_event *ret,
                     struct error *err) _must_check_;
 
-/* A descriptor that is readable while events are queued (for poll). Owned by the watch. */
+/* A descriptor that is readable while events are queued (for poll), and after the stream was established or
+ * lost until etcd_watch_next was called. Owned by the watch. */
 int etcd_watch_fd(const struct etcd_watch *w);
 
 /* True while the stream is established; *ret_since_ms (may be NULL): for how long it has been so, or not. */
