@@ -28,9 +28,10 @@
 struct pass {
     struct job *job;
     const struct job_options *o;
-    struct kube_options servers[CLUSTER_SERVERS_MAX];
+    struct kube_options *servers; /* as in the spec */
     struct kube_toucher *toucher;
     struct kube_resource resource;
+    struct names *names;
     struct progress progress;
     struct drive drive;
 };
@@ -63,7 +64,6 @@ static bool on_touched(void *arg, const struct kube_object *object, enum kube_to
         progress_gone(&p->progress);
     else if (!canary_named(object->name)) /* the probe is no object of anybody's */
         progress_done(&p->progress, 1);
-    steer(p);
     return !job_canceled(p->job);
 }
 
@@ -97,22 +97,31 @@ static int find_resource(struct pass *p, const char *name, struct error *err)
     return rc;
 }
 
-static int touch_names(void *arg, const struct kube_object *objects, size_t count, struct error *err)
+static int next_name(void *arg, struct kube_object *ret, struct error *err)
+{
+    return names_next(((struct pass *)arg)->names, ret, err);
+}
+
+static bool on_turn(void *arg)
 {
     struct pass *p = arg;
     use_servers(p);
     steer(p);
-    return kube_touch(p->toucher, &p->resource, objects, count, on_touched, p, err);
+    return !job_canceled(p->job);
 }
 
 static int pass_resource(struct pass *p, const char *name, struct error *err)
 {
+    struct kube_touch_work work = {.next = next_name, .on_result = on_touched, .on_turn = on_turn, .arg = p};
     char prefix[2 * CLUSTER_KEY_NAME_MAX];
     resource_prefix(p->o->config->datastore_prefix, name, prefix, sizeof(prefix));
     int rc = find_resource(p, name, err);
     if (rc == 0)
-        rc = names_each(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page,
-                        touch_names, p, err);
+        rc = names_open(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page,
+                        job_cancel_flag(p->job), &p->names, err);
+    if (rc == 0)
+        rc = kube_touch_all(p->toucher, &p->resource, &work, err);
+    names_close(take(p->names));
     return rc < 0 ? error_prefix(err, rc, "%s", name) : 0;
 }
 
@@ -146,9 +155,13 @@ static int run_pass(struct pass *p, struct error *err)
 int reencrypt_api_run(struct job *j, struct error *err)
 {
     struct pass p = {.job = j, .o = job_opts(j)};
+    _cleanup_free_ struct kube_options *servers = calloc(p.o->spec.servers_count + 1, sizeof(*servers));
+    if (!servers)
+        return error_no_memory(err);
+    p.servers = servers;
     for (size_t i = 0; i < p.o->spec.servers_count; i++)
         p.servers[i] = api_login(p.o, i);
-    progress_begin(&p.progress, j, "api", false);
+    progress_begin(&p.progress, j, "api", false, false);
     int rc = run_pass(&p, err);
     if (rc == 0)
         progress_end(&p.progress);

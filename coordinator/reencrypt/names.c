@@ -44,42 +44,69 @@ int names_count(struct etcd *datastore, const char *prefix, int64_t *ret, struct
     return 0;
 }
 
-static int hand_over(const struct etcd_range *r, size_t skip, bool namespaced, names_fn *each, void *arg,
-                     struct error *err)
+struct names {
+    struct etcd_pager *pager;
+    struct etcd_range page;
+    size_t at, prefix_len;
+    bool namespaced;
+};
+
+int names_open(struct etcd *datastore, const char *prefix, bool namespaced, int64_t page,
+               const atomic_bool *cancel, struct names **ret, struct error *err)
 {
-    _cleanup_free_ struct kube_object *objects = calloc(r->count ? r->count : 1, sizeof(*objects));
-    if (!objects)
+    struct etcd_pager_options options = {.prefix = prefix,
+                                         .page = page,
+                                         .revision = -1,
+                                         .keys_only = true,
+                                         .deadline_ms = DEADLINE_MS,
+                                         .tries = TRIES,
+                                         .cancel = cancel};
+    struct names *n = calloc(1, sizeof(*n));
+    if (!n)
         return error_no_memory(err);
-    for (size_t i = 0; i < r->count; i++) {
-        int rc = names_parse(r->kvs[i].key + skip, namespaced, &objects[i], err);
-        if (rc < 0)
-            return error_prefix(err, rc, "%s", r->kvs[i].key);
+    n->namespaced = namespaced;
+    n->prefix_len = strlen(prefix);
+    int rc = etcd_pager_new(datastore, &options, &n->pager, err);
+    if (rc < 0) {
+        free(n);
+        return rc;
     }
-    return r->count ? each(arg, objects, r->count, err) : 0;
+    *ret = n;
+    return 0;
 }
 
-int names_each(struct etcd *datastore, const char *prefix, bool namespaced, int64_t page, names_fn *each,
-               void *arg, struct error *err)
+/* 1: a page is there; 0: not yet; the end is a page without keys. */
+static int next_page(struct names *n, struct error *err)
 {
-    /* The next page begins right behind the last key: at that key with a NUL added. */
-    _cleanup_(buf_freep) struct buf from = BUF_INIT(ETCD_KEY_MAX + 1);
-    bool more = true;
-    while (more) {
-        struct etcd_range r = {0};
-        struct etcd_range_options options = {
-            .prefix = prefix, .from = from.data, .from_len = from.len, .limit = page, .keys_only = true};
-        int rc = list(datastore, &options, &r, err);
+    if (!etcd_pager_ready(n->pager))
+        return 0;
+    etcd_range_free(&n->page);
+    n->at = 0;
+    int rc = etcd_pager_next(n->pager, &n->page, err);
+    return rc < 0 ? error_prefix(err, rc, "listing names in the datastore") : 1;
+}
+
+int names_next(struct names *n, struct kube_object *ret, struct error *err)
+{
+    if (n->at == n->page.count) {
+        int rc = next_page(n, err);
         if (rc < 0)
             return rc;
-        more = r.more && r.count > 0;
-        buf_reset(&from);
-        if (more)
-            rc = buf_add(&from, r.kvs[r.count - 1].key, r.kvs[r.count - 1].key_len + 1, err);
         if (rc == 0)
-            rc = hand_over(&r, strlen(prefix), namespaced, each, arg, err);
-        etcd_range_free(&r);
-        if (rc < 0)
-            return rc;
+            return KUBE_NEXT_LATER;
+        if (n->page.count == 0)
+            return KUBE_NEXT_END;
     }
-    return 0;
+    const char *key = n->page.kvs[n->at++].key;
+    int rc = names_parse(key + n->prefix_len, n->namespaced, ret, err);
+    return rc < 0 ? error_prefix(err, rc, "%s", key) : KUBE_NEXT_OBJECT;
+}
+
+void names_close(struct names *n)
+{
+    if (!n)
+        return;
+    etcd_pager_free(n->pager);
+    etcd_range_free(&n->page);
+    free(n);
 }

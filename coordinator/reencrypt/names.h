@@ -3,17 +3,21 @@
 #define COORDINATOR_REENCRYPT_NAMES_H
 
 #include <etcd/etcd.h>
-#include <kube/kube.h>
+#include <kube/touch.h>
 
 /* How many objects stand under the prefix now. */
 int names_count(struct etcd *datastore, const char *prefix, int64_t *ret, struct error *err) _must_check_;
 
-/* Gives `each` the names in pages, in the order of the keys, until the end or until it fails (its code is
- * passed on). Pages are read at the present revision; objects that come or go meanwhile may or may not
- * be among them. A key that is no object's name is ERR_INVALID. */
-typedef int names_fn(void *arg, const struct kube_object *objects, size_t count, struct error *err);
-int names_each(struct etcd *datastore, const char *prefix, bool namespaced, int64_t page, names_fn *each,
-               void *arg, struct error *err) _must_check_;
+/* The names, read ahead in pages of that many, in the order of the keys, each page at the present revision:
+ * objects that come or go meanwhile may or may not be among them. Caller closes. */
+struct names;
+int names_open(struct etcd *datastore, const char *prefix, bool namespaced, int64_t page,
+               const atomic_bool *cancel, struct names **ret, struct error *err) _must_check_;
+/* One of KUBE_NEXT_OBJECT (with *ret filled in), LATER (a page is being read) or END; or an error:
+ * ERR_INVALID for a key that is no object's name. */
+int names_next(struct names *n, struct kube_object *ret, struct error *err) _must_check_;
+void names_close(struct names *n);
+DEFINE_CLEANUP(struct names *, names_close);
 
 /* The part of a key behind its prefix, as a name: "default/db" where namespaced, else "db". */
 int names_parse(const char *rest, bool namespaced, struct kube_object *ret, struct error *err) _must_check_;

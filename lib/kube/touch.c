@@ -8,6 +8,7 @@
 #define IN_FLIGHT_CEILING 256
 #define REPLY_MAX         (64 * 1024) /* of an error's text; the rest is dropped */
 #define POLL_MAX_MS       250         /* other threads change rate and servers meanwhile */
+#define LATER_MS          5           /* until the next object is asked for again */
 
 /* --- making one --- */
 
@@ -148,6 +149,21 @@ static void sooner(struct run *r, int64_t in_ms)
         r->start_in_ms = in_ms > 0 ? in_ms : 1;
 }
 
+/* Looks whether there is a new object. */
+static bool look_ahead(struct run *r)
+{
+    if (r->has_ahead || r->ended)
+        return r->has_ahead;
+    int rc = r->work->next(r->work->arg, &r->ahead, &r->failure);
+    r->has_ahead = rc == KUBE_NEXT_OBJECT;
+    r->ended = rc == KUBE_NEXT_END;
+    if (rc == KUBE_NEXT_LATER)
+        sooner(r, LATER_MS);
+    else if (rc < 0)
+        r->failure.code = rc;
+    return r->has_ahead;
+}
+
 /* The next object: one that waited long enough, else a new one. Waiting ones bound how many new ones begin.
  */
 static bool next_work(struct run *r, int64_t now_ms, struct work *ret, size_t *ret_waiting)
@@ -160,9 +176,9 @@ static bool next_work(struct run *r, int64_t now_ms, struct work *ret, size_t *r
         }
         sooner(r, r->waiting[i].not_before_ms - now_ms);
     }
-    if (r->next >= r->count || r->waiting_count + (size_t)r->in_flight >= r->waiting_max)
+    if (r->waiting_count + (size_t)r->in_flight >= r->waiting_max || !look_ahead(r))
         return false;
-    *ret = (struct work){.index = r->next, .avoid = -1};
+    *ret = (struct work){.object = r->ahead, .avoid = -1};
     *ret_waiting = SIZE_MAX;
     return true;
 }
@@ -198,7 +214,7 @@ static bool start_one(struct run *r, int64_t now_ms)
         return false;
     }
     if (waiting == SIZE_MAX)
-        r->next++;
+        r->has_ahead = false;
     else
         r->waiting[waiting] = r->waiting[--r->waiting_count];
     rc = slot_start(r, slot_find(t, s), s, &w, &e);
@@ -263,6 +279,11 @@ static int no_server(const struct run *r, struct error *err)
                      t->patience_ms / 1000, r->resource->name, last);
 }
 
+static bool unfinished(const struct run *r)
+{
+    return !r->ended || r->has_ahead || r->in_flight > 0 || r->waiting_count > 0;
+}
+
 /* One turn. 0 to go on. */
 static int turn(struct run *r, struct error *err)
 {
@@ -270,7 +291,7 @@ static int turn(struct run *r, struct error *err)
     CURLMcode c;
     int running;
 
-    if (atomic_load(&r->t->canceled))
+    if (atomic_load(&r->t->canceled) || (r->work->on_turn && !r->work->on_turn(r->work->arg)))
         r->stopped = true;
     if (r->stopped)
         return error_set(err, ERR_CANCELED, "touching %s was stopped", r->resource->name);
@@ -283,8 +304,7 @@ static int turn(struct run *r, struct error *err)
     if (r->failure.code)
         return error_set(err, r->failure.code, "%s", r->failure.text);
     c = curl_multi_perform(r->t->multi, &running);
-    if (c == CURLM_OK && !collect(r) && !r->stopped &&
-        (r->in_flight > 0 || r->waiting_count > 0 || r->next < r->count))
+    if (c == CURLM_OK && !collect(r) && !r->stopped && unfinished(r))
         c = curl_multi_poll(r->t->multi, NULL, 0, (int)r->start_in_ms, NULL);
     if (c != CURLM_OK)
         return error_set(err, c == CURLM_OUT_OF_MEMORY ? ERR_NO_MEMORY : ERR_INTERNAL, "touching %s: %s",
@@ -305,11 +325,10 @@ static void abandon(struct run *r)
     }
 }
 
-int kube_touch(struct kube_toucher *t, const struct kube_resource *r, const struct kube_object *objects,
-               size_t count, kube_touch_fn *on_result, void *arg, struct error *err)
+int kube_touch_all(struct kube_toucher *t, const struct kube_resource *r, const struct kube_touch_work *work,
+                   struct error *err)
 {
-    struct run run = {
-        .t = t, .resource = r, .objects = objects, .count = count, .on_result = on_result, .arg = arg};
+    struct run run = {.t = t, .resource = r, .work = work};
     int rc = 0;
 
     run.waiting_max = 2 * (size_t)t->slots_count;
@@ -317,7 +336,7 @@ int kube_touch(struct kube_toucher *t, const struct kube_resource *r, const stru
     if (!run.waiting)
         return error_no_memory(err);
     run.used_ms = clock_mono_ms();
-    while (rc == 0 && (run.next < count || run.in_flight > 0 || run.waiting_count > 0))
+    while (rc == 0 && unfinished(&run))
         rc = turn(&run, err);
     if (rc == 0 && run.stopped)
         rc = error_set(err, ERR_CANCELED, "touching %s was stopped", r->name);
@@ -325,4 +344,39 @@ int kube_touch(struct kube_toucher *t, const struct kube_resource *r, const stru
     publish_allowed(t);
     free(run.waiting);
     return rc;
+}
+
+struct array {
+    const struct kube_object *objects;
+    size_t count, next;
+    kube_touch_fn *on_result;
+    void *arg;
+};
+
+static int array_next(void *arg, struct kube_object *ret, struct error *err)
+{
+    struct array *a = arg;
+
+    (void)err;
+    if (a->next == a->count)
+        return KUBE_NEXT_END;
+    *ret = a->objects[a->next++];
+    return KUBE_NEXT_OBJECT;
+}
+
+static bool array_result(void *arg, const struct kube_object *object, enum kube_touch_result result,
+                         const char *why)
+{
+    struct array *a = arg;
+
+    return a->on_result(a->arg, object, result, why);
+}
+
+int kube_touch(struct kube_toucher *t, const struct kube_resource *r, const struct kube_object *objects,
+               size_t count, kube_touch_fn *on_result, void *arg, struct error *err)
+{
+    struct array a = {.objects = objects, .count = count, .on_result = on_result, .arg = arg};
+    struct kube_touch_work work = {.next = array_next, .on_result = array_result, .arg = &a};
+
+    return kube_touch_all(t, r, &work, err);
 }

@@ -14,7 +14,7 @@
 
 /* An object on its way: waiting for its next try, or in a slot. */
 struct work {
-    size_t index;
+    struct kube_object object;
     unsigned tries;   /* that may have reached a server's storage */
     unsigned refused; /* others */
     int avoid;        /* the server of the last try, when it broke off; -1: none */
@@ -51,15 +51,14 @@ struct kube_toucher {
     atomic_bool canceled;
 };
 
-/* One call of kube_touch. */
+/* One call of kube_touch_all. */
 struct run {
     struct kube_toucher *t;
     const struct kube_resource *resource;
-    const struct kube_object *objects;
-    size_t count, next; /* next: the first that was never tried */
-    kube_touch_fn *on_result;
-    void *arg;
-    struct work *waiting; /* for another try; room for waiting_max */
+    const struct kube_touch_work *work;
+    struct kube_object ahead; /* the next one, where has_ahead */
+    bool has_ahead, ended;    /* ended: none comes after it */
+    struct work *waiting;     /* for another try; room for waiting_max */
     size_t waiting_count, waiting_max;
     int in_flight;
     bool stopped;

@@ -14,7 +14,7 @@
 
 void result_report(struct run *r, const struct work *w, enum kube_touch_result result, const char *why)
 {
-    if (!r->stopped && !r->on_result(r->arg, &r->objects[w->index], result, why))
+    if (!r->stopped && !r->work->on_result(r->work->arg, &w->object, result, why))
         r->stopped = true;
 }
 

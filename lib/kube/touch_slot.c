@@ -91,7 +91,7 @@ int slot_start(struct run *r, struct slot *slot, struct touch_server *s, const s
     int rc = slot_prepare(r, slot, s, err);
 
     if (rc == 0)
-        rc = slot_address(slot, s, r->resource, &r->objects[w->index], err);
+        rc = slot_address(slot, s, r->resource, &w->object, err);
     if (rc < 0)
         return rc;
     sink_reset(&slot->body);

@@ -269,6 +269,83 @@ static void test_nothing_to_do(void **state)
     kube_toucher_free(t);
 }
 
+/* ---------- objects that come one after the other ---------- */
+
+struct source {
+    int laters; /* so often "later" before each object */
+    int later, given, count;
+    int fails_at; /* before this object; -1: never */
+    int stops_at; /* on_turn says stop once so many were given; -1: never */
+    int turns;
+    struct tally tally;
+};
+
+static int source_next(void *arg, struct kube_object *ret, struct error *err)
+{
+    struct source *s = arg;
+
+    if (s->later++ < s->laters)
+        return KUBE_NEXT_LATER;
+    if (s->given == s->fails_at)
+        return error_set(err, ERR_UNAVAILABLE, "the names are gone");
+    if (s->given == s->count)
+        return KUBE_NEXT_END;
+    s->later = 0;
+    snprintf(ret->namespace, sizeof(ret->namespace), "default");
+    snprintf(ret->name, sizeof(ret->name), "s%d", s->given++);
+    return KUBE_NEXT_OBJECT;
+}
+
+static bool source_result(void *arg, const struct kube_object *object, enum kube_touch_result result,
+                          const char *why)
+{
+    struct source *s = arg;
+
+    return tally_add(&s->tally, object, result, why);
+}
+
+static bool source_turn(void *arg)
+{
+    struct source *s = arg;
+
+    s->turns++;
+    return s->stops_at < 0 || s->given < s->stops_at;
+}
+
+static void test_objects_come_one_after_the_other(void **state)
+{
+    static const struct {
+        struct source source;
+        int code, touched; /* touched: all of them where it ends well */
+    } cases[] = {
+        {{.laters = 0, .count = 30, .fails_at = -1, .stops_at = -1}, 0, 30},
+        {{.laters = 2, .count = 30, .fails_at = -1, .stops_at = -1}, 0, 30},
+        {{.laters = 2, .count = 0, .fails_at = -1, .stops_at = -1}, 0, 0},
+        {{.laters = 1, .count = 30, .fails_at = 12, .stops_at = -1}, ERR_UNAVAILABLE, -1},
+        {{.laters = 1, .count = 30, .fails_at = -1, .stops_at = 5}, ERR_CANCELED, -1},
+    };
+    struct script script = {0};
+    struct fake_api *f = fake_start(play, &script);
+    struct kube_options o = fake_options(f);
+
+    (void)state;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct source s = cases[i].source;
+        struct kube_touch_work work = {source_next, source_result, source_turn, &s};
+        struct kube_toucher *t = toucher(&o, 1, 8);
+        struct error e = ERROR_INIT;
+
+        assert_int_equal(kube_touch_all(t, &secrets, &work, &e), cases[i].code);
+        if (cases[i].touched >= 0)
+            assert_int_equal(s.tally.touched, cases[i].touched);
+        if (s.fails_at >= 0)
+            assert_has(e.text, "the names are gone");
+        assert_true(s.turns > 0);
+        kube_toucher_free(t);
+    }
+    fake_stop(f);
+}
+
 /* Waiting costs no processor time. */
 static void test_waits_without_spinning(void **state)
 {
@@ -303,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_wrong_ca),
         cmocka_unit_test(test_cancel_from_another_thread),
         cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_objects_come_one_after_the_other),
         cmocka_unit_test(test_waits_without_spinning),
     };
 

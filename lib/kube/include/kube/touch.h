@@ -33,15 +33,31 @@ enum kube_touch_result { KUBE_TOUCHED, KUBE_TOUCH_GONE, KUBE_TOUCH_FAILED };
 typedef bool kube_touch_fn(void *arg, const struct kube_object *object, enum kube_touch_result result,
                            const char *why);
 
-/* Touches `count` objects. In flight adapts: halves on 429 (and honours Retry-After), on 5xx and on
- * timeouts, and on latency far above its own floor; grows slowly otherwise. 404 and 410 are GONE; 409, 429,
- * 5xx and transport troubles are tried again (on another server where there is one) with backoff; other
- * 4xx (422: validation, 403: a webhook or RBAC) FAILED at once. 0 when every object had its call;
+/* What there is to touch, one object after the other. */
+enum { KUBE_NEXT_OBJECT, KUBE_NEXT_LATER, KUBE_NEXT_END };
+struct kube_touch_work {
+    /* One of the above, with *ret filled in for an object; LATER: asked again in a moment, so that it need
+     * not wait; or an error, which ends the touching. */
+    int (*next)(void *arg, struct kube_object *ret, struct error *err);
+    kube_touch_fn *on_result;
+    bool (*on_turn)(
+        void *arg); /* four times a second at least, to change settings; false: stop. May be NULL */
+    void *arg;
+};
+
+/* Touches objects until there are none left. In flight adapts: halves on 429 (and honours Retry-After), on
+ * 5xx and on timeouts, and on latency far above its own floor; grows slowly otherwise. 404 and 410 are GONE;
+ * 409, 429, 5xx and transport troubles are tried again (on another server where there is one) with backoff;
+ * other 4xx (422: validation, 403: a webhook or RBAC) FAILED at once. 0 when every object had its call;
  * ERR_CANCELED when the callback stopped it; ERR_UNAVAILABLE when no server could be used for 60 s. */
+int kube_touch_all(struct kube_toucher *t, const struct kube_resource *r, const struct kube_touch_work *work,
+                   struct error *err) _must_check_;
+
+/* The same for `count` objects. */
 int kube_touch(struct kube_toucher *t, const struct kube_resource *r, const struct kube_object *objects,
                size_t count, kube_touch_fn *on_result, void *arg, struct error *err) _must_check_;
 
-/* From any thread: a running kube_touch returns ERR_CANCELED within 250 ms, a later one at once. */
+/* From any thread: a running one returns ERR_CANCELED within 250 ms, a later one at once. */
 void kube_toucher_cancel(struct kube_toucher *t);
 
 /* The number of requests that may be in flight at present, for status. Any thread; so are set_rate and use.
