@@ -9,10 +9,11 @@
 
 #define COLUMNS     7
 #define CELL_MAX    48
-#define SERVERS_MAX (CLUSTER_SERVERS_MAX * (CLUSTER_NAME_MAX + 16))
+#define SERVERS_MAX ((size_t)CLUSTER_SERVERS_MAX * (CLUSTER_NAME_MAX + 16))
 
 struct proof_texts {
-    char revision[CELL_MAX], values[CELL_MAX], age[AGE_TEXT_MAX], servers[SERVERS_MAX];
+    char revision[CELL_MAX], values[CELL_MAX], age[AGE_TEXT_MAX];
+    struct buf servers;
 };
 
 static bool is_snapshot(enum phase phase)
@@ -27,17 +28,25 @@ static const char *claim_of(enum operation_kind kind, enum phase phase)
     return drops ? "no new write is under a key that goes" : phase_claim(kind, phase);
 }
 
-static void servers_text(const struct cluster_proof *p, char out[SERVERS_MAX])
+static int servers_text(const struct cluster_proof *p, struct buf *out, struct error *err)
 {
-    size_t used = 0;
-    out[0] = 0;
-    for (size_t i = 0; i < p->servers_count && used < SERVERS_MAX; i++)
-        used += (size_t)snprintf(out + used, SERVERS_MAX - used, "%s%s %s", i ? ", " : "",
-                                 p->servers[i].server, proof_state_name(p->servers[i].state));
+    int rc = 0;
+    *out = (struct buf)BUF_INIT(SERVERS_MAX);
+    for (size_t i = 0; i < p->servers_count && rc == 0; i++)
+        rc = buf_addf(out, err, "%s%s %s", i ? ", " : "", p->servers[i].server,
+                      proof_state_name(p->servers[i].state));
+    return rc;
 }
 
-static void add_proof(const struct cluster_snapshot *s, const struct cluster_proof *p, struct proof_texts *t,
-                      const char **cells)
+static void texts_free(struct proof_texts *texts)
+{
+    for (size_t i = 0; texts && i < CLUSTER_PROOFS_MAX; i++)
+        buf_free(&texts[i].servers);
+    free(texts);
+}
+
+static int add_proof(const struct cluster_snapshot *s, const struct cluster_proof *p, struct proof_texts *t,
+                     const char **cells, struct error *err)
 {
     snprintf(t->revision, CELL_MAX, "-");
     snprintf(t->values, CELL_MAX, "-");
@@ -50,15 +59,16 @@ static void add_proof(const struct cluster_snapshot *s, const struct cluster_pro
         format_count(p->values, t->values);
     if (p->time_ms > 0)
         format_age(s->now_ms - p->time_ms, t->age);
-    servers_text(p, t->servers);
+    int rc = servers_text(p, &t->servers, err);
     const char *row[COLUMNS] = {claim_of(s->rotation.op.kind, p->phase),
                                 *p->method ? p->method : "-",
                                 proof_state_name(p->state),
                                 t->revision,
                                 t->values,
                                 t->age,
-                                t->servers};
+                                buf_str(&t->servers)};
     memcpy(cells, row, sizeof(row));
+    return rc;
 }
 
 /* Reasons, and where the snapshots are. */
@@ -84,12 +94,15 @@ int render_proofs(const struct cluster_snapshot *s, struct buf *out, struct erro
     const char *cells[(CLUSTER_PROOFS_MAX + 1) * COLUMNS];
     if (!s->has_proofs || s->proofs.proofs_count == 0)
         return 0;
-    _cleanup_free_ struct proof_texts *texts = calloc(CLUSTER_PROOFS_MAX, sizeof(*texts));
+    struct proof_texts *texts = calloc(CLUSTER_PROOFS_MAX, sizeof(*texts));
     if (!texts)
         return error_no_memory(err);
     memcpy(cells, head, sizeof(head));
-    for (size_t i = 0; i < s->proofs.proofs_count; i++)
-        add_proof(s, &s->proofs.proofs[i], &texts[i], cells + (i + 1) * COLUMNS);
-    int rc = table_render(cells, s->proofs.proofs_count + 1, COLUMNS, true, out, err);
+    int rc = 0;
+    for (size_t i = 0; i < s->proofs.proofs_count && rc == 0; i++)
+        rc = add_proof(s, &s->proofs.proofs[i], &texts[i], cells + (i + 1) * COLUMNS, err);
+    if (rc == 0)
+        rc = table_render(cells, s->proofs.proofs_count + 1, COLUMNS, true, out, err);
+    texts_free(texts);
     return rc == 0 ? add_lines(s, out, err) : rc;
 }

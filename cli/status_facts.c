@@ -136,10 +136,10 @@ static void order_servers(struct cluster_snapshot *s, const struct config *c, st
 {
     size_t old_count = s->servers_count;
     memcpy(old, s->servers, old_count * sizeof(*old));
-    memset(s->servers, 0, sizeof(s->servers));
     s->servers_count = 0;
     for (size_t i = 0; i < c->servers_count; i++) {
         struct snapshot_server *v = &s->servers[s->servers_count++];
+        memset(v, 0, sizeof(*v));
         for (size_t k = 0; k < old_count; k++)
             if (strcmp(old[k].name, c->servers[i].name) == 0)
                 *v = old[k];

@@ -46,7 +46,8 @@ static int preferred_present(struct coordinator *c, bool *ret, struct error *err
     char prefix[CLUSTER_KEY_PATH_MAX];
     struct etcd_range range = {0};
     cluster_key_path(prefix, store_cluster(c->store), CLUSTER_KEY_CANDIDATE, NULL);
-    struct etcd_range_options options = {.prefix = prefix, .limit = CLUSTER_SERVERS_MAX * 2};
+    struct etcd_range_options options = {
+        .prefix = prefix, .limit = CLUSTER_SERVERS_MAX * 2, .keys_only = true};
     int rc = etcd_list(store_etcd(c->store), &options, STORE_DEADLINE_MS, &range, err);
     if (rc < 0)
         return rc;
@@ -133,6 +134,7 @@ void campaign_end(struct coordinator *c)
             log_event(LOG_LEVEL_INFO, "leadership ends with its lease");
         c->fence = 0;
     }
+    store_view_free(take(c->view));
     etcd_lease_free(c->lease, true);
     c->lease = NULL;
 }

@@ -6,7 +6,7 @@
 #include <etcd/etcd.h>
 #include <etcd/lease.h>
 #include <rotation/rotation.h>
-#include <store/store.h>
+#include <store/view.h>
 
 #include "job.h"
 
@@ -27,6 +27,7 @@ struct freshness {
 struct coordinator {
     const struct config *config;
     struct store *store;
+    struct store_view *view;  /* of one term of leadership; NULL: none yet */
     struct etcd *datastore;   /* where the Kubernetes objects are; a client of its own */
     struct cluster_spec spec; /* from the config file */
     struct etcd_lease *lease;

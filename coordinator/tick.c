@@ -8,11 +8,20 @@
 
 #define PROGRESS_EVERY_MS 500
 
+/* Server i of our spec in a snapshot, where it mostly stands at the same place; NULL: not there. */
+static const struct snapshot_server *server_of_spec(const struct coordinator *c,
+                                                    const struct cluster_snapshot *s, size_t i)
+{
+    const char *name = c->spec.servers[i].name;
+    bool here = i < s->servers_count && strcmp(s->servers[i].name, name) == 0;
+    return here ? &s->servers[i] : snapshot_server(s, name);
+}
+
 /* The API servers that a job may ask: those whose agents say that they are ready; and how fast it may go. */
 static void steer_job(struct coordinator *c, const struct cluster_snapshot *s)
 {
     for (size_t i = 0; i < c->spec.servers_count; i++) {
-        const struct snapshot_server *v = snapshot_server(s, c->spec.servers[i].name);
+        const struct snapshot_server *v = server_of_spec(c, s, i);
         job_use(c->job, i, v && v->reports && v->report.ready);
     }
     int64_t asked = s->rotation.op.max_rate;
@@ -63,23 +72,47 @@ static int look_for_unknown_apis(struct coordinator *c, struct cluster_snapshot 
     return c->apis_known ? act_apis(c, s, c->unknown_api, err) : 0;
 }
 
-static void measure_freshness(struct freshness *f, struct cluster_snapshot *s)
+/* The servers stand as they stood at the last look. */
+static bool same_servers(const struct freshness *f, const struct cluster_snapshot *s)
 {
-    struct freshness next = {0};
-    int64_t now = clock_mono_ms();
-    for (size_t i = 0; i < s->servers_count; i++) {
-        struct snapshot_server *v = &s->servers[i];
-        int64_t since = now;
-        for (size_t k = 0; k < f->count; k++)
-            if (strcmp(f->seen[k].server, v->name) == 0 && f->seen[k].mod == v->report_mod)
-                since = f->seen[k].since_ms;
-        v->unchanged_ms = now - since;
-        text_copy(next.seen[i].server, sizeof(next.seen[i].server), v->name);
-        next.seen[i].mod = v->report_mod;
-        next.seen[i].since_ms = since;
+    bool same = f->count == s->servers_count;
+    for (size_t i = 0; same && i < f->count; i++)
+        same = strcmp(f->seen[i].server, s->servers[i].name) == 0;
+    return same;
+}
+
+/* Takes the servers over in the snapshot's order, those that were seen before with what is known of them. */
+static int reorder(struct freshness *f, const struct cluster_snapshot *s, int64_t now, struct error *err)
+{
+    _cleanup_free_ struct freshness *old = malloc(sizeof(*old));
+    if (!old)
+        return error_no_memory(err);
+    old->count = f->count;
+    memcpy(old->seen, f->seen, f->count * sizeof(f->seen[0]));
+    f->count = s->servers_count;
+    for (size_t i = 0; i < f->count; i++) {
+        f->seen[i].mod = s->servers[i].report_mod;
+        f->seen[i].since_ms = now;
+        text_copy(f->seen[i].server, sizeof(f->seen[i].server), s->servers[i].name);
+        for (size_t k = 0; k < old->count; k++)
+            if (strcmp(old->seen[k].server, f->seen[i].server) == 0)
+                f->seen[i] = old->seen[k];
     }
-    next.count = s->servers_count;
-    *f = next;
+    return 0;
+}
+
+static int measure_freshness(struct freshness *f, struct cluster_snapshot *s, struct error *err)
+{
+    int64_t now = clock_mono_ms();
+    int rc = same_servers(f, s) ? 0 : reorder(f, s, now, err);
+    for (size_t i = 0; rc == 0 && i < s->servers_count; i++) {
+        struct snapshot_server *v = &s->servers[i];
+        if (f->seen[i].mod != v->report_mod)
+            f->seen[i].since_ms = now;
+        f->seen[i].mod = v->report_mod;
+        v->unchanged_ms = now - f->seen[i].since_ms;
+    }
+    return rc;
 }
 
 /* Agents publish at least twice a lease. */
@@ -124,21 +157,35 @@ static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_r
     return act(c, s, &d, err);
 }
 
-int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
+/* What changed since the last look is read; see store/view.h for what may be changed in *ret_s. */
+static int look(struct coordinator *c, struct cluster_snapshot **ret_s, struct error *err)
 {
-    _cleanup_free_ struct cluster_snapshot *s = malloc(sizeof(*s));
-    if (!s)
-        return error_no_memory(err);
-    int rc = store_snapshot(c->store, STORE_DEADLINE_MS, s, err);
-    if (rc == 0 && s->leader_fence != c->fence) {
-        *ret = TICK_DEPOSED; /* the fence is in every write too; this is to stop early */
-        return 0;
-    }
-    if (rc < 0)
-        return rc;
-    measure_freshness(&c->fresh, s);
-    rc = look_for_unknown_apis(c, s, err);
+    int rc = c->view ? 0 : store_view_new(c->store, &c->view, err);
+    return rc < 0 ? rc : store_view_look(c->view, STORE_DEADLINE_MS, ret_s, err);
+}
+
+static int work(struct coordinator *c, struct cluster_snapshot *s, enum tick_result *ret, struct error *err)
+{
+    int rc = measure_freshness(&c->fresh, s, err);
+    if (rc == 0)
+        rc = look_for_unknown_apis(c, s, err);
     if (rc == 0)
         rc = tend_job(c, s, err);
     return rc < 0 ? rc : decide(c, s, ret, err);
+}
+
+int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
+{
+    struct cluster_snapshot *s = NULL;
+    int rc = look(c, &s, err);
+    if (rc < 0)
+        return rc;
+    if (s->leader_fence != c->fence) {
+        *ret = TICK_DEPOSED; /* the fence is in every write too; this is to stop early */
+        return 0;
+    }
+    rc = work(c, s, ret, err);
+    if (rc < 0)
+        store_view_forget(c->view); /* half a step: what it left in the snapshot is not looked into */
+    return rc;
 }

@@ -30,7 +30,8 @@ struct kindness {
     struct probes probes;
     struct room_watch *room;
     struct controller controller;
-    double room_rate; /* ceiling for history's sake; 0: none */
+    struct signals signals; /* of the present turn */
+    double room_rate;       /* ceiling for history's sake; 0: none */
     pthread_mutex_t lock;
     struct own own;             /* under lock */
     double smooth_ms, floor_ms; /* under lock; negative: none */
@@ -82,12 +83,12 @@ static void publish(struct kindness *k)
 
 static void turn(struct kindness *k)
 {
-    struct signals s = {0};
-    probes_turn(&k->probes, &s);
-    take_own(k, &s);
-    take_room(k, &s);
+    struct signals *s = &k->signals; /* every member is set anew */
+    probes_turn(&k->probes, s);
+    take_own(k, s);
+    take_room(k, s);
     controller_limit(&k->controller, highest(k));
-    (void)controller_turn(&k->controller, &s, clock_mono_ms());
+    (void)controller_turn(&k->controller, s, clock_mono_ms());
     publish(k);
 }
 

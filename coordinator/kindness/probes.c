@@ -188,8 +188,10 @@ static void on_watch_end(void *arg, size_t server, bool stood, long status, cons
 
 static int make_prober(struct probes *p, struct error *err)
 {
-    struct kube_options logins[CLUSTER_SERVERS_MAX];
+    _cleanup_free_ struct kube_options *logins = calloc(servers_count(p) + 1, sizeof(*logins));
     const struct canary *c = &p->object;
+    if (!logins)
+        return error_no_memory(err);
     struct kube_prober_options o = {
         .servers = logins,
         .servers_count = servers_count(p),
@@ -312,7 +314,7 @@ static int take_idle_times(struct probes *p, struct error *err)
         if (job_canceled(p->job))
             return error_set(err, ERR_CANCELED, "measuring the API servers before the start was stopped");
         if (round == 1) { /* what the first answers took is the making of connections */
-            for (size_t i = 0; i < CLUSTER_SERVERS_MAX; i++)
+            for (size_t i = 0; i < servers_count(p); i++)
                 p->feel.servers[i].idle[FEEL_GET] = p->feel.servers[i].idle[FEEL_LIST] = -1;
         }
         probes_ask(p);
@@ -324,7 +326,9 @@ static int take_idle_times(struct probes *p, struct error *err)
 int probes_begin(struct probes *p, struct job *j, struct error *err)
 {
     struct error why = ERROR_INIT;
-    *p = (struct probes){.job = j, .number = clock_wall_ms()}; /* above those of a run before */
+    memset(p, 0, sizeof(*p));
+    p->job = j;
+    p->number = clock_wall_ms(); /* above those of a run before */
     feel_init(&p->feel);
     int rc = name_object(p, &why);
     if (rc == 0)

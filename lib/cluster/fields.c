@@ -1,5 +1,7 @@
 #include "fields.h"
 
+#include <string.h>
+
 #include <base/text.h>
 
 static const void *at(const void *record, size_t offset)
@@ -7,9 +9,62 @@ static const void *at(const void *record, size_t offset)
     return (const char *)record + offset;
 }
 
+/* NULL stays NULL: nothing is filled in. */
 static void *at_mut(void *record, size_t offset)
 {
-    return (char *)record + offset;
+    return record ? (char *)record + offset : NULL;
+}
+
+/* Bytes of a field that is no list; an object's are its fields' own. */
+static size_t width(const struct field *f)
+{
+    static const size_t widths[] = {[FIELD_INT] = sizeof(int64_t),
+                                    [FIELD_COUNT] = sizeof(int64_t),
+                                    [FIELD_BOOL] = sizeof(bool),
+                                    [FIELD_WORD] = sizeof(int)};
+    return f->type == FIELD_TEXT ? f->size : widths[f->type];
+}
+
+static bool is_list(const struct field *f)
+{
+    return f->type == FIELD_LIST || f->type == FIELD_TEXTS;
+}
+
+/* ---------- clear, copy ---------- */
+
+void fields_clear(const struct field *table, void *record)
+{
+    for (const struct field *f = table; f->name; f++)
+        if (is_list(f))
+            memset(at_mut(record, f->count_offset), 0, sizeof(size_t));
+        else if (f->type == FIELD_OBJECT)
+            fields_clear(f->fields, at_mut(record, f->offset));
+        else
+            memset(at_mut(record, f->offset), 0, width(f));
+}
+
+static void copy_list(const struct field *f, const void *from, void *to)
+{
+    size_t count = *(const size_t *)at(from, f->count_offset);
+    *(size_t *)at_mut(to, f->count_offset) = count;
+    for (size_t i = 0; i < count && i < f->max; i++) {
+        size_t offset = f->offset + i * f->size;
+        if (f->type == FIELD_TEXTS)
+            memcpy(at_mut(to, offset), at(from, offset), f->size);
+        else
+            fields_copy(f->fields, at(from, offset), at_mut(to, offset));
+    }
+}
+
+void fields_copy(const struct field *table, const void *from, void *to)
+{
+    for (const struct field *f = table; f->name; f++)
+        if (is_list(f))
+            copy_list(f, from, to);
+        else if (f->type == FIELD_OBJECT)
+            fields_copy(f->fields, at(from, f->offset), at_mut(to, f->offset));
+        else
+            memcpy(at_mut(to, f->offset), at(from, f->offset), width(f));
 }
 
 /* ---------- encode ---------- */
@@ -98,7 +153,20 @@ static int decode_text(const struct field *f, const struct json *node, char *out
     const char *text = json_string(node, NULL);
     if (!text)
         return bad(f, "is not a text", err);
-    return text_copy(out, f->size, text) ? 0 : bad(f, "is too long", err);
+    if (strlen(text) >= f->size)
+        return bad(f, "is too long", err);
+    if (out)
+        text_copy(out, f->size, text);
+    return 0;
+}
+
+/* An element of a list may hold what a longer list left there. */
+static void clear_element(const struct field *f, void *element)
+{
+    if (f->type == FIELD_TEXTS)
+        memset(element, 0, f->size);
+    else
+        fields_clear(f->fields, element);
 }
 
 static int decode_list(const struct field *f, const struct json *node, void *record, struct error *err)
@@ -109,13 +177,16 @@ static int decode_list(const struct field *f, const struct json *node, void *rec
         return bad(f, "has too many elements", err);
     size_t i = 0;
     for (const struct json *e = json_first(node); e; e = json_next(e), i++) {
-        void *element = (char *)at_mut(record, f->offset) + i * f->size;
+        void *element = at_mut(record, f->offset + i * f->size);
+        if (element)
+            clear_element(f, element);
         int rc = f->type == FIELD_TEXTS ? decode_text(f, e, element, err)
                                         : fields_decode(f->fields, e, element, err);
         if (rc < 0)
             return error_prefix(err, rc, "%s[%zu]", f->name, i);
     }
-    *(size_t *)at_mut(record, f->count_offset) = i;
+    if (record)
+        *(size_t *)at_mut(record, f->count_offset) = i;
     return 0;
 }
 
@@ -126,7 +197,8 @@ static int decode_number(const struct field *f, const struct json *node, int64_t
         return bad(f, "is not a whole number", err);
     if (f->type == FIELD_COUNT && number < 0)
         return bad(f, "is negative", err);
-    *out = number;
+    if (out)
+        *out = number;
     return 0;
 }
 
@@ -136,7 +208,8 @@ static int decode_word(const struct field *f, const struct json *node, void *out
     int value = word ? words_find(f->words, word) : -1;
     if (value < 0)
         return bad(f, "is not a word that this version knows", err);
-    memcpy(out, &value, sizeof(value));
+    if (out)
+        memcpy(out, &value, sizeof(value));
     return 0;
 }
 
@@ -152,7 +225,8 @@ static int decode_field(const struct field *f, const struct json *node, void *re
     case FIELD_BOOL:
         if (json_type(node) != JSON_BOOL)
             return bad(f, "is not true or false", err);
-        *(bool *)out = json_bool(node, false);
+        if (out)
+            *(bool *)out = json_bool(node, false);
         return 0;
     case FIELD_WORD:
         return decode_word(f, node, out, err);
@@ -165,12 +239,24 @@ static int decode_field(const struct field *f, const struct json *node, void *re
     return error_set(err, ERR_INTERNAL, "field type");
 }
 
+/* Members mostly come as the table has them, so that the next one is looked at first. */
+static const struct json *find_member(const struct json *obj, const char *name, const struct json **next)
+{
+    const struct json *node = *next;
+    if (!node || strcmp(json_key(node), name) != 0)
+        node = json_get(obj, name);
+    if (node)
+        *next = json_next(node);
+    return node;
+}
+
 int fields_decode(const struct field *table, const struct json *obj, void *record, struct error *err)
 {
     if (json_type(obj) != JSON_OBJECT)
         return error_set(err, ERR_INVALID, "not an object");
+    const struct json *next = json_first(obj);
     for (const struct field *f = table; f->name; f++) {
-        const struct json *node = json_get(obj, f->name);
+        const struct json *node = find_member(obj, f->name, &next);
         if (!node)
             continue;
         int rc = decode_field(f, node, record, err);

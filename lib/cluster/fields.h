@@ -71,9 +71,17 @@ struct field {
 int fields_encode(const struct field *table, const void *record, struct json **ret,
                   struct error *err) _must_check_;
 
-/* Fills a zeroed record: a member that is missing stays zero (a newer program reads an older record), one
- * of the wrong type, too long or out of range is ERR_INVALID. */
+/* Zeroes the record's fields, and of its lists the counts alone: what stands behind a count means nothing,
+ * and lists have room for far more than most clusters fill. */
+void fields_clear(const struct field *table, void *record);
+
+/* Fills a record that was zeroed or cleared: a member that is missing stays zero (a newer program reads an
+ * older record), one of the wrong type, too long or out of range is ERR_INVALID. A record of NULL: only says
+ * whether it could be filled. */
 int fields_decode(const struct field *table, const struct json *obj, void *record,
                   struct error *err) _must_check_;
+
+/* Copies the fields, and of lists the elements that are there. */
+void fields_copy(const struct field *table, const void *from, void *to);
 
 #endif

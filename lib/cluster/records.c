@@ -264,6 +264,22 @@ static int decode(const struct field *table, const char *what, const char *json,
     return rc < 0 ? error_prefix(err, rc, "%s", what) : 0;
 }
 
+/* Records whose lists have room for every server there can be: looked at first, then filled in where they are
+ * wanted, so that nothing of the size of the largest cluster is zeroed or copied. */
+static int decode_sparse(const struct field *table, const char *what, const char *json, size_t len,
+                         void *record, struct error *err)
+{
+    _cleanup_(json_freep) struct json *obj = NULL;
+    int rc = json_parse(json, len, what, &obj, err);
+    if (rc < 0)
+        return rc;
+    rc = fields_decode(table, obj, NULL, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "%s", what);
+    fields_clear(table, record);
+    return fields_decode(table, obj, record, err);
+}
+
 /* The public pairs. A decoder fills a zeroed value on the heap first: *ret is untouched on failure. */
 #define CODEC(name, table)                                                                                   \
     int cluster_##name##_encode(const struct cluster_##name *v, struct buf *out, struct error *err)          \
@@ -281,15 +297,35 @@ static int decode(const struct field *table, const char *what, const char *json,
         return rc;                                                                                           \
     }
 
-CODEC(spec, spec_fields)
 CODEC(report, report_fields)
 CODEC(order, order_fields)
 CODEC(rotation, rotation_fields)
 CODEC(reencrypt, reencrypt_fields)
 CODEC(request, request_fields)
-CODEC(proofs, proofs_fields)
 CODEC(keys, keys_fields)
 CODEC(apis, apis_fields)
+
+#define CODEC_SPARSE(name, table)                                                                            \
+    int cluster_##name##_encode(const struct cluster_##name *v, struct buf *out, struct error *err)          \
+    {                                                                                                        \
+        return encode(table, #name, v, out, err);                                                            \
+    }                                                                                                        \
+    int cluster_##name##_decode(const char *json, size_t len, struct cluster_##name *ret, struct error *err) \
+    {                                                                                                        \
+        return decode_sparse(table, #name, json, len, ret, err);                                             \
+    }                                                                                                        \
+    void cluster_##name##_copy(const struct cluster_##name *from, struct cluster_##name *to)                 \
+    {                                                                                                        \
+        fields_copy(table, from, to);                                                                        \
+    }
+
+CODEC_SPARSE(spec, spec_fields)
+CODEC_SPARSE(proofs, proofs_fields)
+
+void cluster_proof_copy(const struct cluster_proof *from, struct cluster_proof *to)
+{
+    fields_copy(proof_fields, from, to);
+}
 
 /* A sealed box is a member of its own, so that its record stays readable JSON. */
 static int encode_with_box(const struct field *table, const char *what, const void *record, const char *text,

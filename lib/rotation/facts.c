@@ -115,12 +115,13 @@ static bool same_spec(const struct cluster_spec *a, const struct cluster_spec *b
     return same_policy(a, b);
 }
 
-static int rank(const struct cluster_spec *spec, const char *name)
+/* The server's place among the first `count` of the spec; `count`: it is none of them. */
+static size_t rank(const struct cluster_spec *spec, size_t count, const char *name)
 {
-    for (size_t i = 0; i < spec->servers_count; i++)
-        if (strcmp(spec->servers[i].name, name) == 0)
-            return (int)i;
-    return CLUSTER_SERVERS_MAX;
+    size_t i = 0;
+    while (i < count && strcmp(spec->servers[i].name, name) != 0)
+        i++;
+    return i;
 }
 
 #define CLOCKS_AGREE_MS (10 * 60 * 1000)
@@ -155,8 +156,10 @@ static void cluster_facts(const struct cluster_snapshot *s, const struct planner
             f, FACT_SPEC_DIFFERS, self->server,
             "the config file on %s lists other servers, resources or policies than the cluster runs with",
             self->server);
-    for (size_t i = 0; i < s->candidates_count; i++)
-        if (rank(self->spec, s->candidates[i]) < rank(self->spec, self->server))
+    /* Mostly the first server leads, and nobody comes before it. */
+    size_t ours = rank(self->spec, self->spec->servers_count, self->server);
+    for (size_t i = 0; ours > 0 && i < s->candidates_count; i++)
+        if (rank(self->spec, ours, s->candidates[i]) < ours)
             facts_set(f, FACT_PREFERRED_WAITS, NULL, "%s", s->candidates[i]);
     if (*s->unknown_api)
         facts_set(f, FACT_UNKNOWN_API, NULL, "%s", s->unknown_api);

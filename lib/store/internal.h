@@ -17,6 +17,15 @@ struct store {
 int store_verify(struct store *s, const char *path, const void *value, size_t len, struct buf *body,
                  struct error *err);
 
+/* Keys of one cluster: five a server (stage, hash, report, order, candidate), bundles, retired keys and
+ * requests. */
+#define SNAPSHOT_KEYS_MAX 16384
+
+/* One key-value as snapshot_build takes it, its signature checked where its key has one. *in points into the
+ * key-value, and into *body where that was signed. */
+int store_slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input *in, struct buf *body,
+                struct error *err);
+
 /* The sealing under its lock. */
 int store_box(struct store *s, const char *path, int64_t generation, const struct secret *text,
               struct buf *out, struct error *err);

@@ -4,8 +4,6 @@
 #include <base/file.h>
 #include <base/text.h>
 
-#define SNAPSHOT_KEYS_MAX 8192
-
 int store_etcd_open(const struct config_etcd *c, struct etcd **ret, struct error *err)
 {
     struct etcd_options options = {
@@ -109,8 +107,8 @@ static void slices_free(struct slices *v, size_t count)
     free(v->inputs);
 }
 
-static int slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input *in, struct buf *body,
-                 struct error *err)
+int store_slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input *in, struct buf *body,
+                struct error *err)
 {
     in->key = kv->key;
     in->create_revision = kv->create_revision;
@@ -149,7 +147,7 @@ int store_snapshot(struct store *s, int deadline_ms, struct cluster_snapshot *re
     if (!v.inputs || !v.bodies)
         rc = error_no_memory(err);
     for (size_t i = 0; rc == 0 && i < range.count; i++)
-        rc = slice(s, &range.kvs[i], &v.inputs[i], &v.bodies[i], err);
+        rc = store_slice(s, &range.kvs[i], &v.inputs[i], &v.bodies[i], err);
     if (rc == 0)
         rc = snapshot_build(s->cluster, range.revision, clock_wall_ms(), v.inputs, range.count, ret, err);
     slices_free(&v, range.count);

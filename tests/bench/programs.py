@@ -180,6 +180,8 @@ def servers(cluster, report, runs, say):
                     raise
                 report.note(f"servers: {name}: not possible: {str(error).rpartition(': ')[2]}")
                 break
+            report.add("servers", cluster.name, f"{name}: the first look, which reads all", "ms", found["first_ms"])
             report.add("servers", cluster.name, f"{name}: look and decision p50", "ms", found["p50_ms"])
             report.add("servers", cluster.name, f"{name}: look and decision p99", "ms", found["p99_ms"])
+            report.add("servers", cluster.name, f"{name}: memory", "MB", found["resident_kb"] / 1024)
             report.add("servers", cluster.name, f"{name}: peak memory", "MB", found["rss_kb"] / 1024)

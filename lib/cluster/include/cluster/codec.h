@@ -79,6 +79,11 @@ int cluster_request_decode(const char *json, size_t len, struct cluster_request 
 int cluster_proofs_encode(const struct cluster_proofs *v, struct buf *out, struct error *err) _must_check_;
 int cluster_proofs_decode(const char *json, size_t len, struct cluster_proofs *ret,
                           struct error *err) _must_check_;
+/* Copies without the room for servers that there are not; *to need not be initialised, and what stands behind
+ * the counts of its lists means nothing afterwards. */
+void cluster_spec_copy(const struct cluster_spec *from, struct cluster_spec *to);
+void cluster_proof_copy(const struct cluster_proof *from, struct cluster_proof *to);
+void cluster_proofs_copy(const struct cluster_proofs *from, struct cluster_proofs *to);
 int cluster_apis_encode(const struct cluster_apis *v, struct buf *out, struct error *err) _must_check_;
 int cluster_apis_decode(const char *json, size_t len, struct cluster_apis *ret,
                         struct error *err) _must_check_;

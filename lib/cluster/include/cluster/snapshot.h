@@ -27,6 +27,7 @@ struct snapshot_bundle {
     char config_id[CLUSTER_HASH_MAX];
     bool has_vector;
     int64_t created_ms;
+    int64_t mod; /* mod revision of its key */
 };
 
 #define SNAPSHOT_ESCROW_MAX 256
@@ -51,6 +52,7 @@ struct cluster_snapshot {
     int64_t reencrypt_mod;
     struct cluster_reencrypt reencrypt;
     bool has_proofs;
+    int64_t proofs_mod; /* mod revision of the record that `proofs` was read from; 0: it was not read */
     struct cluster_proofs proofs; /* of the operation in rotation.op; another one's are not taken over */
     bool has_keys;
     struct cluster_keys keys;
@@ -82,6 +84,8 @@ struct cluster_snapshot {
  * ones. */
 struct snapshot_input {
     const char *key;
+    int kind;         /* as cluster_key_parse says of the key; 0: it is asked */
+    const char *name; /* the same; looked at when kind is not 0 */
     const char *body;
     size_t len;
     const char *why;
@@ -93,6 +97,19 @@ struct snapshot_input {
  * on them); a server's bad report counts as none, with the reason; bad orders and requests are left out. */
 int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const struct snapshot_input *inputs,
                    size_t count, struct cluster_snapshot *ret, struct error *err) _must_check_;
+
+/* Makes `s` one that snapshot_refresh may fill. Its memory need not be initialised: of the arrays, which have
+ * room for the largest cluster, only what is counted is ever touched. */
+void snapshot_clear(struct cluster_snapshot *s);
+
+/* The same as snapshot_build, over a snapshot that was cleared or that this function filled from the same
+ * cluster: server's reports and orders, spec, proofs and bundles that it decoded from the same mod revision
+ * of the same key are kept, as those are the same bytes. So the caller may change of these only what it has
+ * written to the store since (which gives the record another mod revision); the rest is free. After an error
+ * `s` is cleared. */
+int snapshot_refresh(const char *cluster, int64_t revision, int64_t now_ms,
+                     const struct snapshot_input *inputs, size_t count, struct cluster_snapshot *s,
+                     struct error *err) _must_check_;
 
 const struct snapshot_server *snapshot_server(const struct cluster_snapshot *s,
                                               const char *name); /* or NULL */

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLUSTER_SERVERS_MAX   16
+#define CLUSTER_SERVERS_MAX   1024
 #define CLUSTER_RESOURCES_MAX 32
 #define CLUSTER_NAME_MAX      64  /* cluster and server names, with the NUL */
 #define CLUSTER_KEY_NAME_MAX  256 /* names of encryption keys */
@@ -38,7 +38,7 @@
 #define CLUSTER_KEYS_MAX      64
 #define CLUSTER_VECTOR_TEXT   "secrets-encrypt test vector"
 #define CLUSTER_VECTOR_MAX    1024
-#define CLUSTER_PROOFS_MAX    24
+#define CLUSTER_PROOFS_MAX    12  /* there are nine phases that have one */
 #define CLUSTER_KEY_BOOK_MAX  256 /* keys that are remembered by name */
 
 /* K3s's stages, in the order of a rotation. */
