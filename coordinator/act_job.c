@@ -121,6 +121,7 @@ static int describe(struct coordinator *c, const struct cluster_snapshot *s, str
     o->datastore = c->datastore;
     o->spec = c->spec;
     o->step = op->step;
+    o->leadership = c->fence;
     text_copy(o->operation, sizeof(o->operation), op->id);
     if (s->has_reencrypt && strcmp(s->reencrypt.operation, o->operation) == 0)
         o->so_far = s->reencrypt;
@@ -176,7 +177,7 @@ static void set_proof(struct cluster_proofs *all, const struct cluster_proof *p)
         i++;
     if (i == CLUSTER_PROOFS_MAX)
         i = CLUSTER_PROOFS_MAX - 1; /* there are fewer phases than that */
-    all->proofs[i] = *p;
+    cluster_proof_copy(p, &all->proofs[i]);
     if (i == all->proofs_count)
         all->proofs_count++;
 }
@@ -189,7 +190,7 @@ int act_put_proof(struct coordinator *c, const struct cluster_snapshot *s, struc
     if (!all)
         return error_no_memory(err);
     if (s->has_proofs)
-        *all = s->proofs;
+        cluster_proofs_copy(&s->proofs, all);
     text_copy(all->operation, sizeof(all->operation), s->rotation.op.id);
     set_proof(all, proof);
     int rc = cluster_proofs_encode(all, &body, err);
@@ -199,7 +200,7 @@ int act_put_proof(struct coordinator *c, const struct cluster_snapshot *s, struc
 static void take_over_proof(struct cluster_snapshot *s, const struct cluster_proof *proof)
 {
     if (!s->has_proofs)
-        memset(&s->proofs, 0, sizeof(s->proofs));
+        s->proofs.proofs_count = 0;
     text_copy(s->proofs.operation, sizeof(s->proofs.operation), s->rotation.op.id);
     set_proof(&s->proofs, proof);
     s->has_proofs = true;

@@ -7,6 +7,9 @@
 
 #include <base/clock.h>
 #include <base/text.h>
+#include <cluster/codec.h>
+
+#define FENCE_TRIES 15
 
 struct job {
     struct job_options options;
@@ -72,11 +75,34 @@ static void finish(struct job *j, int rc, const struct error *err)
     eventfd_write(j->fd, 1);
 }
 
+/* Kinds that write values in the datastore themselves, or count them. */
+static bool needs_fence(const struct job_options *o)
+{
+    return o->kind == JOB_SCAN || o->kind == JOB_WATCH ||
+           (o->kind == JOB_REWRITE && o->engine == ENGINE_DATASTORE);
+}
+
+static int take_fence(struct job *j, struct error *err)
+{
+    struct job_options *o = &j->options;
+    if (o->leadership == 0 || !needs_fence(o))
+        return 0;
+    for (unsigned i = 0;; i++) {
+        int rc = fence_take(o->datastore, o->config, o->leadership, &o->fence, err);
+        if (rc == 0 || !error_is_transient(rc) || i == FENCE_TRIES)
+            return rc;
+        if (job_wait(j, backoff_ms(i, 100, 2000)))
+            return error_set(err, ERR_CANCELED, "it was stopped before it began");
+    }
+}
+
 static void *run(void *arg)
 {
     struct job *j = arg;
     struct error err = ERROR_INIT;
-    int rc = works[j->options.kind](j, &err);
+    int rc = take_fence(j, &err);
+    if (rc == 0)
+        rc = works[j->options.kind](j, &err);
     finish(j, rc, &err);
     return NULL;
 }
@@ -101,7 +127,7 @@ static struct job *job_alloc(const struct job_options *options)
         j->options.keys[i].name = j->names[i];
     }
     j->record = options->so_far;
-    j->proof = options->proof;
+    cluster_proof_copy(&options->proof, &j->proof);
     j->proof.state = PROOF_RUNNING;
     j->proof.time_ms = clock_wall_ms();
     atomic_init(&j->max_rate, options->config ? options->config->reencrypt_max_rate : 0);
@@ -153,6 +179,12 @@ void job_free(struct job *j)
 
 /* ---------- asked by the owner ---------- */
 
+void job_heard(struct job *j)
+{
+    eventfd_t ignored;
+    eventfd_read(j->fd, &ignored);
+}
+
 int job_fd(const struct job *j)
 {
     return j->fd;
@@ -188,7 +220,7 @@ void job_progress(struct job *j, struct cluster_reencrypt *ret)
 void job_proof(struct job *j, struct cluster_proof *ret)
 {
     pthread_mutex_lock(&j->lock);
-    *ret = j->proof;
+    cluster_proof_copy(&j->proof, ret);
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -280,5 +312,6 @@ void job_update_proof(struct job *j, void (*change)(struct cluster_proof *p, voi
 
 void job_set_watching(struct job *j, bool watching)
 {
-    atomic_store(&j->watching, watching);
+    if (atomic_exchange(&j->watching, watching) != watching)
+        eventfd_write(j->fd, 1);
 }

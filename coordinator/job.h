@@ -12,6 +12,8 @@
 #include <encryption/config.h>
 #include <etcd/etcd.h>
 
+#include "fence.h"
+
 enum job_kind {
     JOB_REWRITE,  /* PHASE_REWRITE: every value */
     JOB_OPENS,    /* PHASE_OPENS: every stored value opens with the keys of `encryption` */
@@ -40,6 +42,8 @@ struct job_options {
     struct cluster_spec spec;
     char operation[CLUSTER_ID_MAX];
     int64_t step;
+    int64_t leadership; /* its number, for the fence; 0: none is taken (benchmarks) */
+    struct fence fence; /* the job's own: what it writes in the datastore is guarded with it */
     /* A config that has every key that may be met; taken over, freed by job_free. NULL for BACKUP. */
     struct encryption_config *encryption;
     struct key_view keys[ENCRYPTION_KEYS_MAX]; /* of `encryption`, names borrowed from it */
@@ -62,8 +66,9 @@ struct job;
 /* Starts the thread. Caller ends it with job_free. On failure options->encryption stays the caller's. */
 int job_start(const struct job_options *options, struct job **ret, struct error *err) _must_check_;
 
-/* Readable once the job has ended. */
+/* Readable once the job has ended, or whether it watches has changed; until job_heard was called. */
 int job_fd(const struct job *j);
+void job_heard(struct job *j);
 bool job_ended(struct job *j);
 enum job_kind job_kind_of(const struct job *j);
 const char *job_operation(const struct job *j);

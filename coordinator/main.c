@@ -83,11 +83,12 @@ static bool wait_event(struct coordinator *c, struct etcd_watch *w, int stop_fd,
         {stop_fd, POLLIN, 0},
         {etcd_watch_fd(w), POLLIN, 0},
         {etcd_lease_fd(c->lease), POLLIN, 0},
-        /* Once it has ended its descriptor stays readable; what is left to do is the next tick's. */
-        {c->job && !job_ended(c->job) ? job_fd(c->job) : -1, POLLIN, 0},
+        {c->job ? job_fd(c->job) : -1, POLLIN, 0},
     };
     (void)poll(fds, array_len(fds), (int)timeout_ms);
     drain(w);
+    if (c->job)
+        job_heard(c->job);
     return !fds[0].revents;
 }
 

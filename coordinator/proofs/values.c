@@ -7,7 +7,9 @@
 
 #include "../resource_prefix.h"
 
-#define PAGE_MAX       500
+#define PAGE_MAX       4000
+#define PAGE_BYTES     (4u << 20)
+#define READERS        2
 #define DEADLINE_MS    10000
 #define ATTEMPTS_MAX   5
 #define MOVE_MS        2000
@@ -127,6 +129,7 @@ int value_move(const struct job_options *o, const char *resource, const struct e
         return rc;
     etcd_txn_if_mod(t, kv->key, kv->mod_revision);
     etcd_txn_put(t, kv->key, value.data, value.len, kv->lease);
+    fence_guard(&o->fence, t);
     return etcd_txn_commit(t, MOVE_MS, ret_revision, err);
 }
 
@@ -152,7 +155,7 @@ static int hand_over(const struct reading *v, const char *resource, const struct
 }
 
 static int read_pages(struct reading *v, const char *resource, struct etcd_pager *pager, int64_t *ret_seen,
-                      int64_t *ret_total, struct error *err)
+                      struct error *err)
 {
     for (;;) {
         struct etcd_range page = {0};
@@ -162,8 +165,6 @@ static int read_pages(struct reading *v, const char *resource, struct etcd_pager
         bool last = page.count == 0;
         if (v->revision == 0)
             v->revision = page.revision; /* every later page, of every resource, is read at this one */
-        if (*ret_total < 0)
-            *ret_total = page.total;
         *ret_seen += (int64_t)page.count;
         rc = hand_over(v, resource, &page, err);
         values_wipe(&page);
@@ -175,11 +176,14 @@ static int read_pages(struct reading *v, const char *resource, struct etcd_pager
 static int read_resource(struct reading *v, const char *resource, struct error *err)
 {
     _cleanup_(etcd_pager_freep) struct etcd_pager *pager = NULL;
-    int64_t seen = 0, total = -1;
+    int64_t seen = 0;
+    struct etcd_range count = {0};
     values_prefix(v->o, resource, v->prefix);
     struct etcd_pager_options options = {
         .prefix = v->prefix,
         .page = PAGE_MAX,
+        .page_bytes = PAGE_BYTES,
+        .readers = READERS,
         .revision = v->revision,
         .deadline_ms = DEADLINE_MS,
         .tries = ATTEMPTS_MAX + 1,
@@ -187,9 +191,16 @@ static int read_resource(struct reading *v, const char *resource, struct error *
     };
     int rc = etcd_pager_new(v->o->datastore, &options, &pager, err);
     if (rc == 0)
-        rc = read_pages(v, resource, pager, &seen, &total, err);
+        rc = read_pages(v, resource, pager, &seen, err);
     if (rc < 0)
         return rc;
+    /* etcd's own count, asked apart from the pages: none of their bounds has left anything out. */
+    struct etcd_range_options all = {.prefix = v->prefix, .revision = v->revision, .count_only = true};
+    rc = etcd_list(v->o->datastore, &all, DEADLINE_MS, &count, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "counting %s in the datastore", v->prefix);
+    int64_t total = count.total;
+    etcd_range_free(&count);
     if (seen != total)
         return error_set(err, ERR_INTERNAL,
                          "%s: %" PRId64 " values were read of %" PRId64 " at revision %" PRId64, v->prefix,

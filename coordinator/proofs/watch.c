@@ -202,6 +202,8 @@ static int look(struct watcher *v, struct error *err)
     bool connected = is_connected(v, &connected_ms);
     if (rc == 0 && connected && is_due(v, connected_ms)) {
         job_set_watching(v->job, false); /* it may take long where the datastore is in trouble */
+        while (clock_mono_ms() <= connected_ms && !job_wait(v->job, 1))
+            ; /* the clock, too, has to say that it was read after the stream stood */
         rc = read_everything(v, err);
     }
     if (rc < 0)

@@ -26,6 +26,7 @@
 #define PAGE_MS         10000
 #define PAGE_TRIES      8
 #define PAGE_OFFLINE    2000
+#define PAGE_BYTES      (2u << 20)
 #define WRITE_MS        5000
 #define AGAIN_MS        2000
 #define CONFLICTS_MAX   20    /* of one value that others keep changing */
@@ -47,8 +48,9 @@ struct rewrite {
     const char *resource;
     char prefix[VALUES_PREFIX_MAX];
     struct batch *filling;       /* NULL: none */
+    struct buf sealed;           /* what is to stand in a value's place; plain, where identity writes */
     char last[ETCD_KEY_MAX + 1]; /* the last key that was looked at */
-    int64_t kept;                /* values that needed nothing, not yet told */
+    int64_t looked;              /* objects up to it, in this run; the probe is nobody's */
     int64_t published_ms, looked_ms;
     int code; /* what ends it */
     struct error err;
@@ -107,6 +109,10 @@ static int move_now(struct rewrite *e, const char *key, struct error *err)
     value_key(e->o, &r.kvs[0], &under);
     rc = value_kept(e->o, &under) ? 0 : value_move(e->o, e->resource, &r.kvs[0], NULL, err);
     values_wipe(&r);
+    if (rc == ERR_CONFLICT) {
+        int held = fence_check(e->o->datastore, &e->o->fence, err);
+        rc = held < 0 && !error_is_transient(held) ? held : rc;
+    }
     /* A key that the config lacks is no reason to take the value for gone. */
     return rc == ERR_NOT_FOUND ? error_set(err, ERR_DENIED, "%s", err->text) : rc;
 }
@@ -122,7 +128,6 @@ static int move_again(struct rewrite *e, const char *key)
         int rc = move_now(e, key, &err);
         switch (judge(rc)) {
         case ONE_DONE:
-            progress_done(&e->progress, 1);
             return 0;
         case ONE_GONE:
             progress_gone(&e->progress);
@@ -154,23 +159,12 @@ static int settle(struct rewrite *e, struct batch *b)
 {
     int rc = 0;
     drive_wrote(&e->drive, b->ms, b->code < 0);
-    if (b->code == 0) {
-        progress_done(&e->progress, (int64_t)b->count);
-    } else if (judge(b->code) == ONE_ENDS) {
+    if (b->code < 0 && judge(b->code) == ONE_ENDS)
         rc = end_with(e, b->code, &b->err);
-    } else {
-        for (size_t i = 0; rc == 0 && i < b->count; i++)
-            rc = move_again(e, b->keys[i]);
-    }
+    for (size_t i = 0; b->code < 0 && rc == 0 && i < b->count; i++)
+        rc = move_again(e, batch_key(b, i));
     window_give_back(e->window, b);
     return rc;
-}
-
-static void tell_kept(struct rewrite *e)
-{
-    if (e->kept > 0)
-        progress_done(&e->progress, e->kept);
-    e->kept = 0;
 }
 
 /* Not once it ends early: a batch that was given back unwritten bounds the cursor no more. */
@@ -182,8 +176,9 @@ static void publish(struct rewrite *e, bool now)
     if (!now && ms - e->published_ms < PUBLISH_MS)
         return;
     e->published_ms = ms;
-    tell_kept(e);
-    progress_cursor(&e->progress, e->resource, window_settled_to(e->window, e->last));
+    int64_t done = e->looked;
+    const char *key = window_settled_to(e->window, e->last, &done);
+    progress_cursor(&e->progress, e->resource, key, done);
 }
 
 /* Takes the answers that are there; waits for one when `wait_ms` is above 0. */
@@ -241,7 +236,11 @@ static int send_filled(struct rewrite *e)
     if (!b)
         return 0;
     e->filling = NULL;
-    int rc = await_turn(e);
+    int rc = 0;
+    while (rc == 0 && window_full(e->window))
+        rc = collect(e, WRITE_MS);
+    if (rc == 0)
+        rc = await_turn(e);
     if (rc < 0) {
         window_give_back(e->window, b);
         return rc;
@@ -255,7 +254,7 @@ static int need_batch(struct rewrite *e)
 {
     while (!e->filling) {
         struct error err = ERROR_INIT;
-        e->filling = window_take(e->window, e->last);
+        e->filling = window_take(e->window, e->last, e->looked);
         if (!e->filling && window_busy(e->window) == 0) /* all are free, and none could be had */
             return end_with(e, error_no_memory(&err), &err);
         int rc = e->filling ? 0 : collect(e, WRITE_MS);
@@ -289,24 +288,30 @@ static int seal(struct rewrite *e, const struct etcd_kv *kv, struct buf *out, st
     return rc < 0 ? rc : envelope_codec_encrypt(e->codec, kv->key, plain->data, plain->len, out, err);
 }
 
+static void wipe(struct buf *b)
+{
+    if (b->data)
+        explicit_bzero(b->data, b->len);
+    buf_reset(b);
+}
+
 static int look_at(struct rewrite *e, const struct etcd_kv *kv)
 {
-    _cleanup_(buf_freep) struct buf sealed = BUF_INIT(ETCD_VALUE_MAX);
     struct error err = ERROR_INIT;
     struct value_key under;
     int rc = 0;
     value_key(e->o, kv, &under);
-    if (value_kept(e->o, &under)) {
-        const char *slash = strrchr(kv->key, '/');
-        e->kept += !slash || !canary_named(slash + 1); /* the probe is no object of anybody's */
-    } else {
-        rc = seal(e, kv, &sealed, &err);
+    if (!value_kept(e->o, &under)) {
+        rc = seal(e, kv, &e->sealed, &err);
         if (rc == ERR_NO_MEMORY)
             return end_with(e, rc, &err);
         if (rc < 0)
             failed(e, kv->key, err.text);
-        rc = rc < 0 ? 0 : add(e, kv, &sealed);
+        rc = rc < 0 ? 0 : add(e, kv, &e->sealed);
+        wipe(&e->sealed);
     }
+    const char *slash = strrchr(kv->key, '/');
+    e->looked += !slash || !canary_named(slash + 1);
     text_copy(e->last, sizeof(e->last), kv->key);
     return rc;
 }
@@ -355,6 +360,8 @@ static int pass_resource(struct rewrite *e, const char *resource, const char *af
         .prefix = e->prefix,
         .after = after,
         .page = e->o->offline ? PAGE_OFFLINE : e->o->config->reencrypt_page,
+        .page_bytes = PAGE_BYTES,
+        .readers = e->o->offline ? 2 : 1,
         .revision = -1,
         .deadline_ms = PAGE_MS,
         .tries = PAGE_TRIES,
@@ -380,7 +387,7 @@ static size_t begin(struct rewrite *e, char after[CLUSTER_CURSOR_MAX])
         first++;
     resume = resume && first < e->o->spec.resources_count;
     text_copy(after, CLUSTER_CURSOR_MAX, resume ? r->cursor : "");
-    progress_begin(&e->progress, e->job, e->o->offline ? "offline" : "datastore", resume);
+    progress_begin(&e->progress, e->job, e->o->offline ? "offline" : "datastore", true, resume);
     return resume ? first : 0;
 }
 
@@ -398,14 +405,17 @@ static int rewrite_all(struct rewrite *e, size_t first, const char *after, struc
 
 int reencrypt_datastore_run(struct job *j, struct error *err)
 {
-    struct rewrite e = {.job = j, .o = job_opts(j), .pace = {.rate = -1}, .resource = ""};
+    struct rewrite e = {
+        .job = j, .o = job_opts(j), .pace = {.rate = -1}, .resource = "", .sealed = BUF_INIT(ETCD_VALUE_MAX)};
     char after[CLUSTER_CURSOR_MAX];
     size_t first = begin(&e, after);
     size_t size = e.o->offline ? OFFLINE_WINDOW : (size_t)e.o->config->reencrypt_in_flight;
-    int rc = window_new(e.o->datastore, size, WRITE_MS, &e.window, err);
+    int rc = window_new(e.o->datastore, &e.o->fence, size, WRITE_MS, &e.window, err);
     if (rc == 0)
         rc = rewrite_all(&e, first, after, err);
     window_free(e.window); /* waits for what is in flight */
+    wipe(&e.sealed);
+    buf_free(&e.sealed);
     drive_end(&e.drive);
     if (e.code < 0) {
         if (err)

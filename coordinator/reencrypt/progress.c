@@ -47,6 +47,7 @@ static int64_t measure(struct progress *p)
 
 static void tell(struct progress *p, struct news n)
 {
+    n.count = p->by_place ? 0 : n.count;
     p->done += n.count;
     n.rate = measure(p);
     job_update(p->job, change_done, &n);
@@ -100,15 +101,19 @@ static void change_begin(struct cluster_reencrypt *r, void *arg)
     r->cursor_resource[0] = r->cursor[0] = 0;
 }
 
-void progress_begin(struct progress *p, struct job *j, const char *engine, bool resume)
+void progress_begin(struct progress *p, struct job *j, const char *engine, bool by_place, bool resume)
 {
     struct beginning b = {engine, resume};
-    *p = (struct progress){.job = j, .window_ms = clock_mono_ms()};
+    *p = (struct progress){.job = j,
+                           .by_place = by_place,
+                           .done_before = resume ? job_opts(j)->so_far.done : 0,
+                           .window_ms = clock_mono_ms()};
     job_update(j, change_begin, &b);
 }
 
 struct place {
     const char *resource, *key;
+    int64_t done, rate; /* rate -1: unchanged */
 };
 
 static void change_cursor(struct cluster_reencrypt *r, void *arg)
@@ -116,11 +121,17 @@ static void change_cursor(struct cluster_reencrypt *r, void *arg)
     const struct place *at = arg;
     text_copy(r->cursor_resource, sizeof(r->cursor_resource), at->resource);
     text_copy(r->cursor, sizeof(r->cursor), at->key);
+    r->done = at->done;
+    if (r->total < r->done)
+        r->total = r->done;
+    if (at->rate >= 0)
+        r->rate = at->rate;
 }
 
-void progress_cursor(struct progress *p, const char *resource, const char *key)
+void progress_cursor(struct progress *p, const char *resource, const char *key, int64_t done)
 {
-    struct place at = {resource, key};
+    p->done = done;
+    struct place at = {resource, key, p->done_before + done, measure(p)};
     job_update(p->job, change_cursor, &at);
 }
 

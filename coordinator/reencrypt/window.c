@@ -9,9 +9,10 @@
 
 struct window {
     struct etcd *datastore;
+    const struct fence *fence;
     int deadline_ms;
     struct batch *batches;
-    size_t size;
+    size_t size; /* at most in flight; there is one more, to fill meanwhile */
     uint64_t next_number;
     pthread_mutex_t lock; /* over the batches' state */
     pthread_cond_t answered;
@@ -26,18 +27,19 @@ static void cond_init(pthread_cond_t *c)
     pthread_condattr_destroy(&attr);
 }
 
-int window_new(struct etcd *datastore, size_t size, int deadline_ms, struct window **ret, struct error *err)
+int window_new(struct etcd *datastore, const struct fence *fence, size_t size, int deadline_ms,
+               struct window **ret, struct error *err)
 {
     struct window *w = calloc(1, sizeof(*w));
-    struct batch *batches = calloc(size, sizeof(*batches));
+    struct batch *batches = calloc(size + 1, sizeof(*batches));
     if (!w || !batches) {
         free(w);
         free(batches);
         return error_no_memory(err);
     }
-    *w =
-        (struct window){.datastore = datastore, .deadline_ms = deadline_ms, .batches = batches, .size = size};
-    for (size_t i = 0; i < size; i++)
+    *w = (struct window){
+        .datastore = datastore, .fence = fence, .deadline_ms = deadline_ms, .batches = batches, .size = size};
+    for (size_t i = 0; i <= size; i++)
         batches[i].window = w;
     pthread_mutex_init(&w->lock, NULL);
     cond_init(&w->answered);
@@ -47,9 +49,8 @@ int window_new(struct etcd *datastore, size_t size, int deadline_ms, struct wind
 
 static void clear(struct batch *b)
 {
-    for (size_t i = 0; i < b->count; i++)
-        free(b->keys[i]);
     free(b->before);
+    etcd_txn_wipe(b->txn); /* with identity as the target they are plain */
     etcd_txn_free(b->txn);
     *b = (struct batch){.window = b->window};
 }
@@ -59,11 +60,11 @@ void window_free(struct window *w)
     if (!w)
         return;
     pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < w->size; i++)
+    for (size_t i = 0; i <= w->size; i++)
         while (w->batches[i].state == BATCH_SENT) /* each has a deadline */
             pthread_cond_wait(&w->answered, &w->lock);
     pthread_mutex_unlock(&w->lock);
-    for (size_t i = 0; i < w->size; i++)
+    for (size_t i = 0; i <= w->size; i++)
         clear(&w->batches[i]);
     pthread_cond_destroy(&w->answered);
     pthread_mutex_destroy(&w->lock);
@@ -73,13 +74,13 @@ void window_free(struct window *w)
 
 static struct batch *first_of(struct window *w, int state)
 {
-    for (size_t i = 0; i < w->size; i++)
+    for (size_t i = 0; i <= w->size; i++)
         if ((int)w->batches[i].state == state)
             return &w->batches[i];
     return NULL;
 }
 
-struct batch *window_take(struct window *w, const char *before)
+struct batch *window_take(struct window *w, const char *before, int64_t looked_before)
 {
     pthread_mutex_lock(&w->lock);
     struct batch *b = first_of(w, BATCH_FREE);
@@ -88,7 +89,9 @@ struct batch *window_take(struct window *w, const char *before)
     if (!copy)
         return NULL;
     b->before = copy;
+    b->looked_before = looked_before;
     b->txn = etcd_txn_new(w->datastore);
+    fence_guard(w->fence, b->txn);
     b->number = w->next_number++;
     b->state = BATCH_FILLING;
     return b;
@@ -96,14 +99,18 @@ struct batch *window_take(struct window *w, const char *before)
 
 int batch_add(struct batch *b, const struct etcd_kv *kv, const void *value, size_t len, struct error *err)
 {
-    char *key = strdup(kv->key);
-    if (!key)
-        return error_no_memory(err);
-    b->keys[b->count++] = key;
-    b->bytes += 2 * kv->key_len + len + 64; /* the key stands in the guard as well */
     etcd_txn_if_mod(b->txn, kv->key, kv->mod_revision);
     etcd_txn_put(b->txn, kv->key, value, len, kv->lease);
+    if (!etcd_txn_key(b->txn, b->count)) /* what else could be wrong with a key that etcd gave us */
+        return error_no_memory(err);
+    b->bytes += 2 * kv->key_len + len + 64; /* the key stands in the guard as well */
+    b->count++;
     return 0;
+}
+
+const char *batch_key(const struct batch *b, size_t i)
+{
+    return etcd_txn_key(b->txn, i);
 }
 
 static void answer(struct batch *b, int code, const struct error *err)
@@ -160,23 +167,36 @@ void window_give_back(struct window *w, struct batch *b)
     pthread_mutex_unlock(&w->lock);
 }
 
+bool window_full(struct window *w)
+{
+    size_t sent = 0;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i <= w->size; i++)
+        sent += w->batches[i].state == BATCH_SENT;
+    pthread_mutex_unlock(&w->lock);
+    return sent >= w->size;
+}
+
 size_t window_busy(struct window *w)
 {
     size_t busy = 0;
     pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < w->size; i++)
+    for (size_t i = 0; i <= w->size; i++)
         busy += w->batches[i].state != BATCH_FREE;
     pthread_mutex_unlock(&w->lock);
     return busy;
 }
 
-const char *window_settled_to(struct window *w, const char *last)
+const char *window_settled_to(struct window *w, const char *last, int64_t *looked)
 {
     const struct batch *oldest = NULL;
     pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < w->size; i++)
+    for (size_t i = 0; i <= w->size; i++)
         if (w->batches[i].state != BATCH_FREE && (!oldest || w->batches[i].number < oldest->number))
             oldest = &w->batches[i];
     pthread_mutex_unlock(&w->lock);
-    return oldest ? oldest->before : last;
+    if (!oldest)
+        return last;
+    *looked = oldest->looked_before;
+    return oldest->before;
 }

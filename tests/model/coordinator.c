@@ -5,6 +5,7 @@
 #include <base/text.h>
 
 #include "expand.h"
+#include "jobs.h"
 #include "table.h"
 
 /* ---------- the next config, as coordinator/issue.c makes it ---------- */
@@ -203,6 +204,16 @@ static void draft_pause(struct draft *t)
     put_record(t);
 }
 
+static void draft_throttle(struct draft *t)
+{
+    rotation_throttle(t->snapshot, t->d, &t->r);
+    t->p->answers = 1;
+    put_record(t);
+    struct model_rotation before = t->s->record.rotation;
+    before.throttled = t->p->rotation.throttled;
+    t->p->overdone = t->p->steps || memcmp(&before, &t->p->rotation, sizeof(before)) != 0;
+}
+
 /* I3 as the planner could see it: another server was not well, or still at work. */
 static bool others_are_well(const struct draft *t)
 {
@@ -336,6 +347,8 @@ static void draft_rewrite(struct draft *t)
 {
     rotation_rewrite(t->d, &t->r);
     t->p->starts = 1;
+    for (size_t i = 0; t->r.op.offline && i < t->snapshot->servers_count; i++)
+        t->p->attended |= t->snapshot->servers[i].report.ready;
     put_record(t);
 }
 
@@ -362,6 +375,7 @@ static void (*const drafts[])(struct draft *t) = {
     [ACTION_RESUME] = draft_resume,
     [ACTION_PAUSE] = draft_pause,
     [ACTION_ABORT] = draft_abort,
+    [ACTION_THROTTLE] = draft_throttle,
     [ACTION_REPAIR] = draft_repair,
     [ACTION_ISSUE] = draft_issue,
     [ACTION_ORDER] = draft_order,
@@ -509,8 +523,7 @@ static const char *apply(struct model_state *s, size_t c, const struct model_pen
     if (p->proves)
         begin_proof(s);
     if (p->starts)
-        s->busy.job[c] =
-            (struct model_job){.state = JOB_RUNNING, .phase = s->record.rotation.phase, .now = 1};
+        jobs_start(s, c);
     if (p->unwell)
         broken = "I3: a restart was ordered while another server was not ready, or still at work";
     if (p->blind)
@@ -520,6 +533,10 @@ static const char *apply(struct model_state *s, size_t c, const struct model_pen
         broken = "pause: a step was taken while paused";
     if (p->stranger)
         broken = "I1: a step was taken while an API server that nobody told us about is alive";
+    if (p->attended)
+        broken = "offline: a rewrite began while an API server was known to run";
+    if (p->overdone)
+        broken = "throttle: more than the rate was changed";
     if (p->unwatched)
         broken = "I2: a key was ordered to leave while nobody watched new writes";
     return broken;

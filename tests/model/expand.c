@@ -5,6 +5,8 @@
 
 #include <base/text.h>
 
+#define THROTTLED 100 /* any rate */
+
 static struct cluster_snapshot snapshot;
 static struct cluster_spec spec;
 static char hashes[2][256][8];
@@ -38,16 +40,30 @@ static void spec_init(void)
     spec.escrow_days = 90;
 }
 
+/* Only what a model fills: there is room for far more. */
+static void snapshot_init(void)
+{
+    snapshot_clear(&snapshot);
+    memset(snapshot.servers, 0, MODEL_SERVERS * sizeof(snapshot.servers[0]));
+    memset(snapshot.bundles, 0, MODEL_GENERATIONS * sizeof(snapshot.bundles[0]));
+    memset(snapshot.escrow, 0, sizeof(snapshot.escrow));
+    memset(snapshot.requests, 0, sizeof(snapshot.requests));
+    for (size_t i = 0; i < PROOFS; i++) {
+        memset(&snapshot.proofs.proofs[i], 0, offsetof(struct cluster_proof, servers));
+        snapshot.proofs.proofs[i].servers_count = 0;
+    }
+}
+
 void expand_init(void)
 {
     for (unsigned f = 0; f < 2; f++)
         for (unsigned c = 0; c < 256; c++)
             snprintf(hashes[f][c], sizeof(hashes[f][c]), "%c%02x", f ? 'f' : 'h', c);
     spec_init();
-    memset(&snapshot, 0, sizeof(snapshot));
+    snapshot_init();
     snapshot.now_ms = 1000000;
     snapshot.has_spec = true;
-    snapshot.spec = spec;
+    cluster_spec_copy(&spec, &snapshot.spec);
     snapshot.servers_count = spec.servers_count;
     for (size_t i = 0; i < spec.servers_count; i++) {
         struct snapshot_server *v = &snapshot.servers[i];
@@ -125,6 +141,9 @@ static void expand_operation(const struct model_rotation *m, struct cluster_oper
     put(op->target_hash, file_hash((struct config_file){m->target_config, 0}));
     put(op->also, file_hash((struct config_file){m->also, 0}));
     put(op->aborts, m->aborts ? "aborted" : "");
+    put(op->engine, m->datastore ? "datastore" : "");
+    op->offline = m->offline;
+    op->max_rate = m->throttled ? THROTTLED : -1;
     put(op->key, key_names[m->key]);
     put(op->row, "");
     put(op->why, "");
@@ -204,6 +223,9 @@ static void expand_request(const struct model_busy *b)
     r->kind = (enum operation_kind)(b->request - 1);
     r->restart = !model.scenario->manual;
     r->skip = model.scenario->skip;
+    r->offline = model.scenario->engine == MODEL_OFFLINE;
+    r->max_rate = r->kind == OP_THROTTLE ? THROTTLED : -1;
+    put(r->engine, model.scenario->engine == MODEL_API ? "" : "datastore");
     put(r->id, "request");
     put(r->server, server_names[b->request_server]);
     put(r->key, "k1");
@@ -296,6 +318,9 @@ void rotation_pack(const struct cluster_rotation *r, const struct model_rotation
         .stage_before = (uint8_t)op->stage_before,
         .passes = (uint8_t)op->passes,
         .key = key_number(op->key),
+        .datastore = strcmp(op->engine, "datastore") == 0,
+        .offline = op->offline,
+        .throttled = op->max_rate == THROTTLED,
         .new_keys = before->new_keys,
     };
 }

@@ -11,6 +11,27 @@ static void ended(struct model_job *j, unsigned result)
     j->watching = 0;
 }
 
+/* A job that writes itself does so with the config of its beginning, whatever comes then. */
+static uint8_t begun_with(const struct model_state *s)
+{
+    const struct model_rotation *r = &s->record.rotation;
+    return r->datastore && r->phase == PHASE_REWRITE ? s->record.bundles[r->generation].config : 0;
+}
+
+/* Jobs that write values themselves, or count them, take the fence in the datastore. */
+static bool takes_fence(const struct model_job *j)
+{
+    return j->config || j->phase == PHASE_VERIFY || j->phase == PHASE_FINAL || rotation_phase_drops(j->phase);
+}
+
+void jobs_start(struct model_state *s, size_t c)
+{
+    s->busy.job[c] = (struct model_job){
+        .state = JOB_RUNNING, .phase = s->record.rotation.phase, .now = 1, .config = begun_with(s)};
+    if (takes_fence(&s->busy.job[c]))
+        s->busy.writer = (uint8_t)(c + 1);
+}
+
 static uint8_t config_now(const struct model_state *s)
 {
     return s->record.bundles[s->record.rotation.generation].config;
@@ -89,8 +110,25 @@ static const struct {
 
 /* ---------- rewriting ---------- */
 
+static void rewritten_under(const struct model_state *s, size_t c, uint8_t bit, size_t server,
+                            struct steps *out)
+{
+    struct step *t = world_begin(s, out, "the job rewrites every value", server);
+    t->next.busy.data = bit;
+    t->next.busy.clean &= (uint8_t)~bit;
+    ended(&t->next.busy.job[c], RE_ENDED);
+    world_keep(s, out, false);
+    if (!(s->busy.data & ~bit) || !world_may(s, FAULT_JOB))
+        return;
+    t = world_begin(s, out, "the job leaves a value out", server);
+    t->next.busy.data |= bit;
+    t->next.busy.clean &= (uint8_t)~bit;
+    ended(&t->next.busy.job[c], RE_ENDED);
+    world_keep(s, out, true);
+}
+
 /* Every value goes through some ready server, which stores it under its own write key. */
-static void rewrite_steps(const struct model_state *s, size_t c, struct steps *out)
+static void rewrite_through_servers(const struct model_state *s, size_t c, struct steps *out)
 {
     uint8_t seen = 0;
     for (size_t i = 0; i < model.scenario->servers; i++) {
@@ -99,19 +137,43 @@ static void rewrite_steps(const struct model_state *s, size_t c, struct steps *o
         if (m->api != API_READY || (seen & bit))
             continue;
         seen |= bit;
-        struct step *t = world_begin(s, out, "the job rewrites every value", i);
-        t->next.busy.data = bit;
-        t->next.busy.clean &= (uint8_t)~bit;
-        ended(&t->next.busy.job[c], RE_ENDED);
-        world_keep(s, out, false);
-        if ((s->busy.data & ~bit) && world_may(s, FAULT_JOB)) {
-            t = world_begin(s, out, "the job leaves a value out", i);
-            t->next.busy.data |= bit;
-            t->next.busy.clean &= (uint8_t)~bit;
-            ended(&t->next.busy.job[c], RE_ENDED);
-            world_keep(s, out, true);
-        }
+        rewritten_under(s, c, bit, i, out);
     }
+}
+
+static bool all_down(const struct model_state *s)
+{
+    for (size_t i = 0; i < model.scenario->servers; i++)
+        if (s->servers[i].api != API_DOWN)
+            return false;
+    return true;
+}
+
+/* It looks itself whether every API server is stopped, before the first value and all the time. Once another
+ * job has taken the fence its writes are refused. */
+static void rewrite_in_datastore(const struct model_state *s, size_t c, struct steps *out)
+{
+    if (s->busy.writer != c + 1 && !(model.mutations & MUTATE_OLD_WRITER)) {
+        ended(&world_begin(s, out, "the job ends: another one has begun", SIZE_MAX)->next.busy.job[c],
+              RE_FAILED);
+        world_keep(s, out, false);
+        return;
+    }
+    if (!s->record.rotation.offline || all_down(s)) {
+        rewritten_under(s, c, KEY_BIT(writes(s->busy.job[c].config)), SIZE_MAX, out);
+        return;
+    }
+    ended(&world_begin(s, out, "the job ends: an API server is alive", SIZE_MAX)->next.busy.job[c],
+          RE_FAILED);
+    world_keep(s, out, false);
+}
+
+static void rewrite_steps(const struct model_state *s, size_t c, struct steps *out)
+{
+    if (s->busy.job[c].config)
+        rewrite_in_datastore(s, c, out);
+    else
+        rewrite_through_servers(s, c, out);
     if (world_may(s, FAULT_JOB)) {
         ended(&world_begin(s, out, "the job fails", SIZE_MAX)->next.busy.job[c], RE_FAILED);
         world_keep(s, out, true);

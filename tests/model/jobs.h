@@ -4,6 +4,9 @@
 
 #include "world.h"
 
+/* The coordinator's job for the present phase. */
+void jobs_start(struct model_state *s, size_t coordinator);
+
 void job_steps(const struct model_state *s, size_t coordinator, struct steps *out);
 
 /* For job_steps: collects a state. */

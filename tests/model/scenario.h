@@ -22,6 +22,12 @@ enum fault_kind {
     FAULT_LAG = 1 << 11,     /* reports lag behind (else an agent publishes whatever changes at once) */
 };
 
+enum model_engine {
+    MODEL_API,
+    MODEL_DATASTORE, /* straight in etcd, while API servers run */
+    MODEL_OFFLINE,   /* the operator stops them all first, and starts them again afterwards */
+};
+
 struct scenario {
     const char *name;
     uint8_t servers;
@@ -31,10 +37,11 @@ struct scenario {
     enum operation_kind first;
     bool skip;
     bool snapshots, auto_repair;
-    bool unadopted;    /* begins before anything was adopted */
-    bool manual;       /* --no-restart: the operator restarts the servers, `sync` writes their files */
-    bool plain;        /* encryption is off at first */
-    bool plain_values; /* stored before encryption was on, still readable */
+    bool unadopted;           /* begins before anything was adopted */
+    enum model_engine engine; /* of whatever is asked for */
+    bool manual;              /* --no-restart: the operator restarts the servers, `sync` writes their files */
+    bool plain;               /* encryption is off at first */
+    bool plain_values;        /* stored before encryption was on, still readable */
     uint8_t passes, attempts;
     uint32_t states_max; /* 0: all of them */
     bool deep;           /* takes long: with --deep only */
@@ -47,6 +54,7 @@ enum world_mutation {
     MUTATE_NO_PREVIOUS = 1 << 2, /* the agent does not keep the previous file */
     MUTATE_OLD_PROOF = 1 << 3,   /* a proof of an earlier step counts */
     MUTATE_LATE_FORGET = 1 << 4, /* the file from before is not forgotten with the order that ends well */
+    MUTATE_OLD_WRITER = 1 << 5,  /* a write in the datastore does not compare the fence there */
 };
 
 struct model {

@@ -52,10 +52,11 @@ struct model_server {
     /* the machine */
     struct config_file file, loaded;
     uint8_t api;
-    uint8_t bad;   /* this process will not come ready */
-    uint8_t cmd;   /* a restart command runs */
-    uint8_t ours;  /* down by our doing: from the restart until it is ready */
-    uint8_t known; /* the agent can tell what the process loaded */
+    uint8_t bad;     /* this process will not come ready */
+    uint8_t cmd;     /* a restart command runs */
+    uint8_t ours;    /* down by our doing: from the restart until it is ready */
+    uint8_t known;   /* the agent can tell what the process loaded */
+    uint8_t stopped; /* by the operator: nobody starts it but him */
     /* the agent's state folder */
     uint8_t fence, stage, step, state;
     uint8_t fresh, forgotten; /* a new memory; the id of the order that was found with it */
@@ -78,6 +79,8 @@ struct model_rotation {
     uint8_t base, base_stage, promoted;
     uint8_t has_op, kind, state, phase, skip, from, target, target_config, before, touched, also, aborts;
     uint8_t stage_before, passes, key;
+    uint8_t datastore, offline; /* how values are rewritten */
+    uint8_t throttled;
     uint8_t new_keys; /* of the checker: how many keys this operation has made */
 };
 
@@ -99,6 +102,7 @@ enum { RE_NONE, RE_ENDED, RE_FAILED };
 struct model_job {
     uint8_t state, phase, now; /* `now`: of the present step */
     uint8_t result;            /* enum proof_state; REWRITE: RE_* */
+    uint8_t config;            /* REWRITE in the datastore: with what it was begun; else 0 */
     uint8_t watching;
 };
 
@@ -115,6 +119,7 @@ struct model_busy {
     uint8_t rewritten, rewritten_now;
     uint8_t request, request_server; /* enum operation_kind + 1, 0: none */
     uint8_t leader, fence;
+    uint8_t writer; /* the coordinator whose job has the datastore's fence, + 1; 0: none */
     uint8_t faults, requests, rogue, edits; /* left */
     struct model_job job[2];                /* one a coordinator */
 };
@@ -130,6 +135,8 @@ struct model_pending {
     uint8_t unwatched; /* … nobody watching new writes */
     uint8_t stranger;  /* … an API server that nobody told us about */
     uint8_t blind;     /* … a server that would not read what is going to be written */
+    uint8_t attended;  /* … an API server that runs, at the beginning of an offline rewrite */
+    uint8_t overdone;  /* a throttle changes more than the rate */
     struct model_order order;
     struct model_rotation rotation;
 };

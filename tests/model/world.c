@@ -80,7 +80,7 @@ void world_keep(const struct model_state *s, struct steps *out, bool fault)
 /* A new API server process reads the file. */
 static void process_starts(struct model_server *m)
 {
-    m->bad = 0;
+    m->bad = m->stopped = 0;
     m->known = 1;
     m->loaded = m->file;
     m->api = m->file.config ? API_STARTING : API_DOWN;
@@ -121,7 +121,7 @@ static void api_steps(const struct model_state *s, size_t i, struct steps *out)
         n->ours = 0;
         keep_normal(out);
     }
-    if (m->api == API_DOWN && !m->cmd && m->file.config) {
+    if (m->api == API_DOWN && !m->cmd && !m->stopped && m->file.config) {
         process_starts(&begin(s, out, "the supervisor starts the API server", i)->next.servers[i]);
         keep_normal(out);
     }
@@ -256,6 +256,36 @@ static void operator_step(const struct model_state *s, size_t i, struct steps *o
     keep_normal(out);
 }
 
+/* Values are to be rewritten while none runs. */
+static bool is_standing(const struct model_state *s)
+{
+    const struct model_rotation *r = &s->record.rotation;
+    return r->has_op && r->offline && r->state == OP_STATE_RUNNING && r->phase == PHASE_REWRITE;
+}
+
+/* As `status` tells the operator; or too early. */
+static void standing_steps(const struct model_state *s, size_t i, struct steps *out)
+{
+    const struct model_server *m = &s->servers[i];
+    if (is_standing(s) && !m->stopped && !m->cmd) {
+        struct model_server *n = &begin(s, out, "the operator stops the API server", i)->next.servers[i];
+        n->api = API_DOWN;
+        n->stopped = 1;
+        n->bad = n->ours = 0;
+        memset(&n->loaded, 0, sizeof(n->loaded));
+        keep_normal(out);
+    }
+    if (!m->stopped || !m->file.config)
+        return;
+    if (is_standing(s) && !may(s, FAULT_API))
+        return;
+    process_starts(&begin(s, out, "the operator starts the API server", i)->next.servers[i]);
+    if (is_standing(s))
+        keep_fault(out);
+    else
+        keep_normal(out);
+}
+
 static void server_steps(const struct model_state *s, size_t i, struct steps *out)
 {
     agent_steps(s, i, out);
@@ -265,6 +295,7 @@ static void server_steps(const struct model_state *s, size_t i, struct steps *ou
     late_step(s, i, out);
     edit_steps(s, i, out);
     operator_step(s, i, out);
+    standing_steps(s, i, out);
 }
 
 /* ---------- coordinators ---------- */
@@ -348,6 +379,7 @@ static void ask(const struct model_state *s, enum operation_kind kind, size_t se
         [OP_PAUSE] = "somebody asks for pause",
         [OP_RESUME] = "somebody asks for resume",
         [OP_REPAIR] = "somebody asks for repair",
+        [OP_THROTTLE] = "somebody asks for throttle",
     };
     struct step *t = begin(s, out, asks[kind], kind == OP_REPAIR ? server : SIZE_MAX);
     t->next.busy.request = (uint8_t)(kind + 1);
@@ -361,7 +393,7 @@ static void people_steps(const struct model_state *s, struct steps *out)
 {
     if (s->busy.request || !s->busy.requests)
         return;
-    for (int kind = 0; kind <= OP_REPAIR; kind++)
+    for (int kind = 0; kind <= OP_THROTTLE; kind++)
         if (model.scenario->asks >> kind & 1u) {
             if (kind != OP_REPAIR)
                 ask(s, (enum operation_kind)kind, 0, out);
