@@ -326,11 +326,16 @@ static void a_full_buffer_is_left_as_it_was(void **state)
 static void a_codec_is_as_the_functions_for_one(void **state)
 {
     (void)state;
+    /* Each size of each cipher's key once as the one that writes. */
     static const char *const orders[] = {
         ONE(CBC(KEY("c", V16) "," KEY("c:2", V24)) "," GCM(KEY("g", V32)) "," BOX(
             KEY("s", NACL)) "," IDENTITY),
+        ONE(CBC(KEY("c:2", V24) "," KEY("c", V16)) "," GCM(KEY("g", V32)) "," IDENTITY),
+        ONE(CBC(KEY("c:3", V32) "," KEY("c", V16)) "," GCM(KEY("g", V32)) "," IDENTITY),
         ONE(GCM(KEY("g", V32)) "," CBC(KEY("c", V16) "," KEY("c:2", V24)) "," BOX(
             KEY("s", NACL)) "," IDENTITY),
+        ONE(GCM(KEY("g:1", V16) "," KEY("g", V32)) "," CBC(KEY("c", V16)) "," IDENTITY),
+        ONE(GCM(KEY("g:2", V24) "," KEY("g", V32)) "," CBC(KEY("c", V16)) "," IDENTITY),
         ONE(BOX(KEY("s", NACL)) "," CBC(KEY("c", V16)) "," GCM(KEY("g", V32)) "," IDENTITY),
         ONE(IDENTITY
             "," CBC(KEY("c", V16) "," KEY("c:2", V24)) "," GCM(KEY("g", V32)) "," BOX(KEY("s", NACL))),
@@ -368,6 +373,44 @@ static void a_codec_is_as_the_functions_for_one(void **state)
     }
 }
 
+/* Values of all its keys in turn, the same codec for all: as while a resource is half rewritten. */
+static void a_codec_reads_every_key_of_its_config_in_turn(void **state)
+{
+    (void)state;
+    static const struct {
+        enum provider provider;
+        const char *name;
+    } keys[] = {
+        {PROVIDER_AESCBC, "16"},    {PROVIDER_AESCBC, "24"},   {PROVIDER_AESCBC, "32"},
+        {PROVIDER_AESGCM, "16"},    {PROVIDER_AESGCM, "24"},   {PROVIDER_AESGCM, "32"},
+        {PROVIDER_SECRETBOX, "32"}, {PROVIDER_IDENTITY, NULL},
+    };
+    _cleanup_(encryption_config_freep) struct encryption_config *c =
+        must_parse(ONE(CBC(KEY("16", V16) "," KEY("24", V24) "," KEY("32", V32)) "," GCM(
+            KEY("16", V16) "," KEY("24", V24) "," KEY("32", V32)) "," BOX(KEY("32", NACL)) "," IDENTITY));
+    _cleanup_(envelope_codec_freep) struct envelope_codec *k = NULL;
+    assert_int_equal(envelope_codec_new(c, "secrets", &k, &err), 0);
+    for (size_t n = 0; n < 8 * array_len(keys); n++) {
+        size_t i = n * 3 % array_len(keys);
+        _cleanup_(buf_freep) struct buf sealed = BUF_INIT(4096), own = BUF_INIT(4096);
+        _cleanup_(secret_freep) struct secret *out = NULL, *again = NULL;
+        char plain[64], key[64];
+        snprintf(plain, sizeof(plain), "{\"n\":%zu%.*s}", n, (int)(n % 33),
+                 "                                 ");
+        snprintf(key, sizeof(key), ETCD_KEY "%zu", n);
+        assert_int_equal(envelope_encrypt_with(c, "secrets", keys[i].provider, keys[i].name, key, plain,
+                                               strlen(plain), &sealed, &err),
+                         0);
+        assert_int_equal(envelope_codec_decrypt(k, key, sealed.data, sealed.len, &out, &err), 0);
+        assert_int_equal(out->len, strlen(plain));
+        assert_memory_equal(out->data, plain, out->len);
+        assert_int_equal(envelope_codec_encrypt(k, key, out->data, out->len, &own, &err), 0);
+        assert_memory_equal(own.data, "k8s:enc:aescbc:v1:16:", 21);
+        assert_int_equal(envelope_decrypt(c, "secrets", key, own.data, own.len, &again, &err), 0);
+        assert_int_equal(secret_equal(out, again), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +424,7 @@ int main(void)
         cmocka_unit_test(unknown_versions_are_invalid),
         cmocka_unit_test(names_with_colons),
         cmocka_unit_test(a_codec_is_as_the_functions_for_one),
+        cmocka_unit_test(a_codec_reads_every_key_of_its_config_in_turn),
         cmocka_unit_test(encrypts_with_a_named_key),
         cmocka_unit_test(entries_apply_as_at_an_api_server),
         cmocka_unit_test(a_full_buffer_is_left_as_it_was),
