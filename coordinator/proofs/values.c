@@ -8,7 +8,7 @@
 #include "../resource_prefix.h"
 
 #define PAGE_MAX       4000
-#define PAGE_BYTES     (4u << 20)
+#define PAGE_BYTES     (2u << 20)
 #define READERS        2
 #define DEADLINE_MS    10000
 #define ATTEMPTS_MAX   5

@@ -98,9 +98,6 @@ int status_convert(struct rpc_channel *c, const struct status *s, int deadline_m
 int status_explain(const struct status *s, int deadline_ms, bool *ret_silent, struct error *err);
 
 /* --- unary.c --- */
-int unary_start(struct rpc_channel *c, int which, const struct rpc_method *method,
-                const ProtobufCMessage *request, int deadline_ms, rpc_done_fn *on_done, void *arg,
-                struct error *err) _must_check_;
 int unary_call(struct rpc_channel *c, int which, const struct rpc_method *method,
                const ProtobufCMessage *request, int deadline_ms, ProtobufCMessage **ret_reply,
                struct error *err) _must_check_;

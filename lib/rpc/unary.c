@@ -5,6 +5,9 @@
 #include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
 
+/* The reply as it came, which the callee owns: for those who unpack it on a thread of their own. */
+typedef void raw_done_fn(void *arg, int code, grpc_byte_buffer *reply, const struct error *err);
+
 /* Everything that one call needs until its single batch is back. */
 struct unary {
     struct tag tag;
@@ -19,6 +22,7 @@ struct unary {
     const ProtobufCMessageDescriptor *type;
     int deadline_ms;
     rpc_done_fn *on_done;
+    raw_done_fn *on_raw; /* instead of on_done */
     void *arg;
 };
 
@@ -63,11 +67,14 @@ static void unary_done(struct tag *t, bool ok)
     struct status s = {.code = u->status, .text = text};
     int rc = status_convert(c, &s, u->deadline_ms, &err);
     gpr_free(text);
-    if (rc == 0)
+    if (rc == 0 && !u->on_raw)
         rc = message_unpack(u->type, u->reply, &reply, &err);
     address_note(u->address, rc);
     flight_set_call(c, &u->flight, NULL);
-    u->on_done(u->arg, rc, reply, rc < 0 ? &err : NULL);
+    if (u->on_raw)
+        u->on_raw(u->arg, rc, rc < 0 ? NULL : take(u->reply), rc < 0 ? &err : NULL);
+    else
+        u->on_done(u->arg, rc, reply, rc < 0 ? &err : NULL);
     grpc_call_unref(take(u->call));
     flight_end(c, &u->flight);
     unary_free(u);
@@ -92,9 +99,9 @@ static grpc_call_error start_batch(struct unary *u)
     return grpc_call_start_batch(u->call, ops, array_len(ops), &u->tag, NULL);
 }
 
-int unary_start(struct rpc_channel *c, int which, const struct rpc_method *method,
-                const ProtobufCMessage *request, int deadline_ms, rpc_done_fn *on_done, void *arg,
-                struct error *err)
+static int begin(struct rpc_channel *c, int which, const struct rpc_method *method,
+                 const ProtobufCMessage *request, int deadline_ms, rpc_done_fn *on_done, raw_done_fn *on_raw,
+                 void *arg, struct error *err)
 {
     struct unary *u = calloc(1, sizeof(*u));
     if (!u)
@@ -104,6 +111,7 @@ int unary_start(struct rpc_channel *c, int which, const struct rpc_method *metho
     u->type = method->reply;
     u->deadline_ms = deadline_ms;
     u->on_done = on_done;
+    u->on_raw = on_raw;
     u->arg = arg;
     u->details = grpc_empty_slice();
     grpc_metadata_array_init(&u->initial);
@@ -134,7 +142,7 @@ int unary_start(struct rpc_channel *c, int which, const struct rpc_method *metho
 int rpc_call_start(struct rpc_channel *c, const struct rpc_method *method, const ProtobufCMessage *request,
                    int deadline_ms, rpc_done_fn *on_done, void *arg, struct error *err)
 {
-    return unary_start(c, RPC_ANY, method, request, deadline_ms, on_done, arg, err);
+    return begin(c, RPC_ANY, method, request, deadline_ms, on_done, NULL, arg, err);
 }
 
 /* The blocking form waits on the stack of its caller. */
@@ -143,11 +151,11 @@ struct waiter {
     pthread_cond_t ready;
     bool done;
     int code;
-    ProtobufCMessage *reply;
+    grpc_byte_buffer *reply;
     struct error err;
 };
 
-static void wake(void *arg, int code, ProtobufCMessage *reply, const struct error *err)
+static void wake(void *arg, int code, grpc_byte_buffer *reply, const struct error *err)
 {
     struct waiter *w = arg;
     pthread_mutex_lock(&w->lock);
@@ -169,7 +177,7 @@ int unary_call(struct rpc_channel *c, int which, const struct rpc_method *method
     struct waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .ready = PTHREAD_COND_INITIALIZER};
     if (which < 0)
         address_wait(c, deadline_ms);
-    int rc = unary_start(c, which, method, request, deadline_ms, wake, &w, err);
+    int rc = begin(c, which, method, request, deadline_ms, NULL, wake, &w, err);
     if (rc < 0)
         return rc;
     /* gRPC completes every call at its deadline, so this wait is bounded by it. */
@@ -182,8 +190,11 @@ int unary_call(struct rpc_channel *c, int which, const struct rpc_method *method
             *err = w.err;
         return w.code;
     }
-    *ret_reply = w.reply;
-    return 0;
+    /* Here and not on gRPC's thread: a page of megabytes would hold up every other answer. */
+    rc = message_unpack(method->reply, w.reply, ret_reply, err);
+    if (w.reply)
+        grpc_byte_buffer_destroy(w.reply);
+    return rc;
 }
 
 int rpc_call(struct rpc_channel *c, const struct rpc_method *method, const ProtobufCMessage *request,

@@ -18,7 +18,7 @@ import processes  # noqa: E402
 SEED = "bench"
 QUOTA = 8 << 30
 BATCH, WINDOW = 100, 4  # of the datastore engine offline: coordinator/reencrypt
-IN_FLIGHT = 32          # of both engines while API servers are attached: the default of reencrypt.in_flight
+IN_FLIGHT = 64          # of both engines while API servers are attached: the default of reencrypt.in_flight
 OLD, NEW = "benchold", "benchnew"
 SETTLE = "zz-settle", "settle"  # behind all others
 

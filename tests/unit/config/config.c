@@ -135,7 +135,7 @@ static void test_defaults(void **state)
     assert_string_equal(c->key_type, "");
     assert_int_equal(c->datastore_quota, 2147483648);
     assert_int_equal(c->reencrypt_max_rate, 0);
-    assert_int_equal(c->reencrypt_in_flight, 32);
+    assert_int_equal(c->reencrypt_in_flight, 64);
     assert_int_equal(c->reencrypt_page, 500);
     /* what guards against loss is on unless somebody says otherwise */
     assert_string_equal(c->servers[0].address, "");

@@ -23,7 +23,7 @@ static void test_reference_names_every_level(void **state)
         "| `datastore.prefix` | prefix | `/registry` |",
         "| `kubernetes.token_file` | path |",
         "| `exec.timeout` | number | `120` | 1 to 3600 |",
-        "| `reencrypt.in_flight` | number | `32` | 1 to 256 |",
+        "| `reencrypt.in_flight` | number | `64` | 1 to 256 |",
         "| `key_type` | text | empty | `aescbc` `aesgcm` `secretbox`  |",
         "| `servers[].address` | text | empty |",
         "| `snapshots.enabled` | text | `on` | `on` `off`  |",
