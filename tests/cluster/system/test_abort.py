@@ -2,6 +2,7 @@
 rewriting. Each time every server ends with the very file that it had, every value under the old key, nothing lost.
 
 Before that: the coordinator dies while a canary stands. The canary goes with its lease; the successor goes on."""
+import signal
 import time
 
 import support
@@ -33,19 +34,25 @@ class AbortTest(LabTest):
             self.refused(lab, "nothing to abort", "abort")
 
     def canary_outlives_its_coordinator(self, lab):
-        """S2's API server limps while it shall read the canary, so that there is time to kill the coordinator."""
-        victim, killed = lab.leader(), []
+        """S2's API server limps while it shall read the canary, so that there is time to kill the coordinator. The
+        coordinators are stopped until it does: the canary's turn comes within milliseconds."""
+        killed = []
 
         def kill():
+            victim = lab.leader()
             lab.server(victim).coordinator.kill()
-            killed.append(time.monotonic())
+            killed[:] = [time.monotonic(), victim]
         s2, canaries = lab.server("s2"), observe.Keys(lab, CANARIES, every=0.001, found=kill)
         command = lab.cli_start("prepare")
         self.wait_order(lab, "s2", 2)
-        self.wait_operation(lab, "the canary's turn", lambda op: op["phase"] == "readable",
-                            command=command)
+        for server in lab.servers:
+            server.coordinator.signal(signal.SIGSTOP)
+        self.wait_report(lab, "s2", "the order is done", lambda r: r["generation"] == 2 and r["order_state"] == "done")
         with canaries, observe.Limp(s2):
-            labs.wait_for("a canary", lambda: killed, 20)
+            for server in lab.servers:
+                server.coordinator.signal(signal.SIGCONT)
+            labs.wait_for("a canary", lambda: killed, 40)
+            victim = killed[1]
             time.sleep(0.2)
             self.assertTrue(canaries.present, "the canary went before its coordinator died: the test proves nothing")
             say(f"killed the coordinator on {victim} while {sorted(canaries.present)} stood")
