@@ -75,7 +75,7 @@ void feel_answer(struct feel *f, size_t server, enum feel_kind kind, double ms)
 {
     struct feel_server *s = &f->servers[server];
 
-    s->last[kind][s->taken[kind]++ % FEEL_MIDDLE] = ms;
+    s->last[kind][s->taken[kind]++ % FEEL_LAST] = ms;
 }
 
 void feel_unknown(struct feel *f, size_t server, enum feel_kind kind)
@@ -90,20 +90,30 @@ void feel_idle(struct feel *f, size_t server, enum feel_kind kind, double ms)
     *idle = ms > *idle ? ms : *idle;
 }
 
-/* On a small or busy machine one answer in a hundred is slow for reasons of its own; the middle one of three
- * is slow when two are. Until there are three the fastest counts. */
-static double middle(const struct feel_server *s, enum feel_kind kind)
+void feel_eased(struct feel *f)
+{
+    for (size_t i = 0; i < CLUSTER_SERVERS_MAX; i++)
+        for (size_t kind = 0; kind < FEEL_KINDS; kind++)
+            f->servers[i].taken[kind] = 0;
+}
+
+/* On a small or busy machine one answer in a hundred is slow for reasons of its own: of the last ones the
+ * second slowest counts, so that a tenth of all may be slow at most. Of two it is the faster one. */
+static double slow(const struct feel_server *s, enum feel_kind kind)
 {
     const double *l = s->last[kind];
-    size_t count = s->taken[kind] < FEEL_MIDDLE ? s->taken[kind] : FEEL_MIDDLE;
-    double least = -1, most = -1, sum = 0;
+    size_t count = s->taken[kind] < FEEL_LAST ? s->taken[kind] : FEEL_LAST;
+    double most = -1, second = -1;
 
     for (size_t i = 0; i < count; i++) {
-        least = i == 0 || l[i] < least ? l[i] : least;
-        most = l[i] > most ? l[i] : most;
-        sum += l[i];
+        if (l[i] > most) {
+            second = most;
+            most = l[i];
+        } else if (l[i] > second) {
+            second = l[i];
+        }
     }
-    return count < FEEL_MIDDLE ? least : sum - least - most;
+    return count < 2 ? most : second;
 }
 
 /* Also what is still on its way counts, with its age so far. Negative: not known. */
@@ -124,8 +134,8 @@ void feel_turn(struct feel *f, size_t server, const char *name, bool watching, d
     *ret = (struct felt){.server = name,
                          .unmeasured = s->why[0] ? s->why : NULL,
                          .lag_ms = watching && s->based ? lag(f, s, now_ms) : -1,
-                         .get_ms = middle(s, FEEL_GET),
-                         .list_ms = middle(s, FEEL_LIST),
+                         .get_ms = slow(s, FEEL_GET),
+                         .list_ms = slow(s, FEEL_LIST),
                          .idle_get_ms = s->idle[FEEL_GET],
                          .idle_list_ms = s->idle[FEEL_LIST],
                          .closed = s->closed,

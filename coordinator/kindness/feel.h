@@ -9,12 +9,12 @@
     64 /* touches that are remembered: at two a second, far more than the mark of a pause                    \
         */
 #define FEEL_FRESH_MS 5000 /* without a touch for so long, watches have nothing to tell */
-#define FEEL_MIDDLE   3    /* answers of which the middle one counts */
+#define FEEL_LAST     8    /* answers of which the second slowest counts */
 
 enum feel_kind { FEEL_GET, FEEL_LIST, FEEL_KINDS };
 
 struct feel_server {
-    double last[FEEL_KINDS][FEEL_MIDDLE]; /* a ring */
+    double last[FEEL_KINDS][FEEL_LAST]; /* a ring */
     size_t taken[FEEL_KINDS];
     double idle[FEEL_KINDS]; /* negative: none */
     int64_t seen;            /* the newest touch that came through its watch */
@@ -46,6 +46,8 @@ void feel_watch_lost(struct feel *f, size_t server);
 
 /* An answer took so long (or has been out for so long when the next one was due). */
 void feel_answer(struct feel *f, size_t server, enum feel_kind kind, double ms);
+/* Fewer writes come from now on: what answers took before tells nothing of that. */
+void feel_eased(struct feel *f);
 /* No answer of that kind can be had. */
 void feel_unknown(struct feel *f, size_t server, enum feel_kind kind);
 /* One of the idle time before the start: the longest counts, which of ten is about the p99. */

@@ -88,7 +88,10 @@ static void turn(struct kindness *k)
     take_own(k, s);
     take_room(k, s);
     controller_limit(&k->controller, highest(k));
+    double before = k->controller.rate;
     (void)controller_turn(&k->controller, s, clock_mono_ms());
+    if (k->controller.rate < before)
+        feel_eased(&k->probes.feel);
     publish(k);
 }
 

@@ -24,7 +24,7 @@ static struct felt turn(size_t server, bool watching, double now_ms)
     return r;
 }
 
-static void the_middle_of_three_answers_counts(void **state)
+static void the_second_slowest_of_the_last_answers_counts(void **state)
 {
     (void)state;
     feel_init(&f);
@@ -35,11 +35,20 @@ static void the_middle_of_three_answers_counts(void **state)
     feel_answer(&f, 0, FEEL_GET, 6);
     assert_ms(turn(0, true, 0).get_ms, 6); /* one slow answer is chance */
     feel_answer(&f, 0, FEEL_GET, 7);
-    feel_answer(&f, 0, FEEL_GET, 200);
     assert_ms(turn(0, true, 0).get_ms, 7);
-    feel_answer(&f, 0, FEEL_GET, 150);
-    assert_ms(turn(0, true, 0).get_ms, 150); /* two are not */
+    feel_answer(&f, 0, FEEL_GET, 200);
+    assert_ms(turn(0, true, 0).get_ms, 200); /* two are not */
     assert_ms(turn(0, true, 0).list_ms, -1);
+    for (int i = 0; i < FEEL_LAST - 2; i++)
+        feel_answer(&f, 0, FEEL_GET, i);
+    assert_ms(turn(0, true, 0).get_ms, 7); /* the first one is too long ago by now */
+    feel_answer(&f, 0, FEEL_GET, 0);
+    assert_ms(turn(0, true, 0).get_ms, FEEL_LAST - 3);
+    feel_eased(&f); /* fewer writes: from now on it counts anew */
+    assert_ms(turn(0, true, 0).get_ms, -1);
+    feel_answer(&f, 0, FEEL_GET, 9);
+    feel_answer(&f, 0, FEEL_GET, 500);
+    assert_ms(turn(0, true, 0).get_ms, 9);
     feel_unknown(&f, 0, FEEL_GET);
     assert_ms(turn(0, true, 0).get_ms, -1);
 }
@@ -127,7 +136,7 @@ static void idle_is_the_longest_and_outlasts_a_servers_absence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_middle_of_three_answers_counts),
+        cmocka_unit_test(the_second_slowest_of_the_last_answers_counts),
         cmocka_unit_test(lag_runs_from_the_answer_to_the_event),
         cmocka_unit_test(the_longest_of_several_counts),
         cmocka_unit_test(without_a_watch_or_touches_lag_is_unknown),
