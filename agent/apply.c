@@ -135,8 +135,6 @@ int apply_restart(struct agent *a, struct error *err)
         return rc;
     a->state.restarts++;
     j->child = command_id(a->work.command);
-    log_event(LOG_LEVEL_NOTICE, "restart started", LOG_I("order", j->order.id),
-              LOG_S("driver", a->driver->name), LOG_I("pid", j->child.pid));
     return 0;
 }
 

@@ -234,6 +234,15 @@ static bool act_begin(struct agent *a, const struct job_row *row)
     return true;
 }
 
+/* After the record of it, so that who reads the line knows that a crash does not repeat the restart. */
+static void restart_started(struct agent *a)
+{
+    const struct job *j = &a->state.job;
+    (void)!agent_save(a, NULL); /* logged there: after a crash the restart would be repeated */
+    log_event(LOG_LEVEL_NOTICE, "restart started", LOG_I("order", j->order.id),
+              LOG_S("driver", a->driver->name), LOG_I("pid", j->child.pid));
+}
+
 static bool act_restart(struct agent *a, const struct job_row *row)
 {
     (void)row;
@@ -243,7 +252,7 @@ static bool act_restart(struct agent *a, const struct job_row *row)
     if (rc < 0)
         agent_note(a->work.restart_why, "%s", err.text);
     else
-        (void)!agent_save(a, NULL); /* logged there: after a crash the restart would be repeated */
+        restart_started(a);
     if (rc == ERR_CONFLICT)
         agent_observe(a, clock_mono_ms(), true); /* then the table sees the changed file */
     return true;

@@ -14,11 +14,14 @@
 #include <etcd/maintenance.h>
 #include <etcd_fixture.h>
 
-#define LEASE      "/registry/masterleases/10.0.0.9"
-#define MANY       3000
-#define QUOTA      2000000
-#define QUOTA_ARG  "--quota-backend-bytes=2000000"
-#define FILLED     1300000 /* a pass does not fit behind it */
+#define LEASE     "/registry/masterleases/10.0.0.9"
+#define MANY      3000
+#define QUOTA     2000000
+#define QUOTA_ARG "--quota-backend-bytes=2000000"
+#define FILLED    1300000 /* a pass does not fit behind it */
+/* etcd's size counts what was committed: often, or a fast machine fills it past its quota unseen. */
+#define COMMIT_ARG "--backend-batch-limit=100"
+#define ROUNDS_MAX 8
 #define REQUEST    100000
 #define BATCH_MIN  64
 #define BATCH_MOST 128
@@ -28,10 +31,10 @@ static struct etcd *etcd;
 static struct config config = {
     .datastore_prefix = "/registry", .reencrypt_in_flight = 16, .reencrypt_page = 50};
 
-static int start(const char *argument)
+static int start(const char *a, const char *b)
 {
-    const char *const extra[] = {argument, NULL};
-    struct etcd_fixture_options options = {.members = 1, .extra_args = argument ? extra : NULL};
+    const char *const extra[] = {a, b, NULL};
+    struct etcd_fixture_options options = {.members = 1, .extra_args = a ? extra : NULL};
     if (etcd_fixture_start(&options, &fixture) < 0)
         return -1;
     etcd = etcd_fixture_client(fixture);
@@ -42,19 +45,19 @@ static int start(const char *argument)
 static int plain_etcd(void **state)
 {
     (void)state;
-    return start(NULL);
+    return start(NULL, NULL);
 }
 
 static int small_etcd(void **state)
 {
     (void)state;
-    return start(QUOTA_ARG);
+    return start(QUOTA_ARG, COMMIT_ARG);
 }
 
 static int narrow_etcd(void **state)
 {
     (void)state;
-    return start("--max-request-bytes=100000");
+    return start("--max-request-bytes=100000", NULL);
 }
 
 static int end(void **state)
@@ -205,10 +208,36 @@ static void assert_alarms(size_t count)
         assert_int_equal(alarms.alarms[i].type, ETCD_ALARM_NOSPACE);
 }
 
+static void make_room(void)
+{
+    char revision[32];
+    snprintf(revision, sizeof(revision), "%lld", (long long)revision_now());
+    etcdctl("compact", revision);
+    etcdctl("defrag", NULL);
+    etcdctl("alarm", "disarm");
+    assert_alarms(0);
+}
+
+/* What is left may fill it once more: then room is made once more, and each time it comes further. */
+static void go_on_with_room(struct cluster_reencrypt *r)
+{
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        struct job_options *o = options_to(1);
+        int64_t done = r->done;
+        o->so_far = *r;
+        run(o, r);
+        if (r->state == REENCRYPT_ENDED)
+            return;
+        assert_contains(r->why, "NOSPACE");
+        assert_true(r->done > done);
+        make_room();
+    }
+    fail_msg("%s", r->why);
+}
+
 static void a_full_etcd_ends_it_and_it_goes_on_at_its_cursor_once_there_is_room(void **state)
 {
     (void)state;
-    char revision[32];
     struct cluster_reencrypt *r = new_record();
     int count = fill_up();
     run(options_to(1), r);
@@ -227,14 +256,10 @@ static void a_full_etcd_ends_it_and_it_goes_on_at_its_cursor_once_there_is_room(
     assert_contains(r->why, "NOSPACE");
     assert_int_equal(check_half(1, (size_t)count, r), moved);
 
-    snprintf(revision, sizeof(revision), "%lld", (long long)revision_now());
-    etcdctl("compact", revision);
-    etcdctl("defrag", NULL);
-    etcdctl("alarm", "disarm");
-    assert_alarms(0);
+    make_room();
     int64_t then = revision_now();
     put_early();
-    go_on(options_to(1), r);
+    go_on_with_room(r);
     assert_int_equal(r->done, count); /* none is counted twice */
     assert_int_equal(r->failed, 0);
     take_early();
