@@ -9,10 +9,12 @@
 #include <base/error.h>
 #include <base/text.h>
 
-#define START_RATE   250.0
-#define FLOOR_RATE   10.0 /* so slow nobody feels it, and the pass still ends some day */
+#define START_RATE   100.0 /* half of what the slowest servers measured can take, or less */
+#define UNSEEN_RATE  250.0 /* K3s's own loop comes to about this, and looks at nothing */
+#define FLOOR_RATE   10.0  /* so slow nobody feels it, and the pass still ends some day */
 #define RISE_EVERY   2000
-#define RISE_BY      1.1
+#define RISE_FAST    1.25 /* until somebody has felt it once */
+#define RISE_SLOWLY  1.1
 #define HALVE_EVERY  2000 /* what one halving does must be seen before the next */
 #define PAUSE_MIN_MS 5000
 #define PAUSE_CALM   3000
@@ -174,6 +176,8 @@ void controller_init(struct controller *c, const struct controller_options *opti
     *c = (struct controller){.options = *options};
     if (c->options.start <= 0)
         c->options.start = START_RATE;
+    if (c->options.unseen <= 0)
+        c->options.unseen = UNSEEN_RATE;
     c->changed_ms = c->quiet_since_ms = c->calm_since_ms = now_ms;
     c->halved_ms = now_ms - HALVE_EVERY; /* the first sign counts at once */
     c->rate = ceiling(c, c->options.start);
@@ -207,6 +211,7 @@ static void take_sign(struct controller *c, const struct sign *worst, int64_t no
 {
     if (worst->pause || c->rate > 0) /* else what it is paused for says more */
         text_copy(c->why, sizeof(c->why), worst->text);
+    c->felt = true;
     c->quiet_since_ms = now_ms;
     if (worst->pause)
         c->calm_since_ms = now_ms;
@@ -243,20 +248,20 @@ static const struct felt *unmeasured(const struct signals *s)
 static void tell_unmeasured(struct controller *c, const struct felt *f)
 {
     snprintf(c->why, sizeof(c->why), "%s: not measured%s%.300s (at most %.0f a second)", f->server,
-             f->unmeasured ? ": " : "", f->unmeasured ? f->unmeasured : "", c->options.start);
+             f->unmeasured ? ": " : "", f->unmeasured ? f->unmeasured : "", c->options.unseen);
 }
 
 static void rise(struct controller *c, const struct signals *s, const struct felt *blind, int64_t now_ms)
 {
     int64_t since = c->changed_ms > c->quiet_since_ms ? c->changed_ms : c->quiet_since_ms;
-    double rate = ceiling(c, c->rate * RISE_BY);
+    double rate = ceiling(c, c->rate * (c->felt ? RISE_SLOWLY : RISE_FAST));
 
     if (now_ms - c->quiet_since_ms >= RISE_EVERY)
         c->why[0] = '\0';
     if (blind && c->why[0] == '\0')
         tell_unmeasured(c, blind);
-    if (blind && rate > c->options.start)
-        rate = c->options.start > c->rate ? c->options.start : c->rate;
+    if (blind && rate > c->options.unseen)
+        rate = c->options.unseen > c->rate ? c->options.unseen : c->rate;
     if (s->saturated && now_ms - since >= RISE_EVERY && rate > c->rate)
         set_rate(c, rate, now_ms);
 }
@@ -270,8 +275,8 @@ double controller_turn(struct controller *c, const struct signals *s, int64_t no
         look_at_server(&s->servers[i], &worst);
     look_at_engine(s, &worst);
     look_at_datastore(c, s, &worst);
-    if (blind && c->rate > c->options.start) /* it was measured until now */
-        set_rate(c, c->options.start, now_ms);
+    if (blind && c->rate > c->options.unseen) /* it was measured until now */
+        set_rate(c, c->options.unseen, now_ms);
     if (worst.text[0])
         take_sign(c, &worst, now_ms);
     if (c->rate == 0)

@@ -34,7 +34,8 @@ struct signals {
 };
 
 struct controller_options {
-    double start;    /* objects a second at the beginning */
+    double start;    /* objects a second at the beginning; 0: the usual ones */
+    double unseen;   /* at most, where something is not measured; 0: the usual ones */
     double max_rate; /* ceiling; 0: none */
 };
 
@@ -45,14 +46,16 @@ struct controller {
     /* when the rate was last changed and last halved; since when no sign, and none that pauses, was seen;
      * when the present pause began */
     int64_t changed_ms, halved_ms, quiet_since_ms, calm_since_ms, paused_ms;
+    bool felt; /* somebody has felt it: from now on it rises slowly */
     bool full; /* paused over the database's size, until there is room well below that mark */
     char why[CLUSTER_TEXT_MAX]; /* what holds it back: "s2: watch lag 312 ms (at most 250)"; "" = nothing */
 };
 
 void controller_init(struct controller *c, const struct controller_options *options, int64_t now_ms);
 
-/* One turn (about one a second): halves at the first sign, pauses (rate 0) at a bad one, rises by a tenth
- * while nobody feels it. Returns the rate. c->why names the signal and the server. */
+/* One turn (about one a second): halves at the first sign, pauses (rate 0) at a bad one, rises while nobody
+ * feels it: by a quarter until somebody did once, by a tenth then. Returns the rate. c->why names the signal
+ * and the server. */
 double controller_turn(struct controller *c, const struct signals *s, int64_t now_ms);
 
 /* Another ceiling from now on (throttle, room); 0: none. */

@@ -76,11 +76,13 @@ void feel_answer(struct feel *f, size_t server, enum feel_kind kind, double ms)
     struct feel_server *s = &f->servers[server];
 
     s->last[kind][s->taken[kind]++ % FEEL_LAST] = ms;
+    s->anew[kind] = false;
 }
 
 void feel_unknown(struct feel *f, size_t server, enum feel_kind kind)
 {
     f->servers[server].taken[kind] = 0;
+    f->servers[server].anew[kind] = false;
 }
 
 void feel_idle(struct feel *f, size_t server, enum feel_kind kind, double ms)
@@ -90,11 +92,17 @@ void feel_idle(struct feel *f, size_t server, enum feel_kind kind, double ms)
     *idle = ms > *idle ? ms : *idle;
 }
 
+static void eased(struct feel_server *s, enum feel_kind kind)
+{
+    s->anew[kind] = s->anew[kind] || s->taken[kind] > 0;
+    s->taken[kind] = 0;
+}
+
 void feel_eased(struct feel *f)
 {
     for (size_t i = 0; i < CLUSTER_SERVERS_MAX; i++)
         for (size_t kind = 0; kind < FEEL_KINDS; kind++)
-            f->servers[i].taken[kind] = 0;
+            eased(&f->servers[i], (enum feel_kind)kind);
 }
 
 /* On a small or busy machine one answer in a hundred is slow for reasons of its own: of the last ones the
@@ -103,7 +111,7 @@ static double slow(const struct feel_server *s, enum feel_kind kind)
 {
     const double *l = s->last[kind];
     size_t count = s->taken[kind] < FEEL_LAST ? s->taken[kind] : FEEL_LAST;
-    double most = -1, second = -1;
+    double most = s->anew[kind] ? 0 : -1, second = -1;
 
     for (size_t i = 0; i < count; i++) {
         if (l[i] > most) {

@@ -16,6 +16,7 @@ enum feel_kind { FEEL_GET, FEEL_LIST, FEEL_KINDS };
 struct feel_server {
     double last[FEEL_KINDS][FEEL_LAST]; /* a ring */
     size_t taken[FEEL_KINDS];
+    bool anew[FEEL_KINDS];   /* none is in yet since it was eased: nothing speaks against it */
     double idle[FEEL_KINDS]; /* negative: none */
     int64_t seen;            /* the newest touch that came through its watch */
     bool based;              /* `seen` is known */

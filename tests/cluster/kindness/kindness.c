@@ -117,9 +117,9 @@ static void a_server_that_hangs_is_named(void **state)
     (void)state;
     struct job *j = start_job();
     struct kindness *k = start(j);
-    wait_for(k, 250, NEVER, "");
+    wait_for(k, 120, NEVER, "");
     apifix_signal(fix, 1, SIGSTOP);
-    wait_for(k, 0, 130, "s2: ");
+    wait_for(k, 0, 80, "s2: ");
     sleep_ms(1000);
     assert_true(kindness_rate(k) <= 0); /* more than a second: it pauses */
     apifix_signal(fix, 1, SIGCONT);
@@ -134,7 +134,7 @@ static void a_killed_server_is_outlasted(void **state)
     (void)state;
     struct job *j = start_job();
     struct kindness *k = start(j);
-    wait_for(k, 250, NEVER, "");
+    wait_for(k, 120, NEVER, "");
     apifix_stop(fix, 1, SIGKILL);
     wait_for(k, 0, 0, "s2: closed 1 watch");
     job_use(j, 1, false); /* its agent reports it */
@@ -151,7 +151,7 @@ static void a_killed_server_is_outlasted(void **state)
     assert_int_equal(probes_left(), 0);
 }
 
-static void without_a_login_it_stays_at_the_start(void **state)
+static void without_a_login_it_stays_low(void **state)
 {
     (void)state;
     static char wrong[256];
@@ -200,7 +200,7 @@ int main(void)
         cmocka_unit_test(idle_servers_let_it_rise_and_the_probe_goes),
         cmocka_unit_test(a_server_that_hangs_is_named),
         cmocka_unit_test(a_killed_server_is_outlasted),
-        cmocka_unit_test(without_a_login_it_stays_at_the_start),
+        cmocka_unit_test(without_a_login_it_stays_low),
         cmocka_unit_test(no_room_is_refused_and_unpaced_is_free),
     };
     return cmocka_run_group_tests_name("kindness", tests, begin, finish);

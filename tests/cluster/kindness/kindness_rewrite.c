@@ -23,7 +23,7 @@
 #define SECRET_BYTES 8000
 #define LOADS        2 /* rewrites at a time, each without any regard */
 #define WAIT_MS      90000
-#define START        250 /* objects a second that it begins with */
+#define START        100 /* objects a second that it begins with */
 #define PROBES       "/registry/secrets/kube-system/secrets-encrypt-canary-"
 
 extern char **environ;

@@ -50,7 +50,7 @@ static void all_well(void)
 
 static void begin(double max_rate)
 {
-    struct controller_options o = {.max_rate = max_rate};
+    struct controller_options o = {.start = 250, .max_rate = max_rate};
     now = 100000;
     controller_init(&c, &o, now);
     all_well();
@@ -69,7 +69,7 @@ static void turns(int count)
         turn();
 }
 
-static void rises_by_a_tenth_every_two_seconds(void **state)
+static void rises_by_a_quarter_every_two_seconds_until_it_is_felt(void **state)
 {
     (void)state;
     begin(0);
@@ -77,12 +77,31 @@ static void rises_by_a_tenth_every_two_seconds(void **state)
     turn();
     assert_rate(250);
     turn();
-    assert_rate(275);
+    assert_rate(312.5);
     turn();
-    assert_rate(275);
+    assert_rate(312.5);
     turn();
-    assert_rate(302.5);
+    assert_rate(390.625);
     assert_string_equal(c.why, "");
+    s.servers[0].lag_ms = 300;
+    turn();
+    assert_rate(195.3125);
+    all_well();
+    turns(2);
+    assert_rate(214.84375); /* by a tenth from here on */
+    turns(2);
+    assert_rate(236.328125);
+}
+
+static void begins_slowly(void **state)
+{
+    (void)state;
+    begin(0);
+    struct controller_options o = {0};
+    controller_init(&c, &o, now);
+    assert_rate(100);
+    turns(8);
+    assert_rate(244.140625);
 }
 
 static void an_engine_with_time_to_spare_proves_nothing(void **state)
@@ -123,10 +142,10 @@ static void halves_right_after_a_rise(void **state)
     (void)state;
     begin(0);
     turns(2);
-    assert_rate(275);
+    assert_rate(312.5);
     s.servers[0].lag_ms = 251;
     turn();
-    assert_rate(137.5);
+    assert_rate(156.25);
 }
 
 struct sign {
@@ -212,7 +231,7 @@ static void at_the_mark_is_still_well(void **state)
     s.own_ms = 100;
     s.db_in_use = 1228 * MIB;
     turns(2);
-    assert_rate(275);
+    assert_rate(312.5);
 }
 
 static void the_worst_sign_is_told(void **state)
@@ -312,7 +331,7 @@ static void a_ceiling_is_kept(void **state)
     assert_rate(40);
     controller_limit(&c, 0);
     turns(2);
-    assert_rate(44);
+    assert_rate(50);
     begin(100);
     assert_rate(100);
     begin(5); /* below the floor: the operator's word counts */
@@ -321,7 +340,7 @@ static void a_ceiling_is_kept(void **state)
     assert_rate(5);
 }
 
-static void an_unmeasured_server_keeps_it_at_the_start(void **state)
+static void an_unmeasured_server_keeps_it_low(void **state)
 {
     (void)state;
     begin(0);
@@ -341,7 +360,7 @@ static void an_unmeasured_server_keeps_it_at_the_start(void **state)
     assert_rate(125);
     s.servers[1].lag_ms = 10;
     turns(40);
-    assert_rate(250); /* back up to the start, no further */
+    assert_rate(250); /* back up, no further */
     s.servers_count = 0;
     turns(20);
     assert_rate(250);
@@ -355,11 +374,11 @@ static void unknown_figures_are_no_signs(void **state)
     s.db_bytes = s.db_in_use = -1;
     s.servers[0].idle_get_ms = s.servers[0].idle_list_ms = -1;
     turns(2);
-    assert_rate(275);
+    assert_rate(312.5);
     s.db_in_use = 5000 * MIB;
     s.quota_bytes = 0;
     turns(2);
-    assert_rate(302.5);
+    assert_rate(390.625);
 }
 
 /* ---------- room ---------- */
@@ -405,7 +424,8 @@ static void no_room_at_any_pace_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rises_by_a_tenth_every_two_seconds),
+        cmocka_unit_test(rises_by_a_quarter_every_two_seconds_until_it_is_felt),
+        cmocka_unit_test(begins_slowly),
         cmocka_unit_test(an_engine_with_time_to_spare_proves_nothing),
         cmocka_unit_test(a_sign_halves_at_once_and_then_once_in_two_seconds),
         cmocka_unit_test(halves_right_after_a_rise),
@@ -417,7 +437,7 @@ int main(void)
         cmocka_unit_test(a_pause_ends_at_the_floor_when_only_small_signs_are_left),
         cmocka_unit_test(a_full_datastore_is_waited_for_until_there_is_room_well_below),
         cmocka_unit_test(a_ceiling_is_kept),
-        cmocka_unit_test(an_unmeasured_server_keeps_it_at_the_start),
+        cmocka_unit_test(an_unmeasured_server_keeps_it_low),
         cmocka_unit_test(unknown_figures_are_no_signs),
         cmocka_unit_test(a_pass_that_fits_whole_is_not_held_back),
         cmocka_unit_test(history_until_compaction_fits_into_half_the_quota),
