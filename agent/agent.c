@@ -67,7 +67,7 @@ static void resume(struct agent *a)
     a->work.deadline_ms = clock_mono_ms() + a->config->ready_timeout_s * 1000;
     if (!process_alive(a->finder.proc, &j->child))
         return;
-    if (command_attach(&j->child, a->config->exec_timeout_s, &a->work.command, NULL) == 0)
+    if (command_attach(&j->child, driver_timeout_s(a->driver, a->config), &a->work.command, NULL) == 0)
         a->work.restart = RESTART_RUNNING;
 }
 

@@ -130,7 +130,7 @@ int apply_restart(struct agent *a, struct error *err)
     struct job *j = &a->state.job;
     int rc = check_file(a, err);
     if (rc == 0)
-        rc = a->driver->restart(a->config, a->output, &a->work.command, err);
+        rc = driver_restart(a->driver, a->config, a->output, &a->work.command, err);
     if (rc < 0)
         return rc;
     a->state.restarts++;

@@ -30,8 +30,9 @@ static int check_driver(const struct config *c, struct error *err)
     return d->check(c, err);
 }
 
-int check_main(const struct config *config)
+int check_main(const struct config *config, const char *word)
 {
+    (void)word;
     struct remote remote;
     struct error err = ERROR_INIT;
     int rc = remote_open(&remote, config, &err);

@@ -4,12 +4,15 @@
 
 #include <config/config.h>
 
+/* `word`: the command's argument; NULL when it has none. */
+typedef int command_main(const struct config *config, const char *word);
+
 /* Writes the file of a pending order just before the API server starts (ExecStartPre=-). Ends within 10 s. */
-int sync_main(const struct config *config);
+command_main sync_main;
 
 /* Config, token, API credentials, driver and encryption config file: "ok", or the first thing that is wrong.
  */
-int check_main(const struct config *config);
+command_main check_main;
 
 /* "secrets-encrypt-agent: …" on stderr; returns 1. */
 int complain(const struct error *err);

@@ -34,14 +34,17 @@ static const char help[] =
 
 struct arguments {
     const char *config;
-    int (*command)(const struct config *); /* NULL: the daemon */
-    int exit_code;                         /* >= 0: nothing to run */
+    command_main *command; /* NULL: the daemon */
+    const char *word;      /* the command's argument, or NULL */
+    int exit_code;         /* >= 0: nothing to run */
 };
 
+/* Some are not in the help: the agent runs them itself. */
 static const struct {
     const char *name;
-    int (*run)(const struct config *);
-} commands[] = {{"sync", sync_main}, {"check", check_main}};
+    command_main *run;
+    bool takes_word;
+} commands[] = {{"sync", sync_main, false}, {"check", check_main, false}};
 
 int complain(const struct error *err)
 {
@@ -59,12 +62,16 @@ static int parse_command(int argc, char **argv, struct arguments *a)
 {
     if (optind >= argc)
         return -1;
-    for (size_t i = 0; i < array_len(commands); i++)
-        if (strcmp(commands[i].name, argv[optind]) == 0)
-            a->command = commands[i].run;
-    if (!a->command)
+    size_t i = 0;
+    while (i < array_len(commands) && strcmp(commands[i].name, argv[optind]) != 0)
+        i++;
+    if (i == array_len(commands))
         return usage("unknown command", argv[optind]);
-    return optind + 1 < argc ? usage("unexpected argument", argv[optind + 1]) : -1;
+    a->command = commands[i].run;
+    int last = optind + 1;
+    if (commands[i].takes_word && last < argc)
+        a->word = argv[last++];
+    return last < argc ? usage("unexpected argument", argv[last]) : -1;
 }
 
 static void parse(int argc, char **argv, struct arguments *a)
@@ -74,7 +81,7 @@ static void parse(int argc, char **argv, struct arguments *a)
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     const char *env = getenv("SECRETS_ENCRYPT_CONFIG");
-    *a = (struct arguments){env && *env ? env : CONFIG_DEFAULT_PATH, NULL, -1};
+    *a = (struct arguments){env && *env ? env : CONFIG_DEFAULT_PATH, NULL, NULL, -1};
     opterr = 0;
     int c;
     while (a->exit_code < 0 && (c = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
@@ -137,7 +144,7 @@ static int run(const struct arguments *a)
              : level < 0 ? LOG_LEVEL_INFO
                          : (enum log_level)level);
     if (a->command)
-        return a->command(config);
+        return a->command(config, a->word);
     block_signals();
     return loop_run(config, &err) < 0 ? complain(&err) : 0;
 }

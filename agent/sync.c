@@ -130,8 +130,9 @@ static int run(struct sync *s, struct error *err)
     return 0;
 }
 
-int sync_main(const struct config *config)
+int sync_main(const struct config *config, const char *word)
 {
+    (void)word;
     struct error err = ERROR_INIT;
     struct sync *s = calloc(1, sizeof(*s));
     if (!s) {

@@ -119,7 +119,7 @@ int command_start(const char *const *argv, int64_t timeout_s, const char *output
                   struct error *err)
 {
     if (!argv[0])
-        return error_set(err, ERR_INVALID, "exec.restart is empty");
+        return error_set(err, ERR_INVALID, "the restart command is empty");
     _cleanup_(command_freep) struct command *c = command_new(timeout_s, output_path);
     if (!c)
         return error_no_memory(err);
@@ -129,7 +129,7 @@ int command_start(const char *const *argv, int64_t timeout_s, const char *output
     pid_t pid = 0;
     int rc = spawn(argv, output, &pid);
     if (rc)
-        return error_errno(err, rc, "starting %s (exec.restart)", argv[0]);
+        return error_errno(err, rc, "starting %s", argv[0]);
     c->id.pid = pid;
     /* For command_attach after a crash; without it the restart would only be repeated. */
     if (process_identify("/proc", pid, &c->id, NULL) < 0)
@@ -176,8 +176,7 @@ static enum command_state ended(struct command *c, int status, struct error *why
 {
     char line[LINE_MAX_BYTES + 1], how[96];
     if (c->kill_ms)
-        snprintf(how, sizeof(how), "it took longer than %lld s (exec.timeout) and was ended",
-                 (long long)c->timeout_s);
+        snprintf(how, sizeof(how), "it took longer than %lld s and was ended", (long long)c->timeout_s);
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return COMMAND_OK;
     else if (WIFEXITED(status))

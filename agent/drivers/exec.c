@@ -13,9 +13,13 @@ static int check(const struct config *c, struct error *err)
     return 0;
 }
 
-static int restart(const struct config *c, const char *output_path, struct command **ret, struct error *err)
+static int restart(const struct config *c, struct driver_command *ret, struct error *err)
 {
-    return command_start((const char *const *)c->exec_restart, c->exec_timeout_s, output_path, ret, err);
+    (void)err;
+    for (size_t i = 0; i < c->exec_restart_count; i++)
+        ret->argv[i] = c->exec_restart[i];
+    ret->timeout_s = c->exec_timeout_s;
+    return 0;
 }
 
 const struct driver driver_exec = {"exec", check, restart};

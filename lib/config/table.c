@@ -3,7 +3,7 @@
 #define AT(member)   offsetof(struct config, member)
 #define ETCD(member) offsetof(struct config_etcd, member)
 
-static const char *const drivers[] = {"exec", NULL};
+static const char *const drivers[] = {"exec", "systemd", "openrc", "static-pod", "k3s", "rke2", NULL};
 static const char *const key_types[] = {"", "aescbc", "aesgcm", "secretbox", NULL};
 const char *const config_on_off[] = {"on", "off", NULL};
 static const char *const repair_policies[] = {"manual", "auto", NULL};
@@ -94,6 +94,54 @@ static const struct field exec_fields[] = {
      .max = 3600,
      .fallback = "120",
      .help = "seconds that the command may take"},
+    {0}};
+
+static const struct field service_fields[] = {
+    {.name = "unit",
+     .type = FIELD_TEXT,
+     .offset = AT(service_unit),
+     .fallback = "",
+     .help = "the service that runs the API server; empty: kube-apiserver, k3s or rke2-server, as the driver "
+             "has it"},
+    {.name = "timeout",
+     .type = FIELD_INT,
+     .offset = AT(service_timeout_s),
+     .min = 1,
+     .max = 3600,
+     .fallback = "300",
+     .help = "seconds that its restart may take"},
+    {0}};
+
+static const struct field static_pod_fields[] = {{.name = "manifest",
+                                                  .type = FIELD_PATH,
+                                                  .offset = AT(manifest),
+                                                  .fallback = "/etc/kubernetes/manifests/kube-apiserver.yaml",
+                                                  .help = "the manifest of the API server's static pod"},
+                                                 {0}};
+
+static const struct field k3s_fields[] = {
+    {.name = "data_dir",
+     .type = FIELD_PATH,
+     .offset = AT(k3s_data_dir),
+     .fallback = "",
+     .help = "the server's --data-dir; empty: /var/lib/rancher/k3s or /var/lib/rancher/rke2"},
+    {.name = "supervisor",
+     .type = FIELD_TEXT,
+     .offset = AT(k3s_supervisor),
+     .fallback = "",
+     .help = "URL of this machine's supervisor; empty: port 6443 (K3s) or 9345 (RKE2) of 127.0.0.1"},
+    {.name = "node",
+     .type = FIELD_TEXT,
+     .offset = AT(k3s_node),
+     .fallback = "",
+     .help = "name of this machine's Node object; empty: the same as `server`"},
+    {.name = "reencrypt_timeout",
+     .type = FIELD_INT,
+     .offset = AT(k3s_reencrypt_timeout_s),
+     .min = 10,
+     .max = 7 * 24 * 3600,
+     .fallback = "3600",
+     .help = "seconds that the server's own re-encryption may take before the old key is dropped"},
     {0}};
 
 static const struct field reencrypt_fields[] = {{.name = "max_rate",
@@ -220,6 +268,25 @@ static const struct field top_fields[] = {
      .type = FIELD_SECTION,
      .parts = {{exec_fields, 0}},
      .help = "settings of the driver exec"},
+    {.name = "service",
+     .type = FIELD_SECTION,
+     .parts = {{service_fields, 0}},
+     .help = "settings of the drivers systemd, openrc, k3s and rke2"},
+    {.name = "static_pod",
+     .type = FIELD_SECTION,
+     .parts = {{static_pod_fields, 0}},
+     .help = "settings of the driver static-pod"},
+    {.name = "k3s",
+     .type = FIELD_SECTION,
+     .parts = {{k3s_fields, 0}},
+     .help = "settings of the drivers k3s and rke2"},
+    {.name = "reload",
+     .type = FIELD_CHOICE,
+     .offset = AT(reload),
+     .fallback = "off",
+     .choices = config_on_off,
+     .help = "the API server runs with --encryption-provider-config-automatic-reload: it is not restarted, "
+             "but waited for until it has loaded the new file"},
     {.name = "pid_file",
      .type = FIELD_PATH,
      .offset = AT(pid_file),

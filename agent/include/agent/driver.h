@@ -7,16 +7,33 @@
 
 #include <agent/command.h>
 
+/* A command without a shell. */
+struct driver_command {
+    const char *argv[CONFIG_ARGV_MAX + 1]; /* NULL-terminated; texts of the config, or static ones */
+    int64_t timeout_s;
+};
+
 struct driver {
     const char *name; /* config's `driver` */
     /* Checks what the config gives it, touching nothing. */
     int (*check)(const struct config *c, struct error *err);
-    /* Starts a restart. ERR_*: nothing was started. */
-    int (*restart)(const struct config *c, const char *output_path, struct command **ret, struct error *err);
+    /* The command that restarts the API server and ends when that was done or has failed; its last line of
+     * output says why. What takes more than a line of shell is a subcommand of the agent's own:
+     * DRIVER_SELF, "--config", c->path, NAME (commands.h). */
+    int (*restart)(const struct config *c, struct driver_command *ret, struct error *err);
 };
+
+/* The program that runs, also when its file was replaced meanwhile. */
+#define DRIVER_SELF "/proc/self/exe"
 
 /* NULL when there is none of that name. */
 const struct driver *driver_find(const char *name);
+
+/* Starts a restart. ERR_*: nothing was started. */
+int driver_restart(const struct driver *d, const struct config *c, const char *output_path,
+                   struct command **ret, struct error *err) _must_check_;
+/* How long one may take, in seconds. */
+int64_t driver_timeout_s(const struct driver *d, const struct config *c);
 
 extern const struct driver driver_exec;
 

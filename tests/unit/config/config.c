@@ -237,8 +237,8 @@ static const struct bad_row bad_rows[] = {
     {T, GOOD "resources: []\n", "/c.yaml: resources: has 0 elements; 1 to 32 are allowed"},
     {T, "cluster: demo\n" STORE "servers: []\n", "/c.yaml: servers: has 0 elements; 1 to 16 are allowed"},
     /* words */
-    {T, GOOD "driver: exce\n", "/c.yaml: driver: 'exce' is not one of exec; did you mean exec?"},
-    {T, GOOD "driver: kubelet\n", "/c.yaml: driver: 'kubelet' is not one of exec"},
+    {T, GOOD "driver: exce\n", "/c.yaml: driver: 'exce' is not one of exec, systemd, openrc, static-pod, k3s, rke2; did you mean exec?"},
+    {T, GOOD "driver: kubelet\n", "/c.yaml: driver: 'kubelet' is not one of exec, systemd, openrc, static-pod, k3s, rke2"},
     {T, GOOD "key_type: aescbb\n",
      "/c.yaml: key_type: 'aescbb' is not one of aescbc, aesgcm, secretbox; did you mean aescbc?"},
     {T, GOOD "log_level: loud\n",

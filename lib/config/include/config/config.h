@@ -20,10 +20,14 @@
  *   kubernetes:                        # how we log in to the API servers
  *     ca_file: …   token_file: …   cert_file: …   key_file: …
  *   encryption_config: /etc/kubernetes/encryption-config.json
- *   driver: exec
+ *   driver: exec                     # or systemd, openrc, static-pod, k3s, rke2
  *   exec:
  *     restart: ["systemctl", "restart", "kube-apiserver"]   # an argument list; no shell
  *     timeout: 120                     # seconds the command may take
+ *   service: {unit: kube-apiserver, timeout: 300}         # systemd, openrc, k3s, rke2
+ *   static_pod: {manifest: /etc/kubernetes/manifests/kube-apiserver.yaml}
+ *   k3s: {data_dir: …, supervisor: …, node: …, reencrypt_timeout: 3600}
+ *   reload: off                      # the API server reloads its encryption config by itself
  *   pid_file: ""                       # of the kube-apiserver; default: found by its argument list
  *   ready_timeout: 180                 # seconds after a restart until /readyz must answer
  *   lease_ttl: 10                      # seconds after which a silent agent or coordinator counts as gone
@@ -92,6 +96,14 @@ struct config {
     char *exec_restart[CONFIG_ARGV_MAX + 1]; /* NULL-terminated */
     size_t exec_restart_count;
     int64_t exec_timeout_s;
+    char *service_unit; /* "" : as the driver has it */
+    int64_t service_timeout_s;
+    char *manifest;
+    char *k3s_data_dir;   /* "" : as the driver has it; so the next two */
+    char *k3s_supervisor; /* URL */
+    char *k3s_node;
+    int64_t k3s_reencrypt_timeout_s;
+    char *reload; /* "on", "off" */
     char *pid_file;
     int64_t ready_timeout_s;
     int64_t lease_ttl_s;
