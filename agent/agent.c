@@ -89,9 +89,10 @@ int agent_open(struct agent *a, const struct config *config, const struct agent_
     a->dir.lock_fd = -1;
     a->config = config;
     a->ops = ops;
-    a->finder = (struct process_finder){"/proc", config->encryption_config, config->pid_file};
-    process_boot(a->finder.proc, a->boot);
     int rc = open_parts(a, err);
+    a->finder = (struct process_finder){"/proc", config->encryption_config, config->pid_file,
+                                        a->driver ? a->driver->program : NULL};
+    process_boot(a->finder.proc, a->boot);
     if (rc == 0)
         rc = state_lock(&a->dir, LOCK_MS, err);
     if (rc < 0) {
@@ -117,7 +118,7 @@ bool agent_busy(const struct agent *a)
     const struct job *j = &a->state.job;
     if (j->step == STEP_TAKEN)
         return j->order.kind != ORDER_SYNC;
-    return j->step == STEP_WAITING || j->step == STEP_UNDO || j->step == STEP_BACK;
+    return j->step == STEP_CALLING || j->step == STEP_WAITING || j->step == STEP_UNDO || j->step == STEP_BACK;
 }
 
 /* --- orders --- */
@@ -125,7 +126,8 @@ bool agent_busy(const struct agent *a)
 static bool same_order(const struct cluster_order *a, const struct cluster_order *b)
 {
     return a->id == b->id && a->kind == b->kind && a->generation == b->generation && a->stage == b->stage &&
-           a->fence == b->fence && a->given_ms == b->given_ms && strcmp(a->hash, b->hash) == 0 &&
+           a->fence == b->fence && a->given_ms == b->given_ms && a->from == b->from &&
+           strcmp(a->call, b->call) == 0 && strcmp(a->hash, b->hash) == 0 &&
            strcmp(a->operation, b->operation) == 0;
 }
 
@@ -147,7 +149,8 @@ void agent_order_view(const struct agent_state *s, const struct version *present
         .generation = compare(o->generation, have),
         .kind = o->kind,
         .forgotten = o->id <= s->forgotten,
-        .busy = j->step == STEP_WAITING || j->step == STEP_UNDO || j->step == STEP_BACK,
+        .busy = j->step == STEP_CALLING || j->step == STEP_WAITING || j->step == STEP_UNDO ||
+                j->step == STEP_BACK,
     };
 }
 

@@ -44,7 +44,9 @@ static const struct {
     const char *name;
     command_main *run;
     bool takes_word;
-} commands[] = {{"sync", sync_main, false}, {"check", check_main, false}};
+} commands[] = {{"sync", sync_main, false},
+                {"check", check_main, false},
+                {"k3s-call", k3s_call_main, true}};
 
 int complain(const struct error *err)
 {

@@ -130,14 +130,16 @@ static int adopt_present(struct remote *r, int64_t generation, const char *hash,
                      generation);
 }
 
-static int adopt(void *ctx, int64_t generation, const struct secret *text, const char *hash,
-                 const char *config_id, struct cluster_bundle *ret, struct error *err)
+static int adopt(void *ctx, const struct cluster_bundle *described, const struct secret *text,
+                 struct cluster_bundle *ret, struct error *err)
 {
     struct remote *r = ctx;
     struct cluster_bundle b = {0};
-    int rc = store_bundle_seal(r->store, generation, STAGE_START, text, config_id, &b, err);
+    int rc = store_bundle_seal(r->store, described->generation, described->stage, text, described->config_id,
+                               &b, err);
     if (rc < 0)
         return rc;
+    memcpy(b.vector, described->vector, sizeof(b.vector));
     _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(r->store));
     rc = store_txn_bundle(r->store, txn, &b, err);
     if (rc == 0)
@@ -147,7 +149,7 @@ static int adopt(void *ctx, int64_t generation, const struct secret *text, const
         return 0;
     }
     cluster_bundle_free(&b);
-    return rc == ERR_CONFLICT ? adopt_present(r, generation, hash, ret, err) : rc;
+    return rc == ERR_CONFLICT ? adopt_present(r, described->generation, described->hash, ret, err) : rc;
 }
 
 /* --- records --- */

@@ -18,6 +18,20 @@ int64_t driver_timeout_s(const struct driver *d, const struct config *c)
     return d->restart(c, &command, NULL) < 0 ? c->service_timeout_s : command.timeout_s;
 }
 
+int driver_call(const struct driver *d, const struct config *c, const char *call, const char *output_path,
+                struct command **ret, struct error *err)
+{
+    struct driver_command command = {0};
+    if (!d->call)
+        return error_set(
+            err, ERR_UNSUPPORTED,
+            "%s: driver: with '%s' no server makes its encryption config itself: the coordinator's "
+            "config names another driver",
+            c->path, d->name);
+    int rc = d->call(c, call, &command, err);
+    return rc < 0 ? rc : command_start(command.argv, command.timeout_s, output_path, ret, err);
+}
+
 int driver_restart(const struct driver *d, const struct config *c, const char *output_path,
                    struct command **ret, struct error *err)
 {

@@ -87,17 +87,14 @@ static int fetch(void *ctx, int64_t generation, struct secret **ret, struct erro
     return *ret ? 0 : error_no_memory(err);
 }
 
-static int adopt(void *ctx, int64_t generation, const struct secret *text, const char *hash,
-                 const char *config_id, struct cluster_bundle *ret, struct error *err)
+static int adopt(void *ctx, const struct cluster_bundle *described, const struct secret *text,
+                 struct cluster_bundle *ret, struct error *err)
 {
     struct bench *b = ctx;
     (void)text;
     (void)err;
     b->adoptions++;
-    memset(ret, 0, sizeof(*ret));
-    ret->generation = generation;
-    (void)text_copy(ret->hash, sizeof(ret->hash), hash);
-    (void)text_copy(ret->config_id, sizeof(ret->config_id), config_id);
+    *ret = *described;
     return 0;
 }
 
