@@ -65,7 +65,9 @@ static void resume(struct agent *a)
     log_event(LOG_LEVEL_NOTICE, "resuming an order", LOG_I("order", j->order.id),
               LOG_S("kind", order_kind_name(j->order.kind)), LOG_S("step", job_step_name(j->step)));
     a->work.deadline_ms = clock_mono_ms() + a->config->ready_timeout_s * 1000;
-    if (!process_alive(a->finder.proc, &j->child))
+    /* One that waited for a reload is begun anew: how it ended is what counts, and that is not known of it.
+     */
+    if (!process_alive(a->finder.proc, &j->child) || strcmp(a->config->reload, "on") == 0)
         return;
     if (command_attach(&j->child, driver_timeout_s(a->driver, a->config), &a->work.command, NULL) == 0)
         a->work.restart = RESTART_RUNNING;

@@ -111,11 +111,16 @@ int apply_put_back(struct agent *a, struct error *err)
     return rc;
 }
 
+static const char *wanted_hash(const struct agent *a)
+{
+    const struct job *j = &a->state.job;
+    return j->step == STEP_BACK ? a->state.file.previous.hash : j->order.hash;
+}
+
 /* The file that the API server is about to read is the one that the order is about. */
 static int check_file(struct agent *a, struct error *err)
 {
-    const struct job *j = &a->state.job;
-    const char *want = j->step == STEP_BACK ? a->state.file.previous.hash : j->order.hash;
+    const char *want = wanted_hash(a);
     struct file_seen now;
     int rc = place_look(a->config->encryption_config, &now, err);
     if (rc < 0)
@@ -126,15 +131,36 @@ static int check_file(struct agent *a, struct error *err)
     return 0;
 }
 
+/* A file that stands there is taken up without a restart. What is to be restarted as such is. */
+bool apply_reloads(const struct agent *a)
+{
+    enum order_kind kind = a->state.job.order.kind;
+    return strcmp(a->config->reload, "on") == 0 && kind != ORDER_RESTART && kind != ORDER_FOLLOW &&
+           a->seen.process.count == PROCESS_ONE;
+}
+
+void apply_reloaded(struct agent *a)
+{
+    struct loaded *l = &a->state.loaded;
+    const char *want = wanted_hash(a);
+    if (!want[0] || strcmp(a->seen.file.hash, want) != 0 || !process_same(&l->process, &a->seen.process.id))
+        return;
+    (void)text_copy(l->hash, sizeof(l->hash), want);
+    l->generation = agent_present(a).generation;
+}
+
 int apply_restart(struct agent *a, struct error *err)
 {
     struct job *j = &a->state.job;
     int rc = j->order.kind == ORDER_FOLLOW ? 0 : check_file(a, err); /* it changes its file while it starts */
-    if (rc == 0)
+    bool reloads = apply_reloads(a);
+    if (rc == 0 && reloads)
+        rc = driver_reload(a->config, a->output, &a->work.command, err);
+    else if (rc == 0)
         rc = driver_restart(a->driver, a->config, a->output, &a->work.command, err);
     if (rc < 0)
         return rc;
-    a->state.restarts++;
+    a->state.restarts += !reloads;
     j->child = command_id(a->work.command);
     return 0;
 }

@@ -14,6 +14,9 @@ command_main sync_main;
  */
 command_main check_main;
 
+/* See await_reload.c. */
+command_main await_reload_main;
+
 /* K3s, RKE2: see k3s_call.c and k3s_restart.c. */
 command_main k3s_call_main;
 command_main k3s_restart_main;

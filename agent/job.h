@@ -35,6 +35,11 @@ int apply_keep_copy(struct agent *a, struct error *err) _must_check_;
  */
 int apply_seal(struct agent *a, struct error *err) _must_check_;
 
+/* Whether the API server takes the file up by itself, and is waited for instead of restarted; and that it
+ * has. */
+bool apply_reloads(const struct agent *a);
+void apply_reloaded(struct agent *a);
+
 /* The version that the order at work asks for. */
 struct version apply_target(const struct agent *a);
 

@@ -46,7 +46,8 @@ static const struct {
     bool takes_word;
 } commands[] = {{"sync", sync_main, false},
                 {"check", check_main, false},
-                {"k3s-call", k3s_call_main, true}};
+                {"k3s-call", k3s_call_main, true},
+                {"await-reload", await_reload_main, false}};
 
 int complain(const struct error *err)
 {

@@ -63,6 +63,13 @@ static void report_file(const struct agent *a, struct cluster_report *r)
     }
 }
 
+/* An API server that reloads by itself has taken up whatever somebody put into the file. */
+static bool reloaded_unseen(const struct agent *a)
+{
+    return strcmp(a->config->reload, "on") == 0 && !agent_busy(a) &&
+           strcmp(a->seen.file.hash, a->state.loaded.hash) != 0;
+}
+
 static void report_process(const struct agent *a, struct cluster_report *r)
 {
     const struct process_found *p = &a->seen.process;
@@ -75,7 +82,7 @@ static void report_process(const struct agent *a, struct cluster_report *r)
     clock_format(p->started_wall_ms, since);
     snprintf(r->process, sizeof(r->process), "pid %" PRId64 " since %s", p->id.pid, since);
     r->loaded_known = process_same(&l->process, &p->id);
-    if (!r->loaded_known || !l->hash[0])
+    if (!r->loaded_known || !l->hash[0] || reloaded_unseen(a))
         return;
     (void)text_copy(r->loaded_hash, sizeof(r->loaded_hash), l->hash);
     struct version v = known_version(&a->known, &a->state.file, l->hash, STAGE_START);

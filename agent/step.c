@@ -419,8 +419,10 @@ static void poll_command(struct agent *a)
     memset(&a->state.job.child, 0, sizeof(a->state.job.child));
     log_event(s == COMMAND_OK ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "restart command ended",
               LOG_I("order", a->state.job.order.id), LOG_S("why", a->work.restart_why));
-    (void)!agent_save(a, NULL); /* logged there */
     agent_observe(a, clock_mono_ms(), true);
+    if (s == COMMAND_OK && apply_reloads(a))
+        apply_reloaded(a);
+    (void)!agent_save(a, NULL); /* logged there */
 }
 
 static bool brings_file(const struct cluster_order *o)

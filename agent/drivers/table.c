@@ -1,5 +1,9 @@
 #include <agent/driver.h>
 
+#include <agent/reload.h>
+
+#define RELOAD_GRACE_S 30 /* so that it says itself what it waited for before it is ended */
+
 static const struct driver *const drivers[] = {
     &driver_exec,
 };
@@ -30,6 +34,12 @@ int driver_call(const struct driver *d, const struct config *c, const char *call
             c->path, d->name);
     int rc = d->call(c, call, &command, err);
     return rc < 0 ? rc : command_start(command.argv, command.timeout_s, output_path, ret, err);
+}
+
+int driver_reload(const struct config *c, const char *output_path, struct command **ret, struct error *err)
+{
+    const char *const argv[] = {DRIVER_SELF, "--config", c->path, "await-reload", NULL};
+    return command_start(argv, reload_timeout_s(c) + RELOAD_GRACE_S, output_path, ret, err);
 }
 
 int driver_restart(const struct driver *d, const struct config *c, const char *output_path,

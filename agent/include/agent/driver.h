@@ -50,6 +50,9 @@ int driver_restart(const struct driver *d, const struct config *c, const char *o
 /* The same for a call. ERR_UNSUPPORTED where servers do not own their config. */
 int driver_call(const struct driver *d, const struct config *c, const char *call, const char *output_path,
                 struct command **ret, struct error *err) _must_check_;
+/* Instead of a restart: waits until the API server has reloaded the file by itself (config's `reload`). */
+int driver_reload(const struct config *c, const char *output_path, struct command **ret,
+                  struct error *err) _must_check_;
 /* How long one may take, in seconds. */
 int64_t driver_timeout_s(const struct driver *d, const struct config *c);
 

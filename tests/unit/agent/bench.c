@@ -121,7 +121,8 @@ static void make_config(struct bench *b)
 {
     struct config *c = &b->config;
     c->path = (char[]){""};
-    static char exec[] = "exec", empty[] = "", config_path[] = "config.yaml", secrets[] = "secrets";
+    static char exec[] = "exec", empty[] = "", config_path[] = "config.yaml", off[] = "off",
+                secrets[] = "secrets";
     c->path = config_path;
     (void)text_copy(c->cluster, sizeof(c->cluster), "demo");
     (void)text_copy(c->server, sizeof(c->server), "s1");
@@ -132,6 +133,7 @@ static void make_config(struct bench *b)
     c->exec_restart_count = 1;
     c->exec_timeout_s = 10;
     c->pid_file = empty;
+    c->reload = off;
     c->ready_timeout_s = 2;
     c->lease_ttl_s = 10;
     c->resources[0] = secrets;
