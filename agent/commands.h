@@ -14,6 +14,10 @@ command_main sync_main;
  */
 command_main check_main;
 
+/* Internal: restarts the service of the drivers systemd and openrc; the last line of its output says why not.
+ */
+command_main service_restart_main;
+
 /* "secrets-encrypt-agent: …" on stderr; returns 1. */
 int complain(const struct error *err);
 

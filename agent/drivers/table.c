@@ -2,6 +2,8 @@
 
 static const struct driver *const drivers[] = {
     &driver_exec,
+    &driver_openrc,
+    &driver_systemd,
 };
 
 const struct driver *driver_find(const char *name)

@@ -36,5 +36,7 @@ int driver_restart(const struct driver *d, const struct config *c, const char *o
 int64_t driver_timeout_s(const struct driver *d, const struct config *c);
 
 extern const struct driver driver_exec;
+extern const struct driver driver_openrc;
+extern const struct driver driver_systemd;
 
 #endif
