@@ -59,5 +59,7 @@ int64_t driver_timeout_s(const struct driver *d, const struct config *c);
 extern const struct driver driver_exec;
 extern const struct driver driver_k3s;
 extern const struct driver driver_rke2;
+extern const struct driver driver_openrc;
+extern const struct driver driver_systemd;
 
 #endif
