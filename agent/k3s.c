@@ -8,8 +8,8 @@
 #define STATUS_MAX (256 * 1024)
 
 static const struct k3s_product products[] = {
-    {"k3s", "k3s", "/var/lib/rancher/k3s", "https://127.0.0.1:6443"},
-    {"rke2", "rke2-server", "/var/lib/rancher/rke2", "https://127.0.0.1:9345"},
+    {"k3s", "k3s", "/var/lib/rancher/k3s", "https://127.0.0.1:6443", "https://127.0.0.1:2379"},
+    {"rke2", "rke2-server", "/var/lib/rancher/rke2", "https://127.0.0.1:9345", "https://127.0.0.1:2379"},
 };
 
 const struct k3s_product *k3s_product(const struct config *c)
@@ -32,6 +32,22 @@ static int join(char out[PATH_MAX], const char *folder, const char *name, struct
     return 0;
 }
 
+/* K3s keeps the member's data there, and its certificates beside its own. */
+static int etcd_places(const struct config *c, const struct k3s_product *p, const char *data,
+                       struct k3s_places *ret, struct error *err)
+{
+    char folder[PATH_MAX];
+    int rc = join(folder, data, "server/db/etcd", err);
+    if (rc == 0)
+        rc = join(ret->etcd_ca, data, "server/tls/etcd/server-ca.crt", err);
+    if (rc == 0)
+        rc = join(ret->etcd_cert, data, "server/tls/etcd/client.crt", err);
+    if (rc == 0)
+        rc = join(ret->etcd_key, data, "server/tls/etcd/client.key", err);
+    ret->etcd = rc == 0 && access(folder, F_OK) == 0 ? or_default(c->k3s_etcd, p->etcd) : NULL;
+    return rc;
+}
+
 int k3s_places(const struct config *c, struct k3s_places *ret, struct error *err)
 {
     const struct k3s_product *p = k3s_product(c);
@@ -49,7 +65,9 @@ int k3s_places(const struct config *c, struct k3s_places *ret, struct error *err
     int rc = join(ret->token, data, "server/token", err);
     if (rc == 0)
         rc = join(ret->ca, data, "server/tls/server-ca.crt", err);
-    return rc < 0 ? rc : join(ret->state, folder, "encryption-state.json", err);
+    if (rc == 0)
+        rc = join(ret->state, folder, "encryption-state.json", err);
+    return rc < 0 ? rc : etcd_places(c, p, data, ret, err);
 }
 
 int k3s_own_parse(const char *text, struct driver_own *ret, struct error *err)

@@ -54,7 +54,11 @@ static int ready(void *ctx, struct error *err)
             return error_set(err, rc, "%s", why.text);
         }
     }
-    return kube_ready(r->kube, READY_MS, err);
+    int rc = kube_ready(r->kube, READY_MS, err);
+    if (rc < 0 || !k3s_product(r->config))
+        return rc;
+    r->server.config = r->config;
+    return k3s_server_ready(&r->server, r->kube, err);
 }
 
 /* --- bundles --- */
@@ -221,6 +225,7 @@ int remote_open(struct remote *r, const struct config *config, struct error *err
 
 void remote_close(struct remote *r)
 {
+    k3s_server_close(&r->server);
     kube_close(r->kube);
     store_free(r->store);
     memset(r, 0, sizeof(*r));

@@ -19,6 +19,7 @@ struct k3s_product {
     const char *unit;     /* its service */
     const char *data_dir; /* its default */
     const char *supervisor;
+    const char *etcd;
 };
 /* Of the config's driver; NULL: it is neither. */
 const struct k3s_product *k3s_product(const struct config *c);
@@ -29,6 +30,9 @@ struct k3s_places {
     char ca[PATH_MAX];    /* of supervisor */
     char state[PATH_MAX]; /* encryption-state.json, beside the encryption config */
     const char *supervisor, *unit, *node;
+    const char
+        *etcd; /* URL of the embedded member; NULL: there is none (an SQL datastore, or etcd elsewhere) */
+    char etcd_ca[PATH_MAX], etcd_cert[PATH_MAX], etcd_key[PATH_MAX];
 };
 int k3s_places(const struct config *c, struct k3s_places *ret, struct error *err) _must_check_;
 
