@@ -36,13 +36,14 @@ static double value_of(const char *line)
 
 static enum reload_state by_info(const char *metrics, const char *hash)
 {
-    char label[96];
+    char first[96], later[96]; /* "apiserver_id_hash" ends alike */
     const char *line = next_line(metrics, INFO);
     if (!line)
         return RELOAD_UNTOLD;
-    snprintf(label, sizeof(label), "\"sha256:%s\"", hash);
+    snprintf(first, sizeof(first), "{hash=\"sha256:%s\"", hash);
+    snprintf(later, sizeof(later), ",hash=\"sha256:%s\"", hash);
     for (; line; line = next_line(line + 1, INFO))
-        if (has(line, label) && value_of(line) > 0)
+        if ((has(line, first) || has(line, later)) && value_of(line) > 0)
             return RELOAD_LOADED;
     return RELOAD_WAITING;
 }
