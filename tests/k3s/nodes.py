@@ -8,10 +8,10 @@ LABELS = {CONTROL_PLANE: "true", "node-role.kubernetes.io/master": "true"}
 ETCD_LABEL = {"node-role.kubernetes.io/etcd": "true"}
 
 
-def client(name, url, paths, timeout=30):
-    """The API server, as K3s itself calls it: with a client certificate of system:masters."""
-    found = kube.Kube(name, url, paths.server_ca, "", timeout)
-    found.http = https.Client(url, https.context(paths.server_ca, *paths.admin), {}, timeout)
+def client(name, url, ca, admin, timeout=30):
+    """The API server, as K3s itself calls it: with a client certificate of system:masters, a (file, key) pair."""
+    found = kube.Kube(name, url, ca, "", timeout)
+    found.http = https.Client(url, https.context(ca, *admin), {}, timeout)
     return found
 
 

@@ -132,7 +132,7 @@ class Server:
         self.apiserver_child = children.start(children.apiserver_argv(self.given, self.paths, self.etcd_urls,
                                                                       self.etcd_tls))
         url = f"https://{self.given.bind_address}:{self.given.stand_in_apiserver_port}"
-        self.api = nodes.client(self.given.node_name, url, self.paths)
+        self.api = nodes.client(self.given.node_name, url, self.paths.server_ca, self.paths.admin)
         self._wait("apiserver", lambda: self.api.ready(2))
         node = nodes.Nodes(self.api, self.given.node_name)
         self._wait("node", lambda: self._create_node(node))

@@ -201,6 +201,7 @@ class Stages:
         if self.trouble.value("state_request"):
             encryption_config.write_file(self.paths.state,
                                          f"reencrypt_request-{encryption_config.hash_of(self.paths)}")
+            self._save()
         threading.Thread(target=self._reencrypt_in_background, args=(skip,), daemon=True).start()
 
     def reencrypt_again(self):

@@ -101,7 +101,7 @@ class Server:
         return None
 
 
-def _quick(argv):
+def quick(argv):
     """Makes an API server ready two seconds sooner: it would wait until roles and priority classes are there."""
     argv = [a for a in argv if not a.startswith(("--authorization-mode=", "--disable-admission-plugins="))]
     argv += ["--authorization-mode=AlwaysAllow", "--disable-admission-plugins=ServiceAccount,Priority"]
@@ -111,16 +111,17 @@ def _quick(argv):
 
 class Cluster:
     """See the top of the file. `settings` are members of the programs' config that replace this cluster's own;
-    `clock` is a library for our programs that reads what to add to their wall clock from CLOCK."""
+    `clock` is a library for our programs that reads what to add to their wall clock from CLOCK; `binds` are what
+    else the machines see. Without `bin_dir` our programs are not there (for those who build on this)."""
 
-    def __init__(self, folder, bin_dir, kube_apiserver=None, servers=3, settings=None, clock=None):
+    def __init__(self, folder, bin_dir, kube_apiserver=None, servers=3, settings=None, clock=None, binds=()):
         self.dir, self.cluster = folder, "machines"
-        self.bin, self.settings = self._copy(Path(bin_dir)), dict(settings or {})
+        self.bin, self.settings = self._copy(Path(bin_dir)) if bin_dir else None, dict(settings or {})
         self.kube_apiserver = kube_apiserver or labs.find_kube_apiserver()
         etcd_binary = shutil.which("etcd")
         if not etcd_binary:
             raise MachineError("etcd is missing (deploy/lab/install-packages.sh run)")
-        binds = [(self.bin / p, f"/usr/bin/{p}") for p in PROGRAMS]
+        binds = list(binds) + [(self.bin / p, f"/usr/bin/{p}") for p in PROGRAMS if self.bin]
         binds += [(etcd_binary, "/usr/bin/etcd"), (self.kube_apiserver, "/usr/bin/kube-apiserver")]
         binds += [(clock, CLOCK_LIBRARY)] if clock else []
         self.clock = bool(clock)
@@ -179,7 +180,7 @@ class Cluster:
         return {
             "etcd": (" ".join(member), "network.target", "Environment=GOGC=200"),
             # Half of a start is garbage collection: with more room it takes a third less of the processor.
-            "kube-apiserver": (" ".join(_quick(files.apiserver_argv(*self._inside(server)))), "etcd.service",
+            "kube-apiserver": (" ".join(quick(files.apiserver_argv(*self._inside(server)))), "etcd.service",
                                "Environment=GOGC=400"),
             "secrets-encrypt-agent": (f"/usr/bin/secrets-encrypt-agent {config}", "kube-apiserver.service", more),
             "secrets-encrypt-coordinator": (f"/usr/bin/secrets-encrypt-coordinator {config}", "etcd.service", more)}
@@ -201,14 +202,25 @@ class Cluster:
             machine.path(CLOCK).write_bytes(bytes(8))
             for folder in (STATE, Path("/var/lib/etcd"), Path("/var/lib/secrets-encrypt")):
                 machine.path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-            wants = machine.path("/etc/systemd/system/multi-user.target.wants")
-            wants.mkdir(parents=True, exist_ok=True)
             for name, (command, after, more) in self._units(server).items():
-                machine.write(f"/etc/systemd/system/{name}.service",
-                              UNIT.format(name=name, command=command, after=after, more=more))
-                (wants / f"{name}.service").symlink_to(f"/etc/systemd/system/{name}.service")
+                self.write_unit(server, name, UNIT.format(name=name, command=command, after=after, more=more))
+
+    @staticmethod
+    def write_unit(server, name, text):
+        """A unit that starts with its machine; before that boots."""
+        wants = server.machine.path("/etc/systemd/system/multi-user.target.wants")
+        wants.mkdir(parents=True, exist_ok=True)
+        server.machine.write(f"/etc/systemd/system/{name}.service", text)
+        (wants / f"{name}.service").symlink_to(f"/etc/systemd/system/{name}.service")
 
     # --- starting ---
+
+    def boot(self):
+        threads = [threading.Thread(target=s.machine.boot) for s in self.servers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def start(self, seconds=120):
         """Boots everything; returns when all servers are ready, published and taken over."""
@@ -217,11 +229,7 @@ class Cluster:
         self.etcd = etcd.Etcd(self.etcd_urls, https.context(pki / "ca.crt", pki / "client.crt", pki / "client.key"))
         for server in self.servers:
             server.kube = self.client(server)
-        threads = [threading.Thread(target=s.machine.boot) for s in self.servers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        self.boot()
         labs.wait_for("etcd answers", self.etcd.healthy, seconds)
         for server in self.servers:
             labs.wait_for(f"{server.name}: API server ready", lambda s=server: s.kube.ready(2), seconds, 0.2)
