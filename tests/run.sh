@@ -16,7 +16,7 @@ done
 cluster= machines= # most labels do without API servers, and without booted machines
 [ "${#labels[@]}" -gt 0 ] || cluster=1 machines=1
 for label in "${labels[@]}"; do
-    case "$label" in unit | fuzz | model) ;; chaos) cluster=1 machines=1 ;; *) cluster=1 ;; esac
+    case "$label" in unit | fuzz | model) ;; chaos | cluster) cluster=1 machines=1 ;; *) cluster=1 ;; esac
 done
 
 say() { printf '== %s (%s s)\n' "$1" "$SECONDS"; }
@@ -32,8 +32,9 @@ if [ -n "$cluster" ]; then
     export KUBE_APISERVER
 fi
 if [ -n "$machines" ]; then
-    say "machine image"
+    say "machine images"
     tests/machines/get-machine-image.sh </dev/null >/dev/null
+    tests/machines/get-machine-image.sh openrc </dev/null >/dev/null
 fi
 say "tests: ${labels[*]-all}"
 select=()
