@@ -40,6 +40,13 @@ static const struct {
     {"error", ERR_INVALID, "it failed to load", "`systemd-analyze verify %s` says more"},
 };
 
+/* systemd ends its sentences; here they go on. */
+static int sentence_len(const char *text)
+{
+    size_t len = strlen(text);
+    return (int)(len > 0 && text[len - 1] == '.' ? len - 1 : len);
+}
+
 int unit_judge_load(const char *unit, const struct unit_state *u, struct error *err)
 {
     const struct short_name name = short_name(unit);
@@ -54,7 +61,8 @@ int unit_judge_load(const char *unit, const struct unit_state *u, struct error *
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         snprintf(advice, sizeof(advice), loads[i].advice, with_suffix ? unit : name.text);
 #pragma GCC diagnostic pop
-        return error_set(err, loads[i].code, "%s: %s: %s; %s", unit, u->load_state, what, advice);
+        return error_set(err, loads[i].code, "%s: %s: %.*s; %s", unit, u->load_state, sentence_len(what),
+                         what, advice);
     }
     if (u->no_start || u->no_stop)
         return error_set(err, ERR_STATE,
@@ -93,8 +101,8 @@ int unit_judge_refusal(const char *unit, const char *name, const char *text, str
 {
     for (size_t i = 0; i < array_len(refusals); i++)
         if (strcmp(refusals[i].name, name) == 0)
-            return error_set(err, refusals[i].code, "%s: systemd refuses the restart: %s %s", unit, text,
-                             refusals[i].advice);
+            return error_set(err, refusals[i].code, "%s: systemd refuses the restart: %.*s; %s", unit,
+                             sentence_len(text), text, refusals[i].advice);
     return error_set(err, ERR_IO, "%s: systemd refuses the restart: %s", unit, text[0] ? text : name);
 }
 
@@ -128,7 +136,7 @@ static const struct {
     {243, "CREDENTIALS"},
 };
 
-/* "code=exited, status=203/EXEC", as `systemctl status` has it. "" while it runs. */
+/* "code=exited, status=203/EXEC", as systemd logs it. "" while it runs. */
 static void describe_end(const struct unit_state *u, char *out, size_t size)
 {
     const char *word = NULL;
