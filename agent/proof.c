@@ -85,6 +85,13 @@ bool early_proves(const struct early *e, const struct process_found *p, const st
            strcmp(e->hash, file->hash) == 0 && e->ctime_us == file->ctime_us;
 }
 
+/* Until its API server was ready once, the program may still write another file than the one it was started
+ * with. */
+static bool settled_early(const struct early *e, const struct process_found *p)
+{
+    return !e->open && process_same(&e->process, &p->id);
+}
+
 bool proof_update(struct agent_state *s, const struct process_found *p, const struct file_seen *file,
                   const struct early *early)
 {
@@ -94,7 +101,9 @@ bool proof_update(struct agent_state *s, const struct process_found *p, const st
     bool same = process_same(&l->process, &p->id);
     if (same && l->hash[0])
         return false;
-    bool proved = loaded_present_file(s, p, file) || (early && early_proves(early, p, file));
+    bool proved =
+        early ? settled_early(early, p) && (loaded_present_file(s, p, file) || early_proves(early, p, file))
+              : loaded_present_file(s, p, file);
     if (same && !proved)
         return false;
     memset(l, 0, sizeof(*l));
