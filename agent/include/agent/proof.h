@@ -35,9 +35,10 @@ void mark_take(struct mark *m, const struct process_found *p, const char *boot, 
 bool mark_is_newer(const struct mark *m, const struct process_found *p);
 
 /* Brings s->loaded up to date with the process found: the same process keeps what it was started with; a new
- * one loaded the file as it is now if it was certainly executed after the file's last change, or `early`
- * (NULL: not asked) proves it, and an unknown one otherwise. Returns true when it changed. Nothing changes
- * unless exactly one process was found. */
+ * one loaded the file as it is now if it was certainly executed after the file's last change, and an unknown
+ * one otherwise. `early` (NULL: the API server's program does not write the file): nothing is known before
+ * it was ready, and then also what early_proves says. Returns true when it changed. Nothing changes unless
+ * exactly one process was found. */
 bool proof_update(struct agent_state *s, const struct process_found *p, const struct file_seen *file,
                   const struct early *early);
 
