@@ -1,7 +1,5 @@
 """The driver systemd on a booted machine with the real systemd: a restart that works, and each way in which one does
 not. The unit is a small script; what is tested is what the driver makes of systemd's answers."""
-import unittest
-
 from service_machine import LAST_WORDS, ServiceMachineTest, main
 
 UNIT = """[Unit]
