@@ -141,7 +141,10 @@ static void describe_end(const struct unit_state *u, char *out, size_t size)
 {
     const char *word = NULL;
     out[0] = 0;
-    if (u->main_code == CLD_EXITED) {
+    if (u->main_us < u->left_us) {
+        /* What is known of a main process is about the one before. */
+        snprintf(out, size, ": its main process was not started (ExecStartPre, or what it needs)");
+    } else if (u->main_code == CLD_EXITED) {
         for (size_t i = 0; i < array_len(statuses); i++)
             if (statuses[i].status == u->main_status)
                 word = statuses[i].word;

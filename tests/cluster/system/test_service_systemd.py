@@ -82,6 +82,11 @@ class ServiceSystemdTest(ServiceMachineTest):
         self.unit("program", "ExecStart=\nExecStart=/usr/bin/no-such-program\nType=exec")
         self.restart_fails("program", "status=203/EXEC")
 
+    def test_fails_before_its_main_process(self):
+        self.start("before")
+        self.unit("before", "ExecStartPre=/bin/false")
+        self.restart_fails("before", "Result=exit-code", "its main process was not started (ExecStartPre")
+
     def test_ended_by_a_signal(self):
         self.start("killed")
         self.unit("killed", "ExecStart=\nExecStart=/bin/sh -c 'kill -9 $$$$'")

@@ -111,6 +111,14 @@ static const struct row rows[] = {
      ERR_IO,
      {"activating (auto-restart), Result=exit-code", "started again 3 times"}},
     {"failed",
+     {.active_state = "failed",
+      .sub_state = "failed",
+      .result = "exit-code",
+      .main_code = CLD_EXITED,
+      .main_us = 1001},
+     ERR_IO,
+     {"Result=exit-code: its main process was not started (ExecStartPre"}},
+    {"failed",
      {.active_state = "activating", .sub_state = "auto-restart", .result = "timeout", .restarts = 1},
      ERR_IO,
      {"activating (auto-restart), Result=timeout", "started again 1 time;"}},
@@ -180,6 +188,7 @@ static void test_judge(void **state)
         if (!after.load_state[0])
             memcpy(after.load_state, "loaded", sizeof("loaded"));
         after.left_us = after.left_us ? after.left_us : 2000;
+        after.main_us = after.main_us ? after.main_us : 2001;
         after.condition = after.condition < 0 ? 0 : 1;
         after.limit_burst = 5;
         int rc = unit_judge(UNIT, rows[i].job, &before, &after, &err);
@@ -307,7 +316,7 @@ static void test_properties(void **state)
         assert_int_not_equal(unit_type(name), 0);
         p += len + (p[len] == ',');
     }
-    assert_int_equal(count, 16);
+    assert_int_equal(count, 17);
     assert_int_equal(unit_type("Description"), 0);
 }
 
