@@ -79,10 +79,11 @@ class ServiceMachineTest(unittest.TestCase):
     def mode(cls, mode):
         cls.machine.write(MODE, mode + "\n")
 
-    def agent(self, command, unit, timeout=30):
+    def agent(self, command, unit, timeout=30, path="/usr/sbin:/usr/bin:/sbin:/bin"):
         """Runs a subcommand inside; (exit status, its whole output, the last line of that)."""
         self.machine.write(CONFIG, SETTINGS.format(driver=self.INIT, unit=unit, timeout=timeout), 0o600)
-        result = self.machine.complete("sh", "-c", f"exec {PROGRAM} --config {CONFIG} {command} 2>&1", timeout=90)
+        result = self.machine.complete(
+            "sh", "-c", f"PATH={path}; exec {PROGRAM} --config {CONFIG} {command} 2>&1", timeout=90)
         lines = result.stdout.strip().splitlines() or [""]
         print(f"{command} {unit}: {result.returncode}: {lines[-1]}", file=sys.stderr, flush=True)
         return result.returncode, result.stdout, lines[-1]
@@ -113,4 +114,4 @@ def main(init):
     if namespaces.VARIABLE not in os.environ:
         image(init)
     ServiceMachineTest.folder = namespaces.enter()
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings="ignore")

@@ -80,4 +80,4 @@ if __name__ == "__main__":
     if namespaces.VARIABLE not in os.environ:
         image()
     ServiceRotationTest.folder = namespaces.enter()
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings="ignore")

@@ -49,6 +49,13 @@ class ServiceSystemdTest(ServiceMachineTest):
         self.restart_works("down")
         self.assertNotEqual(self.pid("down"), 0)
 
+    def test_by_the_bus(self):
+        """Without any program to fall back to."""
+        before = self.start("bus")
+        status, output, _ = self.agent("service-restart", "bus", path="/nowhere")
+        self.assertEqual(status, 0, output)
+        self.assertNotIn(self.pid("bus"), (0, before))
+
     def test_default_unit(self):
         before = self.start("kube-apiserver")
         self.restart_works("")

@@ -24,11 +24,12 @@ static const struct unit_state before = {.load_state = "loaded",
                                          .main_pid = 100,
                                          .condition = 1,
                                          .left_us = 1000,
+                                         .main_us = 999,
                                          .limit_burst = 5};
 
 struct row {
     const char *job;
-    struct unit_state after; /* load_state, left_us, condition, limit_burst are filled in where they are 0 */
+    struct unit_state after; /* what is 0 is filled in where no row means it; -1 stands for 0 */
     int code;
     const char *text[3]; /* all of them are in the line */
 };
@@ -115,7 +116,15 @@ static const struct row rows[] = {
       .sub_state = "failed",
       .result = "exit-code",
       .main_code = CLD_EXITED,
-      .main_us = 1001},
+      .main_us = 999},
+     ERR_IO,
+     {"Result=exit-code: its main process was not started (ExecStartPre"}},
+    {"failed",
+     {.active_state = "failed",
+      .sub_state = "failed",
+      .result = "exit-code",
+      .main_code = CLD_EXITED,
+      .main_us = -1},
      ERR_IO,
      {"Result=exit-code: its main process was not started (ExecStartPre"}},
     {"failed",
@@ -188,7 +197,7 @@ static void test_judge(void **state)
         if (!after.load_state[0])
             memcpy(after.load_state, "loaded", sizeof("loaded"));
         after.left_us = after.left_us ? after.left_us : 2000;
-        after.main_us = after.main_us ? after.main_us : 2001;
+        after.main_us = after.main_us < 0 ? 0 : after.main_us ? after.main_us : 1999;
         after.condition = after.condition < 0 ? 0 : 1;
         after.limit_burst = 5;
         int rc = unit_judge(UNIT, rows[i].job, &before, &after, &err);
