@@ -22,16 +22,22 @@
 #define DAEMONS_MAX  16
 #define PATH_LEN_MAX 1024
 
+static int run(const char *const *argv, int64_t deadline_ms, struct buf *out, struct command_result *ret,
+               struct error *err)
+{
+    int rc = command_run(argv, deadline_ms, out, ret, err);
+    if (rc == ERR_NOT_FOUND)
+        return error_set(err, ERR_UNAVAILABLE,
+                         "rc-service is missing: OpenRC does not run this machine; set driver");
+    return rc;
+}
+
 /* rc-service NAME VERB; the output is appended. */
 static int call(const char *service, const char *verb, int64_t deadline_ms, struct buf *out,
                 struct command_result *ret, struct error *err)
 {
     const char *argv[] = {"rc-service", "--nocolor", service, verb, NULL};
-    int rc = command_run(argv, deadline_ms, out, ret, err);
-    if (rc == ERR_NOT_FOUND)
-        return error_set(err, ERR_UNAVAILABLE,
-                         "rc-service is missing: this machine has no OpenRC; set driver");
-    return rc;
+    return run(argv, deadline_ms, out, ret, err);
 }
 
 static int status_of(const char *service, int *ret, struct error *err)
@@ -43,22 +49,32 @@ static int status_of(const char *service, int *ret, struct error *err)
     return rc;
 }
 
-int openrc_check(const char *service, struct error *err)
+static int no_such(const char *service, struct error *err)
 {
-    const char *argv[] = {"rc-service", "--exists", service, NULL};
-    _cleanup_(buf_freep) struct buf out = BUF_INIT(OUTPUT_MAX);
-    struct command_result result = {0};
-    int rc = command_run(argv, clock_mono_ms() + CALL_MS, &out, &result, err);
-    if (rc == ERR_NOT_FOUND)
-        return error_set(err, ERR_UNAVAILABLE,
-                         "rc-service is missing: this machine has no OpenRC; set driver");
-    if (rc < 0 || result.code == 0)
-        return rc;
     return error_set(
         err, ERR_NOT_FOUND,
-        "%s: OpenRC has no such service (no executable /etc/init.d/%s); set service.unit to the one "
-        "that runs the API server",
+        "%s: OpenRC has no such service (/etc/init.d/%s); set service.unit to the one that runs the "
+        "API server",
         service, service);
+}
+
+int openrc_check(const char *service, struct error *err)
+{
+    const char *argv[] = {"rc-service", "--resolve", service, NULL};
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(OUTPUT_MAX);
+    struct command_result result = {0};
+    int rc = run(argv, clock_mono_ms() + CALL_MS, &out, &result, err);
+    if (rc < 0)
+        return rc;
+    if (out.data)
+        out.data[strcspn(out.data, "\n")] = 0;
+    const char *script = buf_str(&out);
+    if (result.code != 0 || script[0] != '/')
+        return no_such(service, err);
+    if (access(script, X_OK) < 0)
+        return error_errno(err, errno, "%s: %s is not a program; make it executable (chmod 755)", service,
+                           script);
+    return 0;
 }
 
 /* --- its process --- */
@@ -80,61 +96,91 @@ static int read_small(const char *path, struct buf *out)
     }
 }
 
-/* A number in a file, 0 when there is none. */
-static int64_t pid_in(const char *path)
+/* The file's first line; "" when there is none. */
+static void read_line(const char *path, char *out, size_t size)
 {
-    _cleanup_(buf_freep) struct buf b = BUF_INIT(64);
-    int64_t pid = 0;
+    _cleanup_(buf_freep) struct buf b = BUF_INIT(FILE_MAX);
+    out[0] = 0;
     if (read_small(path, &b) < 0 || !b.data)
-        return 0;
-    b.data[strcspn(b.data, " \t\r\n")] = 0;
-    return text_int(b.data, 1, INT32_MAX, &pid, NULL) == 0 ? pid : 0;
+        return;
+    b.data[strcspn(b.data, "\r\n")] = 0;
+    if (!text_copy(out, size, b.data))
+        out[0] = 0;
 }
 
-/* A file that start-stop-daemon or supervise-daemon left: lines of "name=value"; pidfile is the one. */
-static int64_t pid_of_daemon(const char *path)
+static int64_t pid_in(const char *path)
+{
+    char line[64];
+    int64_t pid = 0;
+    read_line(path, line, sizeof(line));
+    line[strcspn(line, " \t")] = 0;
+    return text_int(line, 1, INT32_MAX, &pid, NULL) == 0 ? pid : 0;
+}
+
+/* What OpenRC's start-stop-daemon left of a daemon: lines of "name=value", of which we want pidfile's. */
+static void pid_file_of_daemon(const char *path, char *out, size_t size)
 {
     static const char name[] = "pidfile=";
     _cleanup_(buf_freep) struct buf b = BUF_INIT(FILE_MAX);
+    out[0] = 0;
     if (read_small(path, &b) < 0)
-        return 0;
-    const char *at = buf_str(&b);
-    while (at && strncmp(at, name, sizeof(name) - 1) != 0) {
-        at = strchr(at, '\n');
-        at = at ? at + 1 : NULL;
+        return;
+    for (const char *at = buf_str(&b); at; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (strncmp(at, name, sizeof(name) - 1) != 0)
+            continue;
+        at += sizeof(name) - 1;
+        int n = snprintf(out, size, "%.*s", (int)strcspn(at, "\n"), at);
+        if (n >= (int)size)
+            out[0] = 0;
+        return;
     }
-    if (!at)
-        return 0;
-    at += sizeof(name) - 1;
-    char file[PATH_LEN_MAX];
-    size_t len = strcspn(at, "\n");
-    if (len == 0 || len >= sizeof(file))
-        return 0;
-    memcpy(file, at, len);
-    file[len] = 0;
-    return pid_in(file);
 }
 
-/* supervise-daemon notes its child; start-stop-daemon notes where the pid file is. A script with a start() of
- * its own may have neither. */
-static int64_t main_pid(const char *service)
+static void pid_file_of_daemons(const char *service, char *out, size_t size)
 {
     char path[PATH_LEN_MAX];
-    struct process_id id;
-    snprintf(path, sizeof(path), RUN_DIR "/options/%s/child_pid", service);
-    int64_t pid = pid_in(path);
     snprintf(path, sizeof(path), RUN_DIR "/daemons/%s", service);
-    DIR *dir = pid == 0 ? opendir(path) : NULL;
-    for (int i = 0; dir && pid == 0 && i < DAEMONS_MAX; i++) {
+    DIR *dir = opendir(path);
+    out[0] = 0;
+    for (int i = 0; dir && !out[0] && i < DAEMONS_MAX; i++) {
         struct dirent *e = readdir(dir);
         if (!e)
             break;
         snprintf(path, sizeof(path), RUN_DIR "/daemons/%s/%s", service, e->d_name);
-        pid = e->d_name[0] == '.' ? 0 : pid_of_daemon(path);
+        if (e->d_name[0] != '.')
+            pid_file_of_daemon(path, out, size);
     }
     if (dir)
         closedir(dir);
-    return pid > 0 && process_identify("/proc", pid, &id, NULL) == 0 ? pid : 0;
+}
+
+struct daemon {
+    int64_t pid; /* 0: not known */
+    bool alive;
+    bool supervised; /* and started again when it ends */
+};
+
+/* supervise-daemon notes its child; OpenRC's functions note the pid file that the script names, and its own
+ * start-stop-daemon does too (Debian has another one). A script with a start() of its own may have neither.
+ */
+static struct daemon find_daemon(const char *service)
+{
+    struct daemon d = {0};
+    char path[PATH_LEN_MAX], file[PATH_LEN_MAX];
+    struct process_id id;
+    snprintf(path, sizeof(path), RUN_DIR "/options/%s/child_pid", service);
+    d.pid = pid_in(path);
+    d.supervised = d.pid > 0;
+    if (d.pid == 0) {
+        snprintf(path, sizeof(path), RUN_DIR "/options/%s/pidfile", service);
+        read_line(path, file, sizeof(file));
+        if (!file[0])
+            pid_file_of_daemons(service, file, sizeof(file));
+        d.pid = file[0] == '/' ? pid_in(file) : 0;
+    }
+    d.alive = d.pid > 0 && process_identify("/proc", d.pid, &id, NULL) == 0;
+    return d;
 }
 
 int openrc_main_pid(const char *service, bool *ret_active, int64_t *ret_pid, struct error *err)
@@ -145,36 +191,30 @@ int openrc_main_pid(const char *service, bool *ret_active, int64_t *ret_pid, str
         rc = status_of(service, &status, err);
     if (rc < 0)
         return rc;
-    *ret_active = status == 0;
-    *ret_pid = main_pid(service);
+    const struct daemon d = find_daemon(service);
+    *ret_active = status == 0 && (d.pid == 0 || d.alive);
+    *ret_pid = d.alive ? d.pid : 0;
     return 0;
 }
 
 /* --- restart --- */
 
 /* "started" only says that a process was made (start-stop-daemon does not look back unless it is told to
- * wait). */
+ * wait), and some of them never say that it has crashed. */
 static int watch(const char *service, struct error *err)
 {
-    int status = 0;
-    int64_t pid = main_pid(service);
-    if (pid == 0)
+    const struct daemon d = find_daemon(service);
+    if (d.pid == 0)
         return 0;
-    int rc = process_wait_end(pid, clock_mono_ms() + STEADY_MS, NULL);
+    int rc = d.alive ? process_wait_end(d.pid, clock_mono_ms() + STEADY_MS, NULL) : 0;
     if (rc == ERR_TIMEOUT)
         return 0;
-    rc = status_of(service, &status, err);
-    if (rc < 0)
-        return rc;
-    return error_set(err, ERR_IO,
-                     "%s: %s: its process %" PRId64
-                     " ended at once after its start; its log has its last words "
-                     "(/var/log/%s.log, or where output_log and error_log lead)",
-                     service,
-                     status == 32  ? "crashed"
-                     : status == 0 ? "started again"
-                                   : "stopped",
-                     pid, service);
+    return error_set(
+        err, ERR_IO,
+        "%s: crashed: its process %" PRId64
+        " ended at once after its start%s; its log has its last words (/var/log/%s.log, or where "
+        "output_log and error_log lead)",
+        service, d.pid, d.supervised ? ", and supervise-daemon starts it again" : "", service);
 }
 
 int openrc_restart(const char *service, int64_t timeout_s, struct error *err)

@@ -1,6 +1,5 @@
 #include <agent/openrc_words.h>
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -25,11 +24,16 @@ static struct span trim(struct span s)
         s.at++;
         s.len--;
     }
-    if (s.len > 6 && s.at[s.len - 1] == ']' && s.at[s.len - 6] == '[')
+    if (s.len >= 6 && s.at[s.len - 1] == ']' && s.at[s.len - 6] == '[')
         s.len -= 6;
     while (s.len > 0 && is_blank(s.at[s.len - 1]))
         s.len--;
     return s;
+}
+
+static bool is_progress(struct span s)
+{
+    return s.len >= 3 && memcmp(s.at + s.len - 3, "...", 3) == 0;
 }
 
 void openrc_words(const char *output, char *out, size_t size)
@@ -38,7 +42,7 @@ void openrc_words(const char *output, char *out, size_t size)
     for (const char *p = output; *p;) {
         size_t len = strcspn(p, "\n");
         struct span s = trim((struct span){p, len});
-        if (s.len > 0) {
+        if (s.len > 0 && !is_progress(s)) {
             memmove(last, last + 1, sizeof(last) - sizeof(last[0]));
             last[WORDS_LINES - 1] = s;
         }

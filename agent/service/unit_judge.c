@@ -137,11 +137,14 @@ static const struct {
 };
 
 /* "code=exited, status=203/EXEC", as systemd logs it. "" while it runs. */
-static void describe_end(const struct unit_state *u, char *out, size_t size)
+static void describe_end(const struct unit_state *u, bool began, char *out, size_t size)
 {
     const char *word = NULL;
     out[0] = 0;
-    if (u->main_code == CLD_EXITED) {
+    if (!began) {
+        /* What is known of a main process is about the one before the restart. */
+        snprintf(out, size, ": its main process was not started (ExecStartPre, or what it needs)");
+    } else if (u->main_code == CLD_EXITED) {
         for (size_t i = 0; i < array_len(statuses); i++)
             if (statuses[i].status == u->main_status)
                 word = statuses[i].word;
@@ -171,7 +174,8 @@ static const struct {
     {"exec-condition", ": its ExecCondition said no", NULL},
 };
 
-static int fail(const char *unit, const struct unit_state *u, struct error *err)
+/* `began`: a main process was started by this restart. */
+static int fail(const char *unit, const struct unit_state *u, bool began, struct error *err)
 {
     const struct short_name name = short_name(unit);
     const char *meaning = "", *advice = NULL;
@@ -182,7 +186,7 @@ static int fail(const char *unit, const struct unit_state *u, struct error *err)
             advice = results[i].advice;
         }
     }
-    describe_end(u, end, sizeof(end));
+    describe_end(u, began, end, sizeof(end));
     if (u->restarts > 0 && strcmp(u->active_state, "activating") == 0)
         snprintf(again, sizeof(again), ", started again %" PRId64 " time%s", u->restarts,
                  u->restarts == 1 ? "" : "s");
@@ -262,7 +266,8 @@ int unit_judge(const char *unit, const char *job, const struct unit_state *befor
                          "%s: not started: one of its conditions (Condition…=) does not hold; `systemctl "
                          "status %s` names it",
                          unit, short_name(unit).text);
-    return fail(unit, after, err);
+    bool began = after->main_us > 0 && after->main_us != before->main_us;
+    return fail(unit, after, began, err);
 }
 
 bool unit_needs_watching(const struct unit_state *u)
@@ -278,7 +283,7 @@ int unit_judge_steady(const char *unit, const struct unit_state *then, const str
                       struct error *err)
 {
     if (!is_up(now))
-        return fail(unit, now, err);
+        return fail(unit, now, true, err);
     if (now->main_pid == then->main_pid)
         return 0;
     return error_set(err, ERR_IO,

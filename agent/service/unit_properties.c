@@ -29,6 +29,7 @@ static const struct property {
     {"RefuseManualStop", 'b', AT(no_stop)},
     {"InactiveExitTimestampMonotonic", 't', AT(left_us)},
     {"StateChangeTimestampMonotonic", 't', AT(changed_us)},
+    {"ExecMainStartTimestampMonotonic", 't', AT(main_us)},
     {"StartLimitBurst", 'u', AT(limit_burst)},
 };
 
@@ -37,7 +38,7 @@ const char *unit_properties(void)
     return "LoadState,LoadError,ActiveState,SubState,Result,Type,MainPID,ExecMainCode,ExecMainStatus,"
            "NRestarts,"
            "ConditionResult,RefuseManualStart,RefuseManualStop,InactiveExitTimestampMonotonic,"
-           "StateChangeTimestampMonotonic,StartLimitBurst";
+           "StateChangeTimestampMonotonic,ExecMainStartTimestampMonotonic,StartLimitBurst";
 }
 
 static const struct property *find(const char *name)

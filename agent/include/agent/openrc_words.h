@@ -5,8 +5,8 @@
 #include <base/error.h>
 #include <stddef.h>
 
-/* The last lines of `rc-service`'s output that say something, without its stars and marks, joined by " / ".
- */
+/* The last lines of `rc-service`'s output that say something, without its stars and marks, joined by " / ":
+ * not those about progress ("Stopping etcd ..."), which come out of their order. */
 void openrc_words(const char *output, char *out, size_t size);
 
 /* What `rc-service NAME status` means by its exit status after a restart: 0 for "started", else a line;

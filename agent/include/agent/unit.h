@@ -27,6 +27,8 @@ struct unit_state {
     int64_t no_stop;     /* RefuseManualStop */
     int64_t left_us;     /* InactiveExitTimestampMonotonic: when it last began to start */
     int64_t changed_us;  /* StateChangeTimestampMonotonic */
+    int64_t
+        main_us; /* ExecMainStartTimestampMonotonic: when the main process of MainPID or main_code began */
     int64_t limit_burst; /* StartLimitBurst */
 };
 

@@ -5,7 +5,8 @@ The service is a script that does what its file /etc/service-mode says at each s
     run        stay
     die        end at once with status 3, after a line of its own
     die-later  end with status 3 after half a second
-    never      stay, and never say that it is ready
+
+A program of Perl's, which every Debian has: Debian's start-stop-daemon tells a service's process by its program.
 """
 import os
 import shutil
@@ -14,19 +15,25 @@ import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "machines"))
+sys.path[:0] = [str(HERE.parents[1] / "machines"), str(HERE.parents[2] / "deploy" / "lab")]
+import lab as labs  # noqa: E402
 import namespaces  # noqa: E402
 from machines import Machines, image  # noqa: E402
 
 PROGRAM = "/usr/bin/secrets-encrypt-agent"
 CONFIG, MODE = "/etc/secrets-encrypt/config.yaml", "/etc/service-mode"
 LAST_WORDS = "cannot open the encryption config"
-SERVICE = f"""#!/bin/sh
-case "$(cat {MODE})" in
-die) echo "{LAST_WORDS}" >&2; exit 3 ;;
-die-later) sleep 0.5; echo "{LAST_WORDS}" >&2; exit 3 ;;
-esac
-exec sleep 1000000
+SERVICE = f"""#!/usr/bin/perl
+# With an argument: the name of its log in /var/log.
+open(my $in, "<", "{MODE}") or die;
+my $mode = <$in>;
+open(STDERR, ">>", "/var/log/$ARGV[0].log") or die if @ARGV;
+if ($mode =~ /^die/) {{
+    select(undef, undef, undef, 0.5) if $mode =~ /later/;
+    print STDERR "{LAST_WORDS}\\n";
+    exit 3;
+}}
+sleep 1000000 while 1;
 """
 ENCRYPTION = """{"kind":"EncryptionConfiguration","apiVersion":"apiserver.config.k8s.io/v1","resources":[
 {"resources":["secrets"],"providers":[{"identity":{}}]}]}
@@ -72,10 +79,11 @@ class ServiceMachineTest(unittest.TestCase):
     def mode(cls, mode):
         cls.machine.write(MODE, mode + "\n")
 
-    def agent(self, command, unit, timeout=30):
+    def agent(self, command, unit, timeout=30, path="/usr/sbin:/usr/bin:/sbin:/bin"):
         """Runs a subcommand inside; (exit status, its whole output, the last line of that)."""
         self.machine.write(CONFIG, SETTINGS.format(driver=self.INIT, unit=unit, timeout=timeout), 0o600)
-        result = self.machine.complete("sh", "-c", f"exec {PROGRAM} --config {CONFIG} {command} 2>&1", timeout=90)
+        result = self.machine.complete(
+            "sh", "-c", f"PATH={path}; exec {PROGRAM} --config {CONFIG} {command} 2>&1", timeout=90)
         lines = result.stdout.strip().splitlines() or [""]
         print(f"{command} {unit}: {result.returncode}: {lines[-1]}", file=sys.stderr, flush=True)
         return result.returncode, result.stdout, lines[-1]
@@ -106,4 +114,4 @@ def main(init):
     if namespaces.VARIABLE not in os.environ:
         image(init)
     ServiceMachineTest.folder = namespaces.enter()
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings="ignore")

@@ -11,6 +11,13 @@ class ServiceSystemctlTest(test_service_systemd.ServiceSystemdTest):
         super().setUpClass()
         cls.machine.run("systemctl", "stop", "dbus.socket", "dbus.service")
 
+    def test_by_the_bus(self):
+        """There is none, so that this way has to fail."""
+        self.start("bus")
+        status, _, line = self.agent("service-restart", "bus", path="/nowhere")
+        self.assertEqual(status, 1)
+        self.assertIn("systemctl", line)
+
     def test_the_bus_is_away(self):
         self.assertEqual(self.machine.run("systemctl", "is-active", "dbus.service", check=False).strip(), "inactive")
         self.assertNotEqual(self.machine.complete("busctl", "--system", "list", timeout=10).returncode, 0)

@@ -1,7 +1,5 @@
 """The driver systemd on a booted machine with the real systemd: a restart that works, and each way in which one does
 not. The unit is a small script; what is tested is what the driver makes of systemd's answers."""
-import unittest
-
 from service_machine import LAST_WORDS, ServiceMachineTest, main
 
 UNIT = """[Unit]
@@ -51,6 +49,13 @@ class ServiceSystemdTest(ServiceMachineTest):
         self.restart_works("down")
         self.assertNotEqual(self.pid("down"), 0)
 
+    def test_by_the_bus(self):
+        """Without any program to fall back to."""
+        before = self.start("bus")
+        status, output, _ = self.agent("service-restart", "bus", path="/nowhere")
+        self.assertEqual(status, 0, output)
+        self.assertNotIn(self.pid("bus"), (0, before))
+
     def test_default_unit(self):
         before = self.start("kube-apiserver")
         self.restart_works("")
@@ -83,6 +88,11 @@ class ServiceSystemdTest(ServiceMachineTest):
         self.start("program")
         self.unit("program", "ExecStart=\nExecStart=/usr/bin/no-such-program\nType=exec")
         self.restart_fails("program", "status=203/EXEC")
+
+    def test_fails_before_its_main_process(self):
+        self.start("before")
+        self.unit("before", "ExecStartPre=/bin/false")
+        self.restart_fails("before", "Result=exit-code", "its main process was not started (ExecStartPre")
 
     def test_ended_by_a_signal(self):
         self.start("killed")
