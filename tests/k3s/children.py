@@ -60,7 +60,8 @@ def etcd_argv(given, paths):
             "--listen-client-urls", ",".join(client_urls(given)), "--advertise-client-urls", client_urls(given)[0],
             "--listen-peer-urls", own, "--initial-advertise-peer-urls", own,
             "--initial-cluster", ",".join(f"{member_name(n)}={url}" for n, url in members),
-            "--initial-cluster-state", "new", "--heartbeat-interval", "250", "--election-timeout", "2500",
+            "--initial-cluster-state", "new", "--pre-vote",  # the default of the release in K3s
+            "--heartbeat-interval", "250", "--election-timeout", "2500",
             "--logger", "zap", "--log-outputs", "stderr", "--log-level", "error",
             "--cert-file", str(paths.etcd_server[0]), "--key-file", str(paths.etcd_server[1]),
             "--trusted-ca-file", str(paths.etcd_ca), "--client-cert-auth",
