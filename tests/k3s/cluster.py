@@ -13,6 +13,7 @@ More than tests/machines/cluster.py has; what stands there about CLI, records an
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -216,7 +217,7 @@ class Cluster(machine_cluster.Cluster):
         def one(name):
             result = self.server(name).machine.complete("systemctl", "restart", "k3s", timeout=timeout)
             if result.returncode != 0:
-                failures.append(f"{name}: systemctl restart k3s: {result.stderr.strip()}")
+                failures.append(f"{name}: systemctl restart k3s: {result.stderr.strip()}\n{self.last_lines(name)}")
         threads = [threading.Thread(target=one, args=(name,)) for name in names]
         for thread in threads:
             thread.start()
@@ -228,12 +229,10 @@ class Cluster(machine_cluster.Cluster):
 
     def wait_up(self, name, seconds=150):
         """Waits until systemd says that K3s runs there."""
-        machine = self.server(name).machine
         try:
             labs.wait_for(f"{name}: k3s.service is active", lambda: self.unit_state(name) == "active", seconds, 0.2)
         except labs.LabError as error:
-            lines = machine.journal("-u", "k3s", "-n", "30", "-g", "level=|error")
-            raise machine_cluster.MachineError(f"{error}\n{lines}") from None
+            raise machine_cluster.MachineError(f"{error}\n{self.last_lines(name)}") from None
 
     def unit_state(self, name):
         """active, activating, deactivating, failed, …"""
@@ -263,6 +262,11 @@ class Cluster(machine_cluster.Cluster):
 
     def journal(self, name, *more):
         return self.server(name).machine.journal("-u", "k3s", *more)
+
+    def last_lines(self, name, count=25):
+        """The end of K3s's own log and of what its children said of errors."""
+        lines = self.journal(name, "-n", "20000").splitlines()
+        return "\n".join([line for line in lines if re.search(r"\]: (time=|[EF]\d{4} |\{)|systemd", line)][-count:])
 
     def make_secrets(self, seed, count):
         kube.make_secrets(self.clients(), seed, range(count))

@@ -180,7 +180,7 @@ class HighAvailability(StandIn):
         self.before = set(self.names())
         old, = self.names()
         self.cluster.trouble("s1", bad_request=1)
-        self.refused('Operation cannot be fulfilled on nodes "s1"', "prepare")
+        self.refused("Operation cannot be fulfilled on nodes", "prepare")
         self.status("reencrypt_finished", self.rows(old))
 
         self.cluster.trouble("s1", prepare_crash=True)
@@ -191,7 +191,7 @@ class HighAvailability(StandIn):
         self.status("reencrypt_finished", self.rows(old))
 
         self.cluster.trouble("s1", bad_request_done=1)
-        self.refused('Operation cannot be fulfilled on nodes "s1"', "prepare")
+        self.refused("Operation cannot be fulfilled on nodes", "prepare")
         new = self.new_name()
         self.status("prepare", self.rows(old, new), mismatch="s1 and s2")
 
