@@ -93,15 +93,27 @@ static void order_facts(const struct cluster_snapshot *s, const struct planner_s
 
 /* ---------- files ---------- */
 
+/* The first server was asked for its next config, and no agent has sealed what it made: it may have it
+ * already, also when the call said that it failed. Whether it is what it should be is looked at when it is
+ * asked again. */
+static bool may_have_made(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    return s->spec.owned && op->target && op->phase != PHASE_ADOPT && !facts_target(s) && v == &s->servers[0];
+}
+
 /* What a server may have: the settled generation, the one that the phase brings, and the one that a phase
  * that was left had begun to bring. In an adopt phase without its bundle: the first server's file. */
 bool facts_hash_allowed(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash)
 {
     const struct cluster_operation *op = &s->rotation.op;
-    const struct snapshot_bundle *b = facts_live(s) ? facts_target(s) : NULL;
+    /* Servers that make their configs themselves cannot be given back the one from before. */
+    const struct snapshot_bundle *b = facts_live(s) || s->spec.owned ? facts_target(s) : NULL;
     bool adopting = facts_live(s) && op->phase == PHASE_ADOPT;
     if (!*hash)
         return false;
+    if (may_have_made(s, v))
+        return true;
     if (b && strcmp(hash, b->hash) == 0)
         return true;
     if (adopting && !b && strcmp(hash, s->servers[0].report.hash) == 0)

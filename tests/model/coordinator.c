@@ -115,6 +115,8 @@ static const char *apply(struct model_state *s, size_t c, const struct model_pen
     bool paused = s->record.rotation.has_op && s->record.rotation.state == OP_STATE_PAUSED;
     if (p->action == ACTION_ISSUE && p->config)
         broken = put_bundle(s, p);
+    else if (p->action == ACTION_ISSUE)
+        s->record.escrow |= p->escrow;
     delete_orders(s, p->deletes, p->order.id ? p->server : SIZE_MAX);
     if (p->answers)
         s->busy.request = s->busy.request_server = 0;
@@ -147,6 +149,11 @@ static const char *apply(struct model_state *s, size_t c, const struct model_pen
         broken = "pause: a step was taken while paused";
     if (p->stranger)
         broken = "I1: a step was taken while an API server that nobody told us about is alive";
+    if (p->unsealed)
+        broken = "I5: a server was told to follow before the config was sealed";
+    if (p->action == ACTION_ABORT && model.scenario->owned &&
+        s->record.datastore.config != s->record.way_back)
+        broken = "abort: servers that know no way back were told to go back";
     if (p->attended)
         broken = "offline: a rewrite began while an API server was known to run";
     if (p->overdone)

@@ -6,6 +6,7 @@
 
 #include "expand.h"
 #include "making.h"
+#include "owned.h"
 
 static uint8_t orders_where(const struct draft *t, bool (*over)(const struct snapshot_server *v))
 {
@@ -121,9 +122,17 @@ static bool others_read_it(const struct draft *t, uint8_t config)
     return true;
 }
 
+/* What the order is to bring to the server. */
+static uint8_t brings(const struct draft *t)
+{
+    const struct model_order *o = &t->p->order;
+    return o->call ? owned_next(making_bundle(t->s, o->from), o->call, t->s->record.keys + 1u) : o->config;
+}
+
 static void put_order(struct draft *t, const struct cluster_order *o)
 {
-    bool restarts = o->kind == ORDER_APPLY || o->kind == ORDER_REPAIR || o->kind == ORDER_RESTART;
+    bool restarts = o->kind == ORDER_APPLY || o->kind == ORDER_REPAIR || o->kind == ORDER_RESTART ||
+                    o->kind == ORDER_FOLLOW;
     t->p->stranger = t->d->action == ACTION_ORDER && t->snapshot->unknown_api[0];
     t->p->unwell = restarts && !others_are_well(t);
     t->p->unwatched = rotation_phase_drops(t->snapshot->rotation.op.phase) && t->d->action == ACTION_ORDER &&
@@ -131,7 +140,8 @@ static void put_order(struct draft *t, const struct cluster_order *o)
     t->p->server = (uint8_t)t->d->server;
     t->p->deletes = orders_where(t, rotation_order_is_over);
     order_pack(o, &t->p->order);
-    t->p->blind = t->d->action == ACTION_ORDER && !others_read_it(t, t->p->order.config);
+    t->p->blind = t->d->action == ACTION_ORDER && !others_read_it(t, brings(t));
+    t->p->unsealed = o->kind == ORDER_FOLLOW && !t->p->order.config;
     put_record(t);
 }
 
@@ -165,10 +175,15 @@ static void draft_issue(struct draft *t)
     int64_t target = t->r.issued + 1;
     uint8_t stage = (uint8_t)rotation_phase_stage(t->r.op.phase, &t->r);
     rotation_pack(&t->r, &t->s->record.rotation, &p->rotation);
+    bool made_there = rotation_made_by_servers(t->snapshot, t->r.op.phase);
     struct making m = {t->s, making_bundle(t->s, p->rotation.generation), &p->rotation};
-    if (t->r.op.phase != PHASE_ADOPT) {
-        file.config = making_next(&m);
-        if (!file.config || target >= MODEL_GENERATIONS || p->rotation.new_key > MODEL_KEYS) {
+    if (made_there && target < MODEL_GENERATIONS) {
+        unsigned last = owned_last_key(m.present);
+        bool leaves = rotation_phase_drops(t->r.op.phase) && last && !(model.mutations & MUTATE_NO_ESCROW);
+        p->escrow = leaves ? KEY_BIT(last) : 0;
+    } else {
+        file.config = made_there ? 0 : making_next(&m);
+        if (made_there || !file.config || target >= MODEL_GENERATIONS || p->rotation.new_key > MODEL_KEYS) {
             p->action = ACTION_HALT;
             draft_halt(t);
             return;
@@ -191,6 +206,28 @@ static void draft_issue(struct draft *t)
     p->rotation.new_keys = made.new_keys;
 }
 
+/* As issue_learn(): what the record says of a config that servers made, or had. */
+static void learn(struct draft *t, enum phase completed)
+{
+    static const char *const names[] = {"", "k1", "k2", "k3", "k4"};
+    struct model_rotation learned = {0};
+    unsigned newest = MODEL_KEYS;
+    uint8_t config = making_bundle(t->s, (unsigned)t->r.generation);
+    char before[sizeof(t->r.write_key)];
+    memcpy(before, t->r.write_key, sizeof(before));
+    making_describe(config, &learned);
+    t->r.keys = learned.keys;
+    t->r.reads_plain = learned.reads_plain;
+    text_copy(t->r.write_key, sizeof(t->r.write_key), names[learned.write_key]);
+    t->r.new_key[0] = t->r.old_key[0] = 0;
+    while (newest > 0 && !(reads(config) & KEY_BIT(newest)))
+        newest--;
+    if (completed == PHASE_APPEND)
+        text_copy(t->r.new_key, sizeof(t->r.new_key), names[newest]);
+    if (completed == PHASE_PROMOTE)
+        memcpy(t->r.old_key, before, sizeof(t->r.old_key));
+}
+
 static void draft_next_phase(struct draft *t)
 {
     enum phase completed = t->snapshot->rotation.op.phase;
@@ -198,20 +235,14 @@ static void draft_next_phase(struct draft *t)
         t->p->valid = 0;
         return;
     }
-    if (completed == PHASE_ADOPT) {
-        uint8_t config = making_bundle(t->s, (unsigned)t->r.generation);
-        struct model_rotation learned = {0};
-        static const char *const names[] = {"", "k1", "k2", "k3", "k4"};
-        making_describe(config, &learned);
-        t->r.keys = learned.keys;
-        t->r.reads_plain = learned.reads_plain;
-        text_copy(t->r.write_key, sizeof(t->r.write_key), names[learned.write_key]);
-        t->r.new_key[0] = t->r.old_key[0] = 0;
-    }
+    bool learns = rotation_made_by_servers(t->snapshot, completed);
+    if (learns)
+        learn(t, completed);
     rotation_advance(t->snapshot, t->d, &t->r);
     if (rotation_phase_is_config(completed))
         t->p->deletes = orders_where(t, any_order);
     put_record(t);
+    t->p->rotation.new_keys += learns && completed == PHASE_APPEND;
 }
 
 static void draft_bring_back(struct draft *t)
