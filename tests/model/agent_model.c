@@ -497,7 +497,7 @@ static bool operator_restarts_owned(const struct model_state *s, struct model_se
 {
     bool same = same_file(m->loaded, m->file) && m->file.config == s->record.datastore.config &&
                 m->own_stage == s->record.datastore.stage;
-    if (m->api != API_READY || same || m->making || m->newer)
+    if (m->api != API_READY || same || m->making)
         return false;
     owned_stops(m);
     m->api = API_DOWN;

@@ -102,6 +102,8 @@ bool world_at_rest(const struct model_state *s)
     bool running = r->has_op && r->state == OP_STATE_RUNNING;
     /* A server that owns its config has no other file to be given back: the halt names it. */
     bool one_fault = model.scenario->faults == 1 && !model.scenario->owned;
+    if (model.scenario->resumes && r->has_op && r->state == OP_STATE_HALTED)
+        return false;
     return !running && !s->busy.request && !(one_fault && left_down(s));
 }
 

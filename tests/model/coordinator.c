@@ -149,6 +149,8 @@ static const char *apply(struct model_state *s, size_t c, const struct model_pen
         broken = "pause: a step was taken while paused";
     if (p->stranger)
         broken = "I1: a step was taken while an API server that nobody told us about is alive";
+    if (p->futile)
+        broken = "repair: a server was told to take up a config that the others have left";
     if (p->unsealed)
         broken = "I5: a server was told to follow before the config was sealed";
     if (p->action == ACTION_ABORT && model.scenario->owned &&

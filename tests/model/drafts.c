@@ -141,6 +141,8 @@ static void put_order(struct draft *t, const struct cluster_order *o)
     t->p->deletes = orders_where(t, rotation_order_is_over);
     order_pack(o, &t->p->order);
     t->p->blind = t->d->action == ACTION_ORDER && !others_read_it(t, brings(t));
+    t->p->futile = o->kind == ORDER_FOLLOW && making_bundle(t->s, t->s->record.rotation.target) &&
+                   o->generation != t->s->record.rotation.target;
     t->p->unsealed = o->kind == ORDER_FOLLOW && !t->p->order.config;
     put_record(t);
 }

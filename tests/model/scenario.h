@@ -43,6 +43,7 @@ struct scenario {
     bool unadopted;           /* begins before anything was adopted */
     enum model_engine engine; /* of whatever is asked for */
     bool manual;              /* --no-restart: the operator restarts the servers, `sync` writes their files */
+    bool resumes;             /* a person mends and resumes whatever halted: only an end is a rest */
     bool owned;               /* the servers make their configs themselves */
     bool plain;               /* encryption is off at first */
     bool plain_values;        /* stored before encryption was on, still readable */

@@ -150,6 +150,7 @@ struct model_pending {
     uint8_t blind;     /* … a server that would not read what is going to be written */
     uint8_t attended;  /* … an API server that runs, at the beginning of an offline rewrite */
     uint8_t unsealed;  /* … a config that no agent has sealed yet, on its way to another server */
+    uint8_t futile;    /* … a config that the servers have left, which none can hand on */
     uint8_t overdone;  /* a throttle changes more than the rate */
     struct model_order order;
     struct model_rotation rotation;

@@ -118,7 +118,8 @@ static void command_steps(const struct model_state *s, size_t i, struct steps *o
         return;
     command_ends(s, i, ENDS_BAD, "the API server starts and will not come ready", out);
     command_ends(s, i, ENDS_FAILED, "the restart command fails, the API server starts", out);
-    if (model.scenario->owned && s->servers[i].file.config != s->record.datastore.config)
+    if (model.scenario->owned && !s->servers[i].newer &&
+        s->servers[i].file.config != s->record.datastore.config)
         command_ends(s, i, ENDS_STALE, "the server comes back with its file from before", out);
 }
 
@@ -407,6 +408,12 @@ static void ask(const struct model_state *s, enum operation_kind kind, size_t se
 
 static void people_steps(const struct model_state *s, struct steps *out)
 {
+    if (model.scenario->resumes && !s->busy.request && s->record.rotation.has_op &&
+        s->record.rotation.state == OP_STATE_HALTED) {
+        begin(s, out, "somebody mends what halted it and asks for resume", SIZE_MAX)->next.busy.request =
+            OP_RESUME + 1;
+        keep_normal(out);
+    }
     if (s->busy.request || !s->busy.requests)
         return;
     for (int kind = 0; kind <= OP_THROTTLE; kind++)
