@@ -42,30 +42,40 @@ struct field {
     size_t size;                /* TEXT */
     word_fn *word;              /* WORD */
     const struct field *fields; /* STRUCT */
+    bool later;                 /* may be missing: an earlier version did not write it */
 };
 #define INT(s, m)                                                                                            \
     {                                                                                                        \
-#m, F_INT, offsetof(struct s, m), 0, NULL, NULL                                                      \
+#m, F_INT, offsetof(struct s, m), 0, NULL, NULL, false                                               \
     }
 #define TEXT(s, m)                                                                                           \
     {                                                                                                        \
-#m, F_TEXT, offsetof(struct s, m), sizeof(((struct s *)0)->m), NULL, NULL                            \
+#m, F_TEXT, offsetof(struct s, m), sizeof(((struct s *)0)->m), NULL, NULL, false                     \
+    }
+#define LATER_INT(s, m)                                                                                      \
+    {                                                                                                        \
+        .name = #m, .type = F_INT, .offset = offsetof(struct s, m), .later = true                            \
+    }
+#define LATER_TEXT(s, m)                                                                                     \
+    {                                                                                                        \
+        .name = #m, .type = F_TEXT, .offset = offsetof(struct s, m), .size = sizeof(((struct s *)0)->m),     \
+        .later = true                                                                                        \
     }
 #define BOOL(s, m)                                                                                           \
     {                                                                                                        \
-#m, F_BOOL, offsetof(struct s, m), 0, NULL, NULL                                                     \
+#m, F_BOOL, offsetof(struct s, m), 0, NULL, NULL, false                                              \
     }
 #define WORD(s, m, w)                                                                                        \
     {                                                                                                        \
-#m, F_WORD, offsetof(struct s, m), 0, (w), NULL                                                      \
+#m, F_WORD, offsetof(struct s, m), 0, (w), NULL, false                                               \
     }
 #define SUB(s, m, f)                                                                                         \
     {                                                                                                        \
-#m, F_STRUCT, offsetof(struct s, m), 0, NULL, (f)                                                    \
+#m, F_STRUCT, offsetof(struct s, m), 0, NULL, (f), false                                             \
     }
 #define END                                                                                                  \
     {                                                                                                        \
-        NULL, F_INT, 0, 0, NULL, NULL                                                                        \
+        NULL, F_INT, 0, 0, NULL, NULL, false                                                                 \
     }
 
 static const struct field process_fields[] = {INT(process_id, pid), INT(process_id, start_ticks),
@@ -89,6 +99,8 @@ static const struct field order_fields[] = {INT(cluster_order, id),
                                             WORD(cluster_order, stage, word_stage),
                                             INT(cluster_order, fence),
                                             INT(cluster_order, given_ms),
+                                            LATER_INT(cluster_order, from),
+                                            LATER_TEXT(cluster_order, call),
                                             END};
 
 static const struct field job_fields[] = {WORD(job, step, word_step),
@@ -201,7 +213,8 @@ static int decode(const struct field *fields, char *base, const struct json *obj
 {
     int rc = 0;
     for (const struct field *f = fields; rc == 0 && f->name; f++)
-        rc = decode_field(f, base + f->offset, obj, err);
+        if (!f->later || json_get(obj, f->name))
+            rc = decode_field(f, base + f->offset, obj, err);
     return rc;
 }
 

@@ -224,7 +224,8 @@ static void operation_facts(const struct cluster_snapshot *s, const struct plann
     facts_set_if(f, FACT_PHASE_VERIFY, op->phase == PHASE_VERIFY);
     facts_set_if(f, FACT_PHASE_FINAL, op->phase == PHASE_FINAL);
     facts_set_if(f, FACT_ISSUED,
-                 op->target != 0 && (rotation_made_by_servers(s, op->phase) || facts_target(s)));
+                 op->target != 0 && (rotation_made_by_servers(s, op->phase) || facts_target(s)) &&
+                     !(config && facts_lost(s)));
     if (config && fact(f, FACT_ISSUED))
         facts_of_next(s, f);
     facts_of_jobs(s, self, f);

@@ -97,6 +97,10 @@ void facts_set_if(struct facts *f, enum fact which, bool value);
 
 /* The bundle that the phase brings; NULL: none, or not issued. */
 const struct snapshot_bundle *facts_target(const struct cluster_snapshot *s);
+/* What the first server made and an agent sealed is lost: it could not hand it to its datastore, was
+ * restarted, and every server has the config from before. Nobody ever had that one: the server is asked for
+ * another. */
+bool facts_lost(const struct cluster_snapshot *s);
 bool facts_live(const struct cluster_snapshot *s);
 
 void facts_of_servers(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f);

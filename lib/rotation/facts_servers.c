@@ -93,15 +93,28 @@ static void order_facts(const struct cluster_snapshot *s, const struct planner_s
 
 /* ---------- files ---------- */
 
+/* The first server was asked for its next config, and no agent has sealed what it made: it may have it
+ * already, also when the call said that it failed, and who was restarted since has it too. Whether it is what
+ * it should be is looked at when the first one is asked again. */
+static bool may_be_made(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    bool asked = s->spec.owned && op->target && op->phase != PHASE_ADOPT && !facts_target(s);
+    return asked && (v == &s->servers[0] || strcmp(hash, s->servers[0].report.hash) == 0);
+}
+
 /* What a server may have: the settled generation, the one that the phase brings, and the one that a phase
  * that was left had begun to bring. In an adopt phase without its bundle: the first server's file. */
 bool facts_hash_allowed(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash)
 {
     const struct cluster_operation *op = &s->rotation.op;
-    const struct snapshot_bundle *b = facts_live(s) ? facts_target(s) : NULL;
+    /* Servers that make their configs themselves cannot be given back the one from before. */
+    const struct snapshot_bundle *b = facts_live(s) || s->spec.owned ? facts_target(s) : NULL;
     bool adopting = facts_live(s) && op->phase == PHASE_ADOPT;
     if (!*hash)
         return false;
+    if (may_be_made(s, v, hash))
+        return true;
     if (b && strcmp(hash, b->hash) == 0)
         return true;
     if (adopting && !b && strcmp(hash, s->servers[0].report.hash) == 0)
@@ -264,6 +277,21 @@ static bool undone(const struct cluster_snapshot *s, const struct snapshot_serve
            (strcmp(v->report.hash, b->hash) != 0 ||
             ((v->order.kind == ORDER_APPLY || v->order.kind == ORDER_FOLLOW) && v->report.loaded_known &&
              !loaded(v, b->hash)));
+}
+
+bool facts_lost(const struct cluster_snapshot *s)
+{
+    const struct cluster_rotation *r = &s->rotation;
+    const struct snapshot_bundle *b = facts_target(s);
+    if (!s->spec.owned || r->op.phase == PHASE_ADOPT || !b || strcmp(b->hash, r->hash) == 0 ||
+        s->servers_count == 0 || order_is_current(s, &s->servers[0]))
+        return false;
+    for (size_t i = 0; i < s->servers_count && s->servers[i].in_spec; i++) {
+        const struct snapshot_server *v = &s->servers[i];
+        if (!v->reports || strcmp(v->report.hash, r->hash) != 0 || !loaded(v, r->hash))
+            return false;
+    }
+    return true;
 }
 
 /* It has its order for the phase, or has carried it out. A server that made the config itself is restarted

@@ -277,6 +277,8 @@ void rotation_repair(const struct cluster_snapshot *s, const struct decision *d,
 {
     /* While a key is being brought back, the settled config is the one that lacks it. */
     int64_t generation = facts_live(s) && r->op.phase == PHASE_BRING_BACK ? r->op.from : r->generation;
+    if (s->spec.owned && facts_target(s))
+        generation = r->op.target; /* the only one that they have to hand to one another */
     const struct snapshot_bundle *b = snapshot_bundle(s, generation);
     r->next_order++;
     *ret = (struct cluster_order){

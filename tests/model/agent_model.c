@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "owned.h"
+
 static bool same_file(struct config_file a, struct config_file b)
 {
     return a.config == b.config && a.foreign == b.foreign;
@@ -55,7 +57,7 @@ static void take_order(struct model_server *m, const struct model_order *o)
     m->refused = 0;
     m->text = TEXT_NONE;
     m->restart = RESTART_NONE;
-    m->late = 0;
+    m->late = m->again = 0;
 }
 
 static void withdraw(struct model_server *m)
@@ -91,7 +93,8 @@ bool agent_reads_order(struct model_state *s, size_t i)
         .generation = compare(o->gen, now.gen ? now.gen : m->written.gen),
         .kind = (enum order_kind)o->kind,
         .forgotten = o->id <= m->forgotten,
-        .busy = m->step == STEP_WAITING || m->step == STEP_UNDO || m->step == STEP_BACK,
+        .busy = m->step == STEP_CALLING || m->step == STEP_WAITING || m->step == STEP_UNDO ||
+                m->step == STEP_BACK,
     };
     const struct verdict_row *row = decide_order(&view);
     if (o->fence > m->fence)
@@ -107,6 +110,12 @@ bool agent_reads_order(struct model_state *s, size_t i)
 
 /* ---------- the view of the order at work ---------- */
 
+/* A server that owns its config has the file, and does not say that it is at that stage. */
+static bool other_stage(const struct model_server *m)
+{
+    return model.scenario->owned && m->order.kind == ORDER_FOLLOW && m->own_stage != m->order.stage;
+}
+
 static enum file_view file_view(const struct model_state *s, size_t i)
 {
     const struct model_server *m = &s->servers[i];
@@ -114,7 +123,7 @@ static enum file_view file_view(const struct model_state *s, size_t i)
     if (back && m->file.config && same_file(m->file, m->previous.file))
         return FILE_PREVIOUS;
     if (m->file.config && m->order.config && same_file(m->file, issued(m->order.config)))
-        return FILE_TARGET;
+        return other_stage(m) ? FILE_KNOWN : FILE_TARGET;
     if (!m->file.config)
         return FILE_BROKEN;
     if (!m->order.config && (m->order.kind == ORDER_RESTART || m->order.kind == ORDER_ADOPT))
@@ -139,10 +148,22 @@ static bool can_undo(const struct model_server *m)
            same_file(m->written.file, target);
 }
 
+#define REPEATS_MAX 2 /* as agent/step.c */
+
+/* The mutation: a server that came back is taken to have what the first server has. */
+static void take_for_granted(const struct model_server *m, struct job_view *v)
+{
+    if (!(model.mutations & MUTATE_BLIND_DONE) || m->order.kind != ORDER_FOLLOW || m->restart != RESTART_OK ||
+        m->api != API_READY)
+        return;
+    v->file = FILE_TARGET;
+    v->loaded = LOADED_TARGET;
+}
+
 static const struct job_row *decide(const struct model_state *s, size_t i)
 {
     const struct model_server *m = &s->servers[i];
-    const struct job_view view = {
+    struct job_view view = {
         .kind = (enum order_kind)m->order.kind,
         .step = (enum job_step)m->step,
         .text = (enum text_view)m->text,
@@ -152,13 +173,15 @@ static const struct job_row *decide(const struct model_state *s, size_t i)
         .ready = m->api == API_READY,
         .late = m->late,
         .can_undo = can_undo(m),
+        .again = m->again < REPEATS_MAX,
     };
+    take_for_granted(m, &view);
     return decide_job(&view);
 }
 
 static bool writes_file(const struct model_order *o)
 {
-    return o->kind != ORDER_ADOPT && o->kind != ORDER_RESTART;
+    return o->kind != ORDER_ADOPT && o->kind != ORDER_RESTART && o->kind != ORDER_CALL;
 }
 
 /* The file has the hash that was ordered, whoever wrote it: then it is that generation. As place_note(). */
@@ -206,7 +229,7 @@ static void keep_previous(struct model_state *s, size_t i)
 /* I2: a key that may have written leaves a file only after a scan that found none under it, and is kept.
  * Where somebody unknown writes under it, the order may be on its way already: then the watch brings it back.
  */
-static const char *check_leaving(const struct model_state *s, struct config_file from, uint8_t to)
+const char *agent_check_leaving(const struct model_state *s, struct config_file from, uint8_t to)
 {
     uint8_t leaving = reads(from.config) & (uint8_t)~reads(to) & s->record.wrote;
     bool others_write = (model.scenario->faults_allowed & (FAULT_ROGUE | FAULT_EDIT)) != 0;
@@ -220,7 +243,7 @@ static const char *check_leaving(const struct model_state *s, struct config_file
 static const char *act_write(struct model_state *s, size_t i)
 {
     struct model_server *m = &s->servers[i];
-    const char *broken = check_leaving(s, m->file, m->order.config);
+    const char *broken = agent_check_leaving(s, m->file, m->order.config);
     if (m->file.foreign && m->order.kind != ORDER_REPAIR)
         broken = "I2: a file that nobody issued was written over: it may hold the only copy of a key";
     if (s->record.bundles[m->order.gen].config != m->order.config)
@@ -239,13 +262,15 @@ static void act_put_back(struct model_server *m)
 
 static void act_restart(struct model_server *m)
 {
+    bool follows = m->order.kind == ORDER_FOLLOW;
     struct config_file want = m->step == STEP_BACK ? m->previous.file : issued(m->order.config);
-    if (want.config && !same_file(m->file, want)) {
+    if (!follows && want.config && !same_file(m->file, want)) {
         m->restart = RESTART_FAILED;
         return;
     }
     m->api = API_DOWN;
     memset(&m->loaded, 0, sizeof(m->loaded));
+    owned_stops(m);
     m->bad = 0;
     m->cmd = m->ours = 1;
     m->restart = RESTART_RUNNING;
@@ -273,6 +298,55 @@ static void act_adopt(struct model_state *s, size_t i, const struct job_row *row
     end(m, row->state);
 }
 
+/* As apply_seal(): what the server made is exactly what it was asked for, or it is not sealed. */
+static const char *act_seal(struct model_state *s, size_t i, const struct job_row *row)
+{
+    struct model_server *m = &s->servers[i];
+    uint8_t config = m->file.config, before = s->record.bundles[m->order.from].config;
+    uint8_t *bundle = &s->record.bundles[m->order.gen].config;
+    bool lags = m->own != config;
+    bool asked_for = owned_is_made(before, config, m->order.call) || (model.mutations & MUTATE_SEAL_ANY);
+    if (lags && m->making)
+        return NULL; /* tried again in a moment */
+    if (lags || m->file.foreign || !asked_for || (*bundle && *bundle != config)) {
+        end(m, ORDER_FAILED);
+        return NULL;
+    }
+    *bundle = config;
+    s->record.bundles[m->order.gen].stage = m->own_stage;
+    s->record.wrote |= KEY_BIT(writes(config));
+    m->written = (struct model_version){m->order.gen, m->own_stage, m->file};
+    memset(&m->previous, 0, sizeof(m->previous));
+    end(m, row->state);
+    return NULL;
+}
+
+/* I5: what a server takes over by our doing was checked and sealed (the first server made it itself). */
+static const char *check_sealed(const struct model_state *s, size_t i)
+{
+    const struct model_server *m = &s->servers[i];
+    if (i == 0 || m->order.kind != ORDER_FOLLOW || m->file.config == s->record.datastore.config)
+        return NULL;
+    for (unsigned g = 1; g < MODEL_GENERATIONS; g++)
+        if (s->record.bundles[g].config == s->record.datastore.config)
+            return NULL;
+    return "I5: a server was restarted into a config that nobody has sealed";
+}
+
+static const char *act_done(struct model_state *s, size_t i, const struct job_row *row)
+{
+    struct model_server *m = &s->servers[i];
+    const struct config_file target = issued(m->order.config);
+    bool follows = m->order.kind == ORDER_FOLLOW;
+    bool has_it = same_file(m->file, target) && same_file(m->loaded, target);
+    if (follows)
+        m->written = (struct model_version){m->order.gen, m->order.stage, target};
+    enter(m, row->next, row->state);
+    if (!(model.mutations & MUTATE_LATE_FORGET)) /* who has said so has no older file to go back to */
+        (void)agent_forgets_previous(s, i);
+    return follows && !has_it ? "done: a server said that it had followed, and has another config" : NULL;
+}
+
 static const char *act(struct model_state *s, size_t i, const struct job_row *row)
 {
     struct model_server *m = &s->servers[i];
@@ -287,20 +361,27 @@ static const char *act(struct model_state *s, size_t i, const struct job_row *ro
     case ACT_PUT_BACK:
         act_put_back(m);
         return NULL;
-    case ACT_RESTART:
+    case ACT_RESTART: {
+        const char *broken = check_sealed(s, i);
         act_restart(m);
-        return NULL;
+        return broken;
+    }
     case ACT_ADOPT:
         act_adopt(s, i, row);
         return NULL;
-    case ACT_DONE: /* who has said so has no older file to go back to */
-        enter(m, row->next, row->state);
-        if (!(model.mutations & MUTATE_LATE_FORGET))
-            (void)agent_forgets_previous(s, i);
-        return NULL;
+    case ACT_DONE:
+        return act_done(s, i, row);
     case ACT_CALL:
+        m->call = 1;
+        m->asked = 0;
+        m->restart = RESTART_RUNNING;
+        return NULL;
     case ACT_SEAL:
+        return act_seal(s, i, row);
     case ACT_AGAIN:
+        m->again++;
+        m->restart = RESTART_NONE;
+        return NULL;
     case ACT_BEGIN:
     case ACT_UNDO:
     case ACT_BACK:
@@ -346,13 +427,13 @@ bool agent_publishes(struct model_state *s, size_t i)
         return false; /* the orders are looked at first */
     memset(&m->report, 0, sizeof(m->report));
     m->stage = now.stage;
-    m->report.stage = now.stage;
+    m->report.stage = model.scenario->owned ? m->own_stage : now.stage;
     m->report.gen = now.gen;
     m->report.file = m->file;
     m->report.known = m->known && m->api != API_DOWN;
     if (m->report.known)
         m->report.loaded = m->loaded;
-    m->report.ready = m->api == API_READY;
+    m->report.ready = m->api == API_READY && !(model.scenario->owned && owned_differs(m));
     m->report.order_id = m->refused ? m->refused : m->order.id;
     m->report.order_state = m->refused ? ORDER_REFUSED : m->step == STEP_NONE ? ORDER_NONE : m->state;
     return memcmp(&before, m, sizeof(before)) != 0;
@@ -367,15 +448,17 @@ bool agent_starts(struct model_state *s, size_t i)
         return false;
     m->alive = 1;
     m->text = TEXT_NONE;
-    m->late = m->refused = 0;
-    m->restart = m->cmd && m->step != STEP_NONE && m->step != STEP_ENDED ? RESTART_RUNNING : RESTART_NONE;
+    m->late = m->refused = m->again = 0;
+    m->restart = (m->step == STEP_CALLING ? m->call : m->cmd) && m->step != STEP_NONE && m->step != STEP_ENDED
+                     ? RESTART_RUNNING
+                     : RESTART_NONE;
     return true;
 }
 
 void agent_dies(struct model_state *s, size_t i)
 {
     struct model_server *m = &s->servers[i];
-    m->alive = m->late = m->refused = 0;
+    m->alive = m->late = m->refused = m->again = 0;
     m->text = TEXT_NONE;
     m->restart = RESTART_NONE;
 }
@@ -409,9 +492,24 @@ bool agent_dies_in_write(struct model_state *s, size_t i)
     return true;
 }
 
+/* Servers that own their config hand it to one another: a restart is all that is needed. */
+static bool operator_restarts_owned(const struct model_state *s, struct model_server *m)
+{
+    bool same = same_file(m->loaded, m->file) && m->file.config == s->record.datastore.config &&
+                m->own_stage == s->record.datastore.stage;
+    if (m->api != API_READY || same || m->making)
+        return false;
+    owned_stops(m);
+    m->api = API_DOWN;
+    memset(&m->loaded, 0, sizeof(m->loaded));
+    return true;
+}
+
 bool agent_operator_restarts(struct model_state *s, size_t i, const char **ret_broken)
 {
     struct model_server *m = &s->servers[i];
+    if (model.scenario->owned)
+        return operator_restarts_owned(s, m);
     bool sync = m->order.kind == ORDER_SYNC && m->step == STEP_TAKEN && file_view(s, i) == FILE_KNOWN;
     if (m->api != API_READY || (!sync && same_file(m->loaded, m->file)))
         return false;

@@ -16,6 +16,8 @@ void agent_loses_state(struct model_state *s, size_t i);
 /* The operator restarts this server's API server: `secrets-encrypt-agent sync` runs first, as its unit says.
  * False: there is no need to. */
 bool agent_operator_restarts(struct model_state *s, size_t i, const char **ret_broken);
+/* I2, when a file is replaced by another one. */
+const char *agent_check_leaving(const struct model_state *s, struct config_file from, uint8_t to);
 /* Killed within a write: the previous file was kept already, the file is not replaced yet. */
 bool agent_dies_in_write(struct model_state *s, size_t i);
 

@@ -7,7 +7,7 @@
 #include <base/text.h>
 #include <cluster/codec.h>
 
-#include "world.h"
+#include "owned.h"
 
 /* I1: every running API server reads every stored value. Where somebody unknown writes under the old key
  * while it is being dropped, no program can prevent the harm, only end it: then it is asked of finished
@@ -67,8 +67,8 @@ static const char *check_end(const struct model_state *s)
         return "end: abort is finished and the config is not the one from before";
     for (size_t i = 0; i < model.scenario->servers; i++) {
         const struct model_server *m = &s->servers[i];
-        bool at_work =
-            m->step == STEP_TAKEN || m->step == STEP_WAITING || m->step == STEP_UNDO || m->step == STEP_BACK;
+        bool at_work = m->step == STEP_TAKEN || m->step == STEP_CALLING || m->step == STEP_WAITING ||
+                       m->step == STEP_UNDO || m->step == STEP_BACK;
         if (!at_work && m->file.config != r->config)
             return "end: an operation is finished and a server has another file";
     }
@@ -100,7 +100,11 @@ bool world_at_rest(const struct model_state *s)
 {
     const struct model_rotation *r = &s->record.rotation;
     bool running = r->has_op && r->state == OP_STATE_RUNNING;
-    return !running && !s->busy.request && !(model.scenario->faults == 1 && left_down(s));
+    /* A server that owns its config has no other file to be given back: the halt names it. */
+    bool one_fault = model.scenario->faults == 1 && !model.scenario->owned;
+    if (model.scenario->resumes && r->has_op && r->state == OP_STATE_HALTED)
+        return false;
+    return !running && !s->busy.request && !(one_fault && left_down(s));
 }
 
 /* A file that somebody changed, an agent that lost its memory of what its API server runs with, an API server
@@ -115,8 +119,9 @@ static bool mended_by_hand(const struct model_state *s, const struct model_serve
     bool changed = !f->config || f->foreign || !expected;
     bool other = m->api == API_READY && (l->config != f->config || l->foreign != f->foreign);
     bool unknown = m->api == API_READY && !m->known;
-    bool dead = m->bad && model.scenario->faults > 1;
-    return (edits && (changed || other)) || unknown || dead;
+    bool dead = (m->bad && model.scenario->faults > 1) || (m->newer && m->api == API_DOWN);
+    bool disagrees = model.scenario->owned && owned_differs(m);
+    return (edits && (changed || other || disagrees)) || unknown || dead;
 }
 
 /* The planner waits, names the server, and a person (or the policy) mends it. */

@@ -5,6 +5,8 @@
 
 #include <base/text.h>
 
+#include "owned.h"
+
 #define THROTTLED 100 /* any rate */
 
 static struct cluster_snapshot snapshot;
@@ -37,6 +39,7 @@ static void spec_init(void)
     spec.snapshots = model.scenario->snapshots;
     spec.canaries = true;
     spec.auto_repair = model.scenario->auto_repair;
+    spec.owned = model.scenario->owned;
     spec.escrow_days = 90;
 }
 
@@ -282,6 +285,8 @@ void order_pack(const struct cluster_order *o, struct model_order *ret)
         .config = hash_config(o->hash),
         .stage = (uint8_t)o->stage,
         .fence = (uint8_t)o->fence,
+        .from = (uint8_t)o->from,
+        .call = (uint8_t)owned_call(o->call),
     };
 }
 

@@ -19,6 +19,9 @@ enum fault_kind {
     FAULT_FORGET = 1 << 9,   /* an agent's state folder is lost */
     FAULT_ROGUE = 1 << 10,   /* somebody unknown writes a value under the old key */
     FAULT_UNKNOWN = 1 << 12, /* an API server that is in no list comes alive, and goes */
+    FAULT_CALL = 1 << 13,    /* a call says that it failed, whatever became of it */
+    FAULT_SAVE = 1 << 14,    /* a server cannot save what it made in its datastore */
+    FAULT_MADE = 1 << 15,    /* a server makes something else than it was asked for */
     FAULT_LAG = 1 << 11,     /* reports lag behind (else an agent publishes whatever changes at once) */
 };
 
@@ -40,6 +43,8 @@ struct scenario {
     bool unadopted;           /* begins before anything was adopted */
     enum model_engine engine; /* of whatever is asked for */
     bool manual;              /* --no-restart: the operator restarts the servers, `sync` writes their files */
+    bool resumes;             /* a person mends and resumes whatever halted: only an end is a rest */
+    bool owned;               /* the servers make their configs themselves */
     bool plain;               /* encryption is off at first */
     bool plain_values;        /* stored before encryption was on, still readable */
     uint8_t passes, attempts;
@@ -54,6 +59,8 @@ enum world_mutation {
     MUTATE_NO_PREVIOUS = 1 << 2, /* the agent does not keep the previous file */
     MUTATE_OLD_PROOF = 1 << 3,   /* a proof of an earlier step counts */
     MUTATE_LATE_FORGET = 1 << 4, /* the file from before is not forgotten with the order that ends well */
+    MUTATE_SEAL_ANY = 1 << 6,    /* what a server made is sealed without a look */
+    MUTATE_BLIND_DONE = 1 << 7,  /* a server that came back is taken to have the config */
     MUTATE_OLD_WRITER = 1 << 5,  /* a write in the datastore does not compare the fence there */
 };
 

@@ -34,11 +34,16 @@ static inline uint8_t writes(uint8_t config)
     return config >> 5;
 }
 
+/* What a server that owns its config is asked for, and how far it is. */
+enum { CALL_NONE, CALL_PREPARE, CALL_ROTATE, CALL_REENCRYPT, CALL_ENABLE, CALL_DISABLE };
+enum { MADE_NOTHING, MADE_FILE, MADE_RECORD };
+
 enum { OP_OLD, OP_NOW, OP_REPAIRS }; /* whose an order is */
 
 struct model_order {
     uint8_t id; /* 0: none */
     uint8_t kind, op, gen, config, stage, fence;
+    uint8_t from, call; /* CALL */
 };
 
 struct model_version {
@@ -57,13 +62,18 @@ struct model_server {
     uint8_t ours;    /* down by our doing: from the restart until it is ready */
     uint8_t known;   /* the agent can tell what the process loaded */
     uint8_t stopped; /* by the operator: nobody starts it but him */
+    /* a server that owns its config */
+    uint8_t own, own_stage; /* its own record of its config, and of its stage */
+    uint8_t newer;          /* its file is newer than the datastore's: its process would not start */
+    uint8_t making, made;   /* the call that it carries out, and how far */
+    uint8_t call, asked;    /* the agent's command runs; it waits for the server's answer */
     /* the agent's state folder */
     uint8_t fence, stage, step, state;
     uint8_t fresh, forgotten; /* a new memory; the id of the order that was found with it */
     struct model_order order;
     struct model_version written, previous;
     /* the agent's memory */
-    uint8_t alive, text, restart, late, refused;
+    uint8_t alive, text, restart, late, refused, again;
     /* the state store's keys of this server */
     struct model_order given;
     struct {
@@ -90,10 +100,13 @@ struct model_record {
     struct {
         uint8_t config, stage;
     } bundles[MODEL_GENERATIONS]; /* by generation */
-    uint8_t escrow;               /* keys */
-    uint8_t keys;                 /* made so far */
-    uint8_t wrote;                /* keys that some issued config writes with */
-    uint8_t way_back;             /* of the checker: the config that an abort has to lead back to */
+    struct {
+        uint8_t config, stage;
+    } datastore;      /* what servers that own their config hand to one another */
+    uint8_t escrow;   /* keys */
+    uint8_t keys;     /* made so far */
+    uint8_t wrote;    /* keys that some issued config writes with */
+    uint8_t way_back; /* of the checker: the config that an abort has to lead back to */
 };
 
 enum { JOB_NONE, JOB_RUNNING, JOB_ENDED };
@@ -136,6 +149,8 @@ struct model_pending {
     uint8_t stranger;  /* … an API server that nobody told us about */
     uint8_t blind;     /* … a server that would not read what is going to be written */
     uint8_t attended;  /* … an API server that runs, at the beginning of an offline rewrite */
+    uint8_t unsealed;  /* … a config that no agent has sealed yet, on its way to another server */
+    uint8_t futile;    /* … a config that the servers have left, which none can hand on */
     uint8_t overdone;  /* a throttle changes more than the rate */
     struct model_order order;
     struct model_rotation rotation;

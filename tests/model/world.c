@@ -5,6 +5,7 @@
 #include "agent_model.h"
 #include "coordinator.h"
 #include "jobs.h"
+#include "owned.h"
 
 /* ---------- how steps are collected ---------- */
 
@@ -78,24 +79,31 @@ void world_keep(const struct model_state *s, struct steps *out, bool fault)
 /* ---------- a machine ---------- */
 
 /* A new API server process reads the file. */
-static void process_starts(struct model_server *m)
+static const char *process_starts(struct model_state *s, size_t i, bool yields, bool stale)
 {
+    struct model_server *m = &s->servers[i];
+    if (model.scenario->owned)
+        return owned_starts(s, i, yields, stale);
     m->bad = m->stopped = 0;
     m->known = 1;
     m->loaded = m->file;
     m->api = m->file.config ? API_STARTING : API_DOWN;
+    return NULL;
 }
 
-static void command_ends(const struct model_state *s, size_t i, bool bad, bool failed, const char *what,
+enum ending { ENDS_WELL, ENDS_BAD, ENDS_FAILED, ENDS_STALE };
+
+static void command_ends(const struct model_state *s, size_t i, enum ending ending, const char *what,
                          struct steps *out)
 {
-    struct model_server *m = &begin(s, out, what, i)->next.servers[i];
-    process_starts(m);
-    m->bad = bad;
+    struct step *t = begin(s, out, what, i);
+    struct model_server *m = &t->next.servers[i];
+    t->broken = process_starts(&t->next, i, true, ending == ENDS_STALE);
+    m->bad = ending == ENDS_BAD;
     m->cmd = 0;
     if (m->alive && m->restart == RESTART_RUNNING)
-        m->restart = failed ? RESTART_FAILED : RESTART_OK;
-    if (bad || failed)
+        m->restart = ending == ENDS_FAILED ? RESTART_FAILED : RESTART_OK;
+    if (ending != ENDS_WELL)
         keep_fault(out);
     else
         keep_normal(out);
@@ -105,11 +113,14 @@ static void command_steps(const struct model_state *s, size_t i, struct steps *o
 {
     if (!s->servers[i].cmd)
         return;
-    command_ends(s, i, false, false, "the API server starts", out);
+    command_ends(s, i, ENDS_WELL, "the API server starts", out);
     if (!may(s, FAULT_START))
         return;
-    command_ends(s, i, true, false, "the API server starts and will not come ready", out);
-    command_ends(s, i, false, true, "the restart command fails, the API server starts", out);
+    command_ends(s, i, ENDS_BAD, "the API server starts and will not come ready", out);
+    command_ends(s, i, ENDS_FAILED, "the restart command fails, the API server starts", out);
+    if (model.scenario->owned && !s->servers[i].newer &&
+        s->servers[i].file.config != s->record.datastore.config)
+        command_ends(s, i, ENDS_STALE, "the server comes back with its file from before", out);
 }
 
 static void api_steps(const struct model_state *s, size_t i, struct steps *out)
@@ -119,16 +130,19 @@ static void api_steps(const struct model_state *s, size_t i, struct steps *out)
         struct model_server *n = &begin(s, out, "the API server is ready", i)->next.servers[i];
         n->api = API_READY;
         n->ours = 0;
+        n->known |= n->alive; /* it looked before */
         keep_normal(out);
     }
-    if (m->api == API_DOWN && !m->cmd && !m->stopped && m->file.config) {
-        process_starts(&begin(s, out, "the supervisor starts the API server", i)->next.servers[i]);
+    if (m->api == API_DOWN && !m->cmd && !m->stopped && m->file.config && !m->newer) {
+        struct step *t = begin(s, out, "the supervisor starts the API server", i);
+        t->broken = process_starts(&t->next, i, false, false);
         keep_normal(out);
     }
     if (m->api != API_DOWN && may(s, FAULT_API)) {
         struct model_server *n = &begin(s, out, "the API server crashes", i)->next.servers[i];
         n->api = API_DOWN;
         n->bad = 0;
+        owned_stops(n);
         memset(&n->loaded, 0, sizeof(n->loaded));
         keep_fault(out);
     }
@@ -153,8 +167,8 @@ static void late_step(const struct model_state *s, size_t i, struct steps *out)
     bool waits = m->alive && (m->step == STEP_WAITING || m->step == STEP_BACK) &&
                  m->restart != RESTART_RUNNING && m->restart != RESTART_FAILED;
     uint8_t wanted = m->step == STEP_BACK ? m->previous.file.config : m->order.config;
-    bool other = m->api == API_READY && (m->loaded.config != wanted || m->loaded.foreign);
-    bool never = m->bad || other || (m->api == API_DOWN && !m->file.config);
+    bool other = m->api == API_READY && (m->loaded.config != wanted || m->loaded.foreign || !m->known);
+    bool never = m->bad || other || (m->api == API_DOWN && (!m->file.config || m->newer));
     if (!waits || m->late || (m->api == API_READY && !other) || (!never && !may(s, FAULT_SLOW)))
         return;
     begin(s, out, "the deadline passes", i)->next.servers[i].late = 1;
@@ -172,6 +186,7 @@ static void edit(const struct model_state *s, size_t i, const char *what, struct
         return;
     struct step *t = begin(s, out, what, i);
     t->next.servers[i].file = file;
+    t->next.servers[i].newer = model.scenario->owned && file.config;
     t->next.busy.edits--;
     keep_fault(out);
 }
@@ -279,7 +294,8 @@ static void standing_steps(const struct model_state *s, size_t i, struct steps *
         return;
     if (is_standing(s) && !may(s, FAULT_API))
         return;
-    process_starts(&begin(s, out, "the operator starts the API server", i)->next.servers[i]);
+    struct step *t = begin(s, out, "the operator starts the API server", i);
+    t->broken = process_starts(&t->next, i, false, false);
     if (is_standing(s))
         keep_fault(out);
     else
@@ -296,6 +312,7 @@ static void server_steps(const struct model_state *s, size_t i, struct steps *ou
     edit_steps(s, i, out);
     operator_step(s, i, out);
     standing_steps(s, i, out);
+    owned_steps(s, i, out);
 }
 
 /* ---------- coordinators ---------- */
@@ -391,6 +408,12 @@ static void ask(const struct model_state *s, enum operation_kind kind, size_t se
 
 static void people_steps(const struct model_state *s, struct steps *out)
 {
+    if (model.scenario->resumes && !s->busy.request && s->record.rotation.has_op &&
+        s->record.rotation.state == OP_STATE_HALTED) {
+        begin(s, out, "somebody mends what halted it and asks for resume", SIZE_MAX)->next.busy.request =
+            OP_RESUME + 1;
+        keep_normal(out);
+    }
     if (s->busy.request || !s->busy.requests)
         return;
     for (int kind = 0; kind <= OP_THROTTLE; kind++)
@@ -452,19 +475,25 @@ void world_successors(const struct model_state *s, struct steps *out)
 void world_init(struct model_state *ret)
 {
     const struct scenario *sc = model.scenario;
-    uint8_t config =
-        sc->plain ? CONFIG(0, PLAIN | KEY_BIT(1)) : CONFIG(1, KEY_BIT(1) | (sc->plain_values ? PLAIN : 0));
+    uint8_t config = sc->plain ? CONFIG(0, PLAIN | KEY_BIT(1))
+                               : CONFIG(1, KEY_BIT(1) | (sc->plain_values || sc->owned ? PLAIN : 0));
     memset(ret, 0, sizeof(*ret));
     for (size_t i = 0; i < sc->servers; i++) {
         struct model_server *m = &ret->servers[i];
         m->file = m->loaded = (struct config_file){config, 0};
         m->api = API_READY;
+        m->own = sc->owned ? config : 0;
+        m->own_stage = STAGE_START;
         m->alive = m->known = 1;
         if (!sc->unadopted)
             m->written = (struct model_version){1, STAGE_START, m->file};
     }
     struct model_record *r = &ret->record;
     r->keys = 1;
+    if (sc->owned) {
+        r->datastore.config = config;
+        r->datastore.stage = STAGE_START;
+    }
     r->wrote = KEY_BIT(writes(config)) | (sc->plain_values ? PLAIN : 0);
     if (!sc->unadopted) {
         r->bundles[1].config = config;

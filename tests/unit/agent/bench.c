@@ -92,8 +92,12 @@ static int adopt(void *ctx, const struct cluster_bundle *described, const struct
 {
     struct bench *b = ctx;
     (void)text;
-    (void)err;
+    if (b->adopt_transient > 0) {
+        b->adopt_transient--;
+        return error_set(err, ERR_UNAVAILABLE, "state store away");
+    }
     b->adoptions++;
+    b->adopted = *described;
     *ret = *described;
     return 0;
 }
@@ -198,7 +202,15 @@ static void remove_folder(const char *dir)
                                         "state/.previous-config.tmp",
                                         "state/lock",
                                         "state/restart-output",
-                                        "output"};
+                                        "output",
+                                        "call",
+                                        "asked",
+                                        "next",
+                                        ".next",
+                                        "own",
+                                        "own-next",
+                                        "go",
+                                        "times"};
     char path[PATH_MAX];
     for (size_t i = 0; i < array_len(names); i++) {
         snprintf(path, sizeof(path), "%s/%s", dir, names[i]);

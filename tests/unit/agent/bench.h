@@ -35,6 +35,8 @@ struct bench {
     char not_ready_hash[CLUSTER_HASH_MAX]; /* with this file the API server never gets ready */
     bool ready;
     int fetch_rc, fetch_transient; /* error of the next fetches; how many are transient ones first */
+    int adopt_transient;           /* how many of the next adoptions the state store is away */
+    struct cluster_bundle adopted; /* the last one, as it was described */
     int fetches, adoptions, refreshes;
     bool offer; /* the order below stands in the state store */
     struct cluster_order order;

@@ -185,6 +185,110 @@ static void test_missing_file(void **state)
     assert_string_equal(s.loaded.hash, "");
 }
 
+/* ---------- a program that writes the file itself while it starts ---------- */
+
+#define YOUNG_MS 60000
+
+static struct early looked(const struct process_found *p, const struct file_seen *f, bool ready,
+                           int64_t boot_ms)
+{
+    struct early e = {0};
+    early_look(&e, p, f, ready, YOUNG_MS, boot_ms);
+    return e;
+}
+
+/* It was started at 5000, wrote the file at 6000, and was ready at 9000. */
+static void test_early(void **state)
+{
+    (void)state;
+    struct process_found p = process(7, 5000);
+    struct file_seen old = file("old", 1001000), f = file("new", 1006000);
+    struct early e = looked(&p, &old, false, 5500);
+    assert_false(early_proves(&e, &p, &old)); /* it has not been ready: it may write yet */
+    early_look(&e, &p, &f, false, YOUNG_MS, 7000);
+    assert_false(early_proves(&e, &p, &f));
+    early_look(&e, &p, &f, true, YOUNG_MS, 9000);
+    assert_true(early_proves(&e, &p, &f));
+    assert_false(early_proves(&e, &p, &old));
+    /* unready for a moment later: what it read at its start stays */
+    early_look(&e, &p, &f, false, YOUNG_MS, 20000);
+    early_look(&e, &p, &f, true, YOUNG_MS, 21000);
+    assert_true(early_proves(&e, &p, &f));
+}
+
+/* Each of these leaves open what it read. */
+static void test_early_proves_nothing(void **state)
+{
+    (void)state;
+    struct process_found p = process(7, 5000), other = process(8, 9500), none = {.count = PROCESS_NONE},
+                         many = {.count = PROCESS_MANY};
+    struct file_seen f = file("new", 1006000), touched = file("new", 1009500), later = file("later", 1009500),
+                     missing = {0};
+    struct early e = looked(&p, &f, true, 9000); /* never seen before it was ready */
+    early_look(&e, &p, &f, true, YOUNG_MS, 9500);
+    assert_false(early_proves(&e, &p, &f));
+    early_look(&e, &p, &f, false, YOUNG_MS, 10000); /* nor can a later moment make up for it */
+    early_look(&e, &p, &f, true, YOUNG_MS, 10500);
+    assert_false(early_proves(&e, &p, &f));
+    e = looked(&p, &f, false,
+               5000 + YOUNG_MS); /* old when it was seen first: it may have been ready before */
+    early_look(&e, &p, &f, true, YOUNG_MS, 6000 + YOUNG_MS);
+    assert_false(early_proves(&e, &p, &f));
+    e = looked(&p, &f, false, 7000);
+    early_look(&e, &p, &touched, true, YOUNG_MS, 10000); /* changed between the last look and readiness */
+    assert_false(early_proves(&e, &p, &touched));
+    assert_false(early_proves(&e, &p, &later));
+    assert_true(early_proves(&e, &p, &f));
+    assert_false(early_proves(&e, &other, &f));
+    assert_false(early_proves(&e, &none, &f));
+    assert_false(early_proves(&e, &many, &f));
+    e = looked(&p, &missing, false, 7000); /* there was no file */
+    early_look(&e, &p, &missing, true, YOUNG_MS, 9000);
+    assert_false(early_proves(&e, &p, &missing));
+    e = (struct early){0};
+    assert_false(early_proves(&e, &p, &f));
+}
+
+/* The next process begins anew; one that cannot be told changes nothing. */
+static void test_early_of_the_next_process(void **state)
+{
+    (void)state;
+    struct process_found p = process(7, 5000), next = process(8, 20000), reused = process(7, 20000),
+                         many = {.count = PROCESS_MANY};
+    struct file_seen f = file("new", 1006000);
+    const struct process_found *successors[] = {&next, &reused};
+    for (size_t i = 0; i < 2; i++) {
+        struct early e = looked(&p, &f, false, 7000);
+        early_look(&e, &p, &f, true, YOUNG_MS, 9000);
+        early_look(&e, &many, &f, false, YOUNG_MS, 9500);
+        assert_true(early_proves(&e, &p, &f));
+        early_look(&e, successors[i], &f, false, YOUNG_MS, 20500);
+        assert_false(early_proves(&e, successors[i], &f));
+        early_look(&e, successors[i], &f, true, YOUNG_MS, 21000);
+        assert_true(early_proves(&e, successors[i], &f));
+        assert_false(early_proves(&e, &p, &f));
+    }
+}
+
+/* It is asked only where it is given. */
+static void test_update_with_early(void **state)
+{
+    (void)state;
+    struct process_found p = process(7, 5000);
+    struct file_seen f = file("new", 1006000), changed = file("newer", 1012000);
+    struct early e = looked(&p, &f, false, 7000);
+    struct agent_state s = {0};
+    assert_true(proof_update(&s, &p, &f, &e));
+    assert_string_equal(s.loaded.hash, "");
+    assert_false(proof_update(&s, &p, &f, NULL));
+    early_look(&e, &p, &f, true, YOUNG_MS, 9000);
+    assert_false(proof_update(&s, &p, &f, NULL));
+    assert_true(proof_update(&s, &p, &f, &e));
+    assert_string_equal(s.loaded.hash, "new");
+    assert_false(proof_update(&s, &p, &changed, &e)); /* changed since: it runs with what it read */
+    assert_string_equal(s.loaded.hash, "new");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +304,10 @@ int main(void)
         cmocka_unit_test(test_touched_since),
         cmocka_unit_test(test_no_process_changes_nothing),
         cmocka_unit_test(test_missing_file),
+        cmocka_unit_test(test_early),
+        cmocka_unit_test(test_early_proves_nothing),
+        cmocka_unit_test(test_early_of_the_next_process),
+        cmocka_unit_test(test_update_with_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,9 @@ static struct agent_state sample(void)
                                          .hash = "abc",
                                          .stage = STAGE_ROTATE,
                                          .fence = 77,
-                                         .given_ms = 1764000000000};
+                                         .given_ms = 1764000000000,
+                                         .from = 2,
+                                         .call = "prepare"};
     snprintf(s.job.undo_why, sizeof(s.job.undo_why), "exit status 3: \"quoted\" text");
     s.job.mark = (struct mark){MARK_ONE, true, "boot", 1234567, {42, 99, "boot"}};
     s.job.child = (struct process_id){43, 100, "boot"};
@@ -96,6 +98,8 @@ static void test_round_trip(void **state)
     assert_int_equal(back.job.state, ORDER_RESTARTING);
     assert_int_equal(back.job.order.id, 9);
     assert_int_equal(back.job.order.given_ms, 1764000000000);
+    assert_int_equal(back.job.order.from, 2);
+    assert_string_equal(back.job.order.call, "prepare");
     assert_string_equal(back.job.undo_why, s.job.undo_why);
     assert_int_equal(back.job.mark.kind, MARK_ONE);
     assert_true(back.job.mark.by_pid_file);
@@ -176,6 +180,8 @@ static void test_corrupt(void **state)
         {"\"s1\"", "\"s2\"", "another server"},
         {"\"demo\"", "\"other\"", "another cluster"},
         {"\"many\"", "\"lots\"", "lots"},
+        {"\"from\":2", "\"from\":\"2\"", "from"},
+        {"\"prepare\"}", "\"prepare-and-much-more\"}", "call"},
     };
     for (size_t i = 0; i < array_len(cases); i++) {
         struct agent_state s = sample();
@@ -186,6 +192,19 @@ static void test_corrupt(void **state)
         assert_non_null(strstr(err.text, "agent.json"));
         assert_non_null(strstr(err.text, cases[i].what));
     }
+}
+
+/* Written before there were calls. */
+static void test_earlier(void **state)
+{
+    struct fixture *f = *state;
+    struct agent_state s = sample(), back;
+    assert_int_equal(state_save(&f->dir, &s, NULL), 0);
+    put(f, ",\"from\":2,\"call\":\"prepare\"", "");
+    assert_int_equal(state_load(&f->dir, &back, NULL), 0);
+    assert_int_equal(back.job.order.id, 9);
+    assert_int_equal(back.job.order.from, 0);
+    assert_string_equal(back.job.order.call, "");
 }
 
 /* Only the file's record crosses over from the other process, and only from a newer save. */
@@ -246,6 +265,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_corrupt, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_earlier, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refresh, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_save_keeps_seq, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lock, setup, teardown),

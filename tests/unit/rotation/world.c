@@ -248,7 +248,10 @@ static void step_repair(struct world *w, struct cluster_rotation *r)
 static void step_issue(struct world *w, struct cluster_rotation *r)
 {
     int64_t target = r->issued + 1;
-    const char *hash = r->op.phase == PHASE_ADOPT ? "" : world_issue(w, r, target);
+    bool made_there = rotation_made_by_servers(w->s, r->op.phase);
+    const char *hash = made_there ? "" : world_issue(w, r, target);
+    if (made_there && rotation_phase_drops(r->op.phase))
+        world_leaving(w, r);
     rotation_issued(&w->last, target, hash, r);
     note(w, "issue %" PRId64 " %s", target, phase_name(r->op.phase));
 }
@@ -257,8 +260,8 @@ static void step_next_phase(struct world *w, struct cluster_rotation *r)
 {
     enum phase completed = r->op.phase;
     assert_true(rotation_settle(w->s, r));
-    if (completed == PHASE_ADOPT)
-        world_learn(w, r);
+    if (rotation_made_by_servers(w->s, completed))
+        world_learn(w, r, completed);
     rotation_advance(w->s, &w->last, r);
     if (rotation_phase_is_config(completed))
         delete_orders(w, any_order);

@@ -132,6 +132,14 @@ static int first_key(const struct world_config *c)
     return PLAIN;
 }
 
+static int last_key(const struct world_config *c)
+{
+    for (size_t i = c->count; i-- > 0;)
+        if (c->keys[i] != PLAIN)
+            return c->keys[i];
+    return PLAIN;
+}
+
 static void describe(const struct world *w, const struct world_config *c, struct cluster_rotation *r)
 {
     text_copy(r->write_key, sizeof(r->write_key), w->key_names[c->keys[0]]);
@@ -225,10 +233,25 @@ const char *world_issue(struct world *w, struct cluster_rotation *r, int64_t tar
     return now->hash;
 }
 
-void world_learn(struct world *w, struct cluster_rotation *r)
+void world_learn(struct world *w, struct cluster_rotation *r, enum phase completed)
 {
-    describe(w, of_generation(w, r->generation), r);
+    const struct world_config *c = of_generation(w, r->generation);
+    char before[sizeof(r->write_key)];
+    memcpy(before, r->write_key, sizeof(before));
+    describe(w, c, r);
     r->new_key[0] = r->old_key[0] = 0;
+    if (completed == PHASE_APPEND)
+        text_copy(r->new_key, sizeof(r->new_key), w->key_names[last_key(c)]);
+    if (completed == PHASE_PROMOTE)
+        memcpy(r->old_key, before, sizeof(r->old_key));
+}
+
+void world_leaving(struct world *w, const struct cluster_rotation *r)
+{
+    const struct world_config *was = of_generation(w, r->generation);
+    struct world_config next = *was;
+    remove_key(&next, last_key(was));
+    into_escrow(w, was, &next);
 }
 
 void world_add_bundle(struct world *w, int64_t generation, const char *hash, enum stage stage, bool vector)
@@ -275,6 +298,20 @@ static void take_file(struct world *w, struct snapshot_server *v)
     r->vector_generation = b && b->has_vector ? b->generation : 0;
 }
 
+/* A server that owns its config makes the next one of its own file, and its agent seals that. */
+static void make_there(struct world *w, struct snapshot_server *v)
+{
+    struct cluster_rotation r = w->s->rotation;
+    struct world_config next = *world_config(w, v->report.hash);
+    make(w, &next, &r, v->order.generation);
+    const struct world_config *now = intern(w, &next);
+    world_add_bundle(w, v->order.generation, now->hash, v->order.stage, false);
+    memcpy(v->report.hash, now->hash, sizeof(now->hash));
+    memcpy(v->report.config_id, now->hash, sizeof(now->hash));
+    v->report.stage = v->order.stage;
+    v->report.generation = v->order.generation;
+}
+
 void world_obey(struct world *w, size_t i)
 {
     struct snapshot_server *v = &w->s->servers[i];
@@ -291,8 +328,12 @@ void world_obey(struct world *w, size_t i)
         v->report.generation = v->order.generation;
         return;
     }
+    if (v->order.kind == ORDER_CALL) {
+        make_there(w, v);
+        return;
+    }
     take_file(w, v);
-    if (v->order.kind == ORDER_APPLY || v->order.kind == ORDER_REPAIR) {
+    if (v->order.kind == ORDER_APPLY || v->order.kind == ORDER_REPAIR || v->order.kind == ORDER_FOLLOW) {
         memcpy(v->report.loaded_hash, v->report.hash, sizeof(v->report.hash));
         v->report.loaded_known = v->report.ready = true;
     }
@@ -316,10 +357,22 @@ void world_refuse(struct world *w, size_t i, const char *why)
     answer(w, i, ORDER_REFUSED, why);
 }
 
+/* Servers that own their configs hand the newest to one another. */
+static void take_newest(const struct world *w, struct snapshot_server *v)
+{
+    const struct snapshot_bundle *b = &w->s->bundles[w->s->bundles_count - 1];
+    memcpy(v->report.hash, b->hash, sizeof(v->report.hash));
+    memcpy(v->report.config_id, b->hash, sizeof(v->report.config_id));
+    v->report.stage = b->stage;
+    v->report.generation = b->generation;
+}
+
 void world_operator_restart(struct world *w, size_t i)
 {
     struct snapshot_server *v = &w->s->servers[i];
-    if (v->has_order && v->order.generation >= v->report.generation)
+    if (w->spec.owned)
+        take_newest(w, v);
+    else if (v->has_order && v->order.generation >= v->report.generation)
         take_file(w, v);
     memcpy(v->report.loaded_hash, v->report.hash, sizeof(v->report.hash));
     v->report.loaded_known = v->report.ready = true;

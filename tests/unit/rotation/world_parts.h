@@ -8,8 +8,10 @@
 void world_configs_init(struct world *w);
 /* Makes the phase's config and its bundle, as coordinator/issue.c; the config's hash. */
 const char *world_issue(struct world *w, struct cluster_rotation *r, int64_t target);
-/* What the record says of an adopted config's keys. */
-void world_learn(struct world *w, struct cluster_rotation *r);
+/* What the record says of the keys of a config that servers had, or made, in that phase. */
+void world_learn(struct world *w, struct cluster_rotation *r, enum phase completed);
+/* The key that servers will drop themselves, into escrow. */
+void world_leaving(struct world *w, const struct cluster_rotation *r);
 void world_add_bundle(struct world *w, int64_t generation, const char *hash, enum stage stage, bool vector);
 void world_prune(struct world *w);
 /* The config with that hash; NULL: nobody knows it. */
