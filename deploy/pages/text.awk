@@ -15,6 +15,7 @@ function roff(s)
     while (match(s, /`[^`]*`/))
         s = substr(s, 1, RSTART - 1) "\\fB" substr(s, RSTART + 1, RLENGTH - 2) "\\fR" substr(s, RSTART + RLENGTH)
     gsub(/--/, "\\-\\-", s)
+    gsub(/\. +/, ".\n", s) # a sentence begins on a line of its own
     if (s ~ /^[.']/)
         s = "\\&" s
     return s
