@@ -65,7 +65,9 @@ static void resume(struct agent *a)
     log_event(LOG_LEVEL_NOTICE, "resuming an order", LOG_I("order", j->order.id),
               LOG_S("kind", order_kind_name(j->order.kind)), LOG_S("step", job_step_name(j->step)));
     a->work.deadline_ms = clock_mono_ms() + a->config->ready_timeout_s * 1000;
-    if (!process_alive(a->finder.proc, &j->child))
+    /* One that waited for a reload is begun anew: how it ended is what counts, and that is not known of it.
+     */
+    if (!process_alive(a->finder.proc, &j->child) || strcmp(a->config->reload, "on") == 0)
         return;
     if (command_attach(&j->child, driver_timeout_s(a->driver, a->config), &a->work.command, NULL) == 0)
         a->work.restart = RESTART_RUNNING;
@@ -89,9 +91,10 @@ int agent_open(struct agent *a, const struct config *config, const struct agent_
     a->dir.lock_fd = -1;
     a->config = config;
     a->ops = ops;
-    a->finder = (struct process_finder){"/proc", config->encryption_config, config->pid_file};
-    process_boot(a->finder.proc, a->boot);
     int rc = open_parts(a, err);
+    a->finder = (struct process_finder){"/proc", config->encryption_config, config->pid_file,
+                                        a->driver ? a->driver->program : NULL};
+    process_boot(a->finder.proc, a->boot);
     if (rc == 0)
         rc = state_lock(&a->dir, LOCK_MS, err);
     if (rc < 0) {
@@ -117,7 +120,7 @@ bool agent_busy(const struct agent *a)
     const struct job *j = &a->state.job;
     if (j->step == STEP_TAKEN)
         return j->order.kind != ORDER_SYNC;
-    return j->step == STEP_WAITING || j->step == STEP_UNDO || j->step == STEP_BACK;
+    return j->step == STEP_CALLING || j->step == STEP_WAITING || j->step == STEP_UNDO || j->step == STEP_BACK;
 }
 
 /* --- orders --- */
@@ -125,7 +128,8 @@ bool agent_busy(const struct agent *a)
 static bool same_order(const struct cluster_order *a, const struct cluster_order *b)
 {
     return a->id == b->id && a->kind == b->kind && a->generation == b->generation && a->stage == b->stage &&
-           a->fence == b->fence && a->given_ms == b->given_ms && strcmp(a->hash, b->hash) == 0 &&
+           a->fence == b->fence && a->given_ms == b->given_ms && a->from == b->from &&
+           strcmp(a->call, b->call) == 0 && strcmp(a->hash, b->hash) == 0 &&
            strcmp(a->operation, b->operation) == 0;
 }
 
@@ -147,7 +151,8 @@ void agent_order_view(const struct agent_state *s, const struct version *present
         .generation = compare(o->generation, have),
         .kind = o->kind,
         .forgotten = o->id <= s->forgotten,
-        .busy = j->step == STEP_WAITING || j->step == STEP_UNDO || j->step == STEP_BACK,
+        .busy = j->step == STEP_CALLING || j->step == STEP_WAITING || j->step == STEP_UNDO ||
+                j->step == STEP_BACK,
     };
 }
 

@@ -2,6 +2,7 @@
 #include <base/file.h>
 #include <base/log.h>
 #include <base/text.h>
+#include <cluster/codec.h>
 #include <crypto/crypto.h>
 #include <encryption/config.h>
 
@@ -110,11 +111,16 @@ int apply_put_back(struct agent *a, struct error *err)
     return rc;
 }
 
+static const char *wanted_hash(const struct agent *a)
+{
+    const struct job *j = &a->state.job;
+    return j->step == STEP_BACK ? a->state.file.previous.hash : j->order.hash;
+}
+
 /* The file that the API server is about to read is the one that the order is about. */
 static int check_file(struct agent *a, struct error *err)
 {
-    const struct job *j = &a->state.job;
-    const char *want = j->step == STEP_BACK ? a->state.file.previous.hash : j->order.hash;
+    const char *want = wanted_hash(a);
     struct file_seen now;
     int rc = place_look(a->config->encryption_config, &now, err);
     if (rc < 0)
@@ -125,15 +131,36 @@ static int check_file(struct agent *a, struct error *err)
     return 0;
 }
 
+/* A file that stands there is taken up without a restart. What is to be restarted as such is. */
+bool apply_reloads(const struct agent *a)
+{
+    enum order_kind kind = a->state.job.order.kind;
+    return strcmp(a->config->reload, "on") == 0 && kind != ORDER_RESTART && kind != ORDER_FOLLOW &&
+           a->seen.process.count == PROCESS_ONE;
+}
+
+void apply_reloaded(struct agent *a)
+{
+    struct loaded *l = &a->state.loaded;
+    const char *want = wanted_hash(a);
+    if (!want[0] || strcmp(a->seen.file.hash, want) != 0 || !process_same(&l->process, &a->seen.process.id))
+        return;
+    (void)text_copy(l->hash, sizeof(l->hash), want);
+    l->generation = agent_present(a).generation;
+}
+
 int apply_restart(struct agent *a, struct error *err)
 {
     struct job *j = &a->state.job;
-    int rc = check_file(a, err);
-    if (rc == 0)
+    int rc = j->order.kind == ORDER_FOLLOW ? 0 : check_file(a, err); /* it changes its file while it starts */
+    bool reloads = apply_reloads(a);
+    if (rc == 0 && reloads)
+        rc = driver_reload(a->config, a->output, &a->work.command, err);
+    else if (rc == 0)
         rc = driver_restart(a->driver, a->config, a->output, &a->work.command, err);
     if (rc < 0)
         return rc;
-    a->state.restarts++;
+    a->state.restarts += !reloads;
     j->child = command_id(a->work.command);
     return 0;
 }
@@ -150,26 +177,65 @@ static int adopt_check(const struct agent *a, const struct secret *text, char id
     return rc < 0 ? rc : encryption_config_id(c, id, err);
 }
 
-int apply_adopt(struct agent *a, struct error *err)
+/* In the middle of a rotation of its own the server's keys are nobody's to take over. */
+static int adopt_stage(const struct agent *a, enum stage *ret, struct error *err)
 {
-    _cleanup_(secret_freep) struct secret *text = NULL;
+    *ret = STAGE_START;
+    if (!a->driver->own)
+        return 0;
+    struct driver_own own;
+    int rc = a->driver->own(a->config, &own, err);
+    if (rc < 0)
+        return rc;
+    *ret = own.stage;
+    if (own.stage == STAGE_START || own.stage == STAGE_REENCRYPT_FINISHED)
+        return 0;
+    return error_set(
+        err, ERR_STATE,
+        "this server is in the middle of a rotation (%s) that was begun without this program: let it "
+        "finish by the way it was begun",
+        stage_name(own.stage));
+}
+
+int apply_seal_text(struct agent *a, struct cluster_bundle *described, const struct secret *text,
+                    struct error *err)
+{
     struct cluster_bundle bundle = {0};
-    char hash[SHA256_HEX_SIZE], id[CLUSTER_HASH_MAX];
-    int rc = file_read_secret(a->config->encryption_config, ENCRYPTION_CONFIG_MAX, &text, err);
-    if (rc == 0)
-        rc = crypto_sha256_hex(text->data, text->len, hash, err);
-    if (rc == 0)
-        rc = adopt_check(a, text, id, err);
-    if (rc == 0)
-        rc = a->ops->adopt(a->ops->ctx, a->state.job.order.generation, text, hash, id, &bundle, err);
+    int rc = a->ops->adopt(a->ops->ctx, described, text, &bundle, err);
     if (rc < 0)
         return rc;
     struct version v = {.generation = bundle.generation, .stage = bundle.stage};
-    (void)text_copy(v.hash, sizeof(v.hash), hash);
+    (void)text_copy(v.hash, sizeof(v.hash), described->hash);
     known_add(&a->known, &bundle);
     cluster_bundle_free(&bundle);
     (void)place_note(&a->state.file, &v);
     return 0;
+}
+
+int apply_adopt(struct agent *a, struct error *err)
+{
+    _cleanup_(secret_freep) struct secret *text = NULL;
+    struct cluster_bundle described = {.generation = a->state.job.order.generation};
+    int rc = adopt_stage(a, &described.stage, err);
+    if (rc == 0)
+        rc = file_read_secret(a->config->encryption_config, ENCRYPTION_CONFIG_MAX, &text, err);
+    if (rc == 0)
+        rc = crypto_sha256_hex(text->data, text->len, described.hash, err);
+    if (rc == 0)
+        rc = adopt_check(a, text, described.config_id, err);
+    return rc < 0 ? rc : apply_seal_text(a, &described, text, err);
+}
+
+int apply_keep_copy(struct agent *a, struct error *err)
+{
+    const struct place place = place_of(a);
+    const struct version present = agent_present(a);
+    int rc = state_lock(&a->dir, LOCK_MS, err);
+    if (rc < 0)
+        return rc;
+    rc = place_keep_copy(&place, &present, err);
+    state_unlock(&a->dir);
+    return rc;
 }
 
 void apply_forget(struct agent *a)

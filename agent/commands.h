@@ -14,6 +14,16 @@ command_main sync_main;
  */
 command_main check_main;
 
+/* See await_reload.c. */
+command_main await_reload_main;
+
+/* K3s, RKE2: see k3s_call.c and k3s_restart.c. */
+command_main k3s_call_main;
+command_main k3s_restart_main;
+/* Internal: restarts the service of the drivers systemd and openrc; the last line of its output says why not.
+ */
+command_main service_restart_main;
+
 /* "secrets-encrypt-agent: …" on stderr; returns 1. */
 int complain(const struct error *err);
 

@@ -22,6 +22,8 @@
 #define RESTART BIT(ORDER_RESTART)
 #define ADOPT   BIT(ORDER_ADOPT)
 #define REPAIR  BIT(ORDER_REPAIR)
+#define CALL    BIT(ORDER_CALL)
+#define FOLLOW  BIT(ORDER_FOLLOW)
 
 /* A condition that is left out of a row (0) is always true. */
 enum yes_no { ANY, NO, YES };
@@ -50,7 +52,7 @@ static ROW_QUALIFIER struct verdict_pattern verdicts[] = {
     /* A repair goes back to the generation that the whole cluster has settled on, which may be the one before
      * this server's. */
     {.generation = BIT(LOWER),
-     .kind = ADOPT | APPLY | WRITE | SYNC,
+     .kind = ADOPT | APPLY | WRITE | SYNC | CALL,
      .row = {"stale-generation", VERDICT_REFUSE, "this server already has a newer generation"}},
     {.row = {"new", VERDICT_TAKE, NULL}},
 };
@@ -82,11 +84,12 @@ const struct verdict_row *decide_order(const struct order_view *v)
 
 struct job_pattern {
     unsigned kind, step, text, file, loaded, restart;
-    enum yes_no ready, late, can_undo;
+    enum yes_no ready, late, can_undo, again;
     struct job_row row;
 };
 
 #define TAKEN   BIT(STEP_TAKEN)
+#define CALLING BIT(STEP_CALLING)
 #define WAITING BIT(STEP_WAITING)
 #define UNDO    BIT(STEP_UNDO)
 #define BACK    BIT(STEP_BACK)
@@ -103,7 +106,7 @@ static ROW_QUALIFIER struct job_pattern jobs[] = {
          {"taken-foreign", ACT_REFUSE, STEP_ENDED, ORDER_REFUSED,
           "the encryption config on this server was changed by somebody else and may hold a key that nothing "
           "else holds: put it right with secrets-encrypt repair (which keeps a copy of it), and ask again"}},
-    {.kind = APPLY | REPAIR,
+    {.kind = APPLY | REPAIR | FOLLOW,
      .step = TAKEN,
      .file = BIT(FILE_TARGET),
      .loaded = BIT(LOADED_TARGET),
@@ -163,11 +166,59 @@ static ROW_QUALIFIER struct job_pattern jobs[] = {
      .step = TAKEN,
      .row = {"adopt", ACT_ADOPT, STEP_ENDED, ORDER_DONE, "seals the present file"}},
 
+    {.kind = CALL,
+     .step = TAKEN,
+     .row = {"call-begin", ACT_BEGIN, STEP_CALLING, ORDER_TAKEN, "the server makes its next config"}},
+    {.kind = FOLLOW,
+     .step = TAKEN,
+     .row = {"follow-begin", ACT_BEGIN, STEP_WAITING, ORDER_RESTARTING, "a restart is due"}},
+
+    /* A server that owns its config is asked for the next one. */
+    {.step = CALLING,
+     .restart = BIT(RESTART_RUNNING),
+     .row = {"call-runs", ACT_WAIT, STEP_CALLING, ORDER_TAKEN, "the server is asked"}},
+    {.step = CALLING,
+     .restart = BIT(RESTART_FAILED),
+     .row = {"call-failed", ACT_FAIL, STEP_ENDED, ORDER_FAILED, "the server did not make its next config"}},
+    {.step = CALLING,
+     .restart = BIT(RESTART_NONE),
+     .row = {"call", ACT_CALL, STEP_CALLING, ORDER_TAKEN, "asks the server for its next config"}},
+    {.step = CALLING,
+     .file = BIT(FILE_BROKEN),
+     .row = {"call-broken", ACT_FAIL, STEP_ENDED, ORDER_FAILED,
+             "the encryption config is missing or unusable"}},
+    {.step = CALLING, .row = {"call-seal", ACT_SEAL, STEP_ENDED, ORDER_DONE, "seals what the server made"}},
+
     /* The file is in place: restart, then wait. */
     {.step = WAITING,
      .restart = BIT(RESTART_RUNNING),
      .row = {"restart-runs", ACT_WAIT, STEP_WAITING, ORDER_RESTARTING, "the restart command runs"}},
-    {.step = WAITING,
+    {.kind = FOLLOW,
+     .step = WAITING,
+     .restart = BIT(RESTART_OK),
+     .file = NOT(FILE_TARGET),
+     .ready = YES,
+     .again = YES,
+     .row = {"follow-again", ACT_AGAIN, STEP_WAITING, ORDER_RESTARTING,
+             "the server came back with its config from before: it is restarted once more"}},
+    {.kind = FOLLOW,
+     .step = WAITING,
+     .restart = BIT(RESTART_OK),
+     .file = NOT(FILE_TARGET),
+     .ready = YES,
+     .row =
+         {"follow-stays", ACT_FAIL, STEP_ENDED, ORDER_FAILED,
+          "the server keeps coming back with another encryption config than the first server's: look at its "
+          "log for what it says of bootstrap data"}},
+    {.kind = FOLLOW,
+     .step = WAITING,
+     .restart = BIT(RESTART_OK),
+     .late = YES,
+     .again = YES,
+     .row = {"follow-late", ACT_AGAIN, STEP_WAITING, ORDER_RESTARTING,
+             "the server is not known to have come back with its new config: it is restarted once more"}},
+    {.kind = NOT(ORDER_FOLLOW),
+     .step = WAITING,
      .file = NOT(FILE_TARGET),
      .row = {"file-changed", ACT_FAIL, STEP_ENDED, ORDER_FAILED,
              "the encryption config was changed by somebody else meanwhile; it was left as it is"}},
@@ -180,6 +231,7 @@ static ROW_QUALIFIER struct job_pattern jobs[] = {
      .can_undo = NO,
      .row = {"restart-failed-stay", ACT_FAIL, STEP_ENDED, ORDER_FAILED, "the restart command failed"}},
     {.step = WAITING,
+     .file = BIT(FILE_TARGET),
      .loaded = BIT(LOADED_TARGET),
      .ready = YES,
      .row = {"restarted", ACT_DONE, STEP_ENDED, ORDER_DONE,
@@ -269,7 +321,8 @@ static bool job_fits(const struct job_pattern *p, const struct job_view *v)
 {
     return in(p->kind, (int)v->kind) && in(p->step, (int)v->step) && in(p->text, (int)v->text) &&
            in(p->file, (int)v->file) && in(p->loaded, (int)v->loaded) && in(p->restart, (int)v->restart) &&
-           fits(p->ready, v->ready) && fits(p->late, v->late) && fits(p->can_undo, v->can_undo);
+           fits(p->ready, v->ready) && fits(p->late, v->late) && fits(p->can_undo, v->can_undo) &&
+           fits(p->again, v->again);
 }
 
 const struct job_row *decide_job(const struct job_view *v)
@@ -286,15 +339,17 @@ const struct job_row *decide_job(const struct job_view *v)
 const char *job_action_name(enum job_action a)
 {
     static const char *const names[] = {
-        [ACT_WAIT] = "wait",       [ACT_FETCH] = "fetch", [ACT_WRITE] = "write", [ACT_BEGIN] = "begin",
-        [ACT_RESTART] = "restart", [ACT_ADOPT] = "adopt", [ACT_UNDO] = "undo",   [ACT_PUT_BACK] = "put-back",
-        [ACT_BACK] = "back",       [ACT_DONE] = "done",   [ACT_FAIL] = "fail",   [ACT_REFUSE] = "refuse",
+        [ACT_WAIT] = "wait",   [ACT_FETCH] = "fetch",       [ACT_WRITE] = "write",
+        [ACT_BEGIN] = "begin", [ACT_RESTART] = "restart",   [ACT_ADOPT] = "adopt",
+        [ACT_UNDO] = "undo",   [ACT_PUT_BACK] = "put-back", [ACT_CALL] = "call",
+        [ACT_SEAL] = "seal",   [ACT_AGAIN] = "again",       [ACT_BACK] = "back",
+        [ACT_DONE] = "done",   [ACT_FAIL] = "fail",         [ACT_REFUSE] = "refuse",
     };
     return (size_t)a < array_len(names) ? names[a] : NULL;
 }
 
 static const char *const steps[] = {
-    [STEP_NONE] = "none", [STEP_TAKEN] = "taken", [STEP_WAITING] = "waiting",
+    [STEP_NONE] = "none", [STEP_TAKEN] = "taken", [STEP_CALLING] = "calling", [STEP_WAITING] = "waiting",
     [STEP_UNDO] = "undo", [STEP_BACK] = "back",   [STEP_ENDED] = "ended",
 };
 
@@ -348,7 +403,7 @@ static int dump_flag(struct buf *out, const char *name, enum yes_no want, struct
 
 static int dump_kind(struct buf *out, unsigned set, struct error *err)
 {
-    const char *kinds[ORDER_REPAIR + 1];
+    const char *kinds[ORDER_FOLLOW + 1];
     for (size_t i = 0; i < array_len(kinds); i++)
         kinds[i] = order_kind_name((enum order_kind)i);
     return dump_set(out, &(const struct words){"kind", kinds, array_len(kinds)}, set, err);
@@ -406,6 +461,8 @@ static int dump_job(struct buf *out, const struct job_pattern *p, struct error *
         rc = dump_flag(out, "late", p->late, err);
     if (rc == 0)
         rc = dump_flag(out, "can_undo", p->can_undo, err);
+    if (rc == 0)
+        rc = dump_flag(out, "again", p->again, err);
     if (rc == 0 && out->len == empty)
         rc = buf_adds(out, " always", err);
     return rc < 0 ? rc : dump_why(out, p->row.why, err);

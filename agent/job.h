@@ -26,6 +26,19 @@ int apply_put_back(struct agent *a, struct error *err) _must_check_;
 void apply_forget(struct agent *a);
 int apply_restart(struct agent *a, struct error *err) _must_check_;
 int apply_adopt(struct agent *a, struct error *err) _must_check_;
+/* Seals `text` as what `described` says of it, and remembers that it is the present file. */
+int apply_seal_text(struct agent *a, struct cluster_bundle *described, const struct secret *text,
+                    struct error *err) _must_check_;
+/* Keeps a copy of the present file in the state folder, where nobody issued it. */
+int apply_keep_copy(struct agent *a, struct error *err) _must_check_;
+/* CALL: checks that the present file is what the server was asked to make of generation `from`, and seals it.
+ */
+int apply_seal(struct agent *a, struct error *err) _must_check_;
+
+/* Whether the API server takes the file up by itself, and is waited for instead of restarted; and that it
+ * has. */
+bool apply_reloads(const struct agent *a);
+void apply_reloaded(struct agent *a);
 
 /* The version that the order at work asks for. */
 struct version apply_target(const struct agent *a);

@@ -44,7 +44,14 @@ static const struct {
     const char *name;
     command_main *run;
     bool takes_word;
-} commands[] = {{"sync", sync_main, false}, {"check", check_main, false}};
+} commands[] = {
+    {"sync", sync_main, false},
+    {"check", check_main, false},
+    {"service-restart", service_restart_main, false},
+    {"k3s-call", k3s_call_main, true},
+    {"k3s-restart", k3s_restart_main, false},
+    {"await-reload", await_reload_main, false},
+};
 
 int complain(const struct error *err)
 {

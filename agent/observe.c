@@ -133,6 +133,8 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
     bool before = o->ready;
     o->ready = a->ops->ready(a->ops->ctx, &err) == 0;
     agent_note(o->ready_why, "%s", o->ready ? "" : err.text);
+    early_look(&a->early, &o->process, &o->file, o->ready, a->config->ready_timeout_s * 1000,
+               clock_mono_ms());
     o->ready_next_ms = clock_mono_ms() + (agent_busy(a) ? BUSY_MS : READY_IDLE_MS);
     if (before != o->ready)
         log_event(LOG_LEVEL_INFO, o->ready ? "API server ready" : "API server not ready",
@@ -141,7 +143,8 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
 
 static void observe_loaded(struct agent *a)
 {
-    if (!proof_update(&a->state, &a->seen.process, &a->seen.file))
+    const struct early *early = a->driver->program ? &a->early : NULL;
+    if (!proof_update(&a->state, &a->seen.process, &a->seen.file, early))
         return;
     a->state.loaded.generation = agent_present(a).generation;
     if (!a->state.loaded.hash[0])
@@ -152,13 +155,36 @@ static void observe_loaded(struct agent *a)
     (void)!agent_save(a, NULL); /* logged there */
 }
 
+/* A server that owns its config writes the file and what it says of it one after the other: only what lasts
+ * is a difference. */
+static void observe_own(struct agent *a, int64_t now_ms)
+{
+    struct observation *o = &a->seen;
+    struct error err = ERROR_INIT;
+    if (!a->driver->own)
+        return;
+    memset(&o->own, 0, sizeof(o->own));
+    int rc = a->driver->own(a->config, &o->own, &err);
+    agent_note(o->own_why, "%s", rc < 0 ? err.text : "");
+    bool same = rc == 0 && strcmp(o->own.hash, o->file.hash) == 0;
+    if (same)
+        o->own_differs_ms = 0;
+    else if (!o->own_differs_ms)
+        o->own_differs_ms = now_ms;
+    if (rc == 0 && !same)
+        agent_note(o->own_why,
+                   "the server's own record means another encryption config than the one in %.200s",
+                   a->config->encryption_config);
+}
+
 /* In this order: whoever was found before the file was looked at cannot have read a later one; and a server
  * is ready only if it was so after its process was found. */
 void agent_observe(struct agent *a, int64_t now_ms, bool force)
 {
     bool other = observe_process(a, now_ms, force);
     observe_file(a, force);
+    observe_own(a, now_ms);
     agent_check_vector(a);
-    observe_loaded(a);
     observe_ready(a, now_ms, force || other);
+    observe_loaded(a);
 }

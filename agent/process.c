@@ -145,6 +145,31 @@ static bool arguments_match(const struct process_finder *f, const char *pid, con
     return false;
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* ".../k3s", "server", also behind an interpreter; or, once it has named itself, "/usr/local/bin/k3s server"
+ * in one. */
+static bool runs_server(const struct process_finder *f, const struct buf *args)
+{
+    const char *before = NULL;
+    size_t number = 0;
+    char one[64];
+    snprintf(one, sizeof(one), "%s server", f->program);
+    for (size_t at = 0; at < args->len && number < 4; at += strlen(args->data + at) + 1, number++) {
+        const char *arg = args->data + at;
+        if (number == 0 && strcmp(base_name(arg), one) == 0)
+            return true;
+        if (before && strcmp(base_name(before), f->program) == 0 && strcmp(arg, "server") == 0)
+            return true;
+        before = arg;
+    }
+    return false;
+}
+
 static bool is_pid(const char *name)
 {
     return name[0] >= '1' && name[0] <= '9' && strspn(name, "0123456789") == strlen(name) &&
@@ -157,7 +182,7 @@ static bool process_matches(const struct process_finder *f, const char *pid)
     snprintf(name, sizeof(name), "%s/cmdline", pid);
     _cleanup_(buf_freep) struct buf args = BUF_INIT(CMDLINE_MAX_BYTES);
     return read_proc(f->proc, name, CMDLINE_MAX_BYTES, &args, NULL) == 0 && args.len > 0 &&
-           arguments_match(f, pid, &args);
+           (f->program ? runs_server(f, &args) : arguments_match(f, pid, &args));
 }
 
 static void none(struct process_found *ret, enum process_count count)
@@ -198,7 +223,10 @@ static void scan(const struct process_finder *f, struct process_found *ret)
     ret->count = count == 0 ? PROCESS_NONE : count == 1 ? PROCESS_ONE : PROCESS_MANY;
     if (count > 1)
         memset(&ret->id, 0, sizeof(ret->id));
-    if (count == 0)
+    if (f->program && count != 1)
+        snprintf(ret->why, sizeof(ret->why), "%s: %s", count ? "several processes run" : "no process runs",
+                 f->program);
+    else if (count == 0)
         snprintf(ret->why, sizeof(ret->why),
                  "no process has the argument " FLAG "=%.200s; if the API server runs, set pid_file",
                  f->config_path);

@@ -62,7 +62,31 @@ static bool loaded_present_file(const struct agent_state *s, const struct proces
     return started_after_change(p, file);
 }
 
-bool proof_update(struct agent_state *s, const struct process_found *p, const struct file_seen *file)
+void early_look(struct early *e, const struct process_found *p, const struct file_seen *file, bool ready,
+                int64_t young_ms, int64_t boot_ms)
+{
+    if (p->count != PROCESS_ONE)
+        return;
+    if (!process_same(&e->process, &p->id)) {
+        memset(e, 0, sizeof(*e));
+        e->process = p->id;
+        e->open = boot_ms - p->started_boot_ms < young_ms;
+    }
+    if (e->open && !ready) {
+        (void)text_copy(e->hash, sizeof(e->hash), file->hash);
+        e->ctime_us = file->ctime_us;
+    }
+    e->open = e->open && !ready;
+}
+
+bool early_proves(const struct early *e, const struct process_found *p, const struct file_seen *file)
+{
+    return !e->open && e->hash[0] && p->count == PROCESS_ONE && process_same(&e->process, &p->id) &&
+           strcmp(e->hash, file->hash) == 0 && e->ctime_us == file->ctime_us;
+}
+
+bool proof_update(struct agent_state *s, const struct process_found *p, const struct file_seen *file,
+                  const struct early *early)
 {
     struct loaded *l = &s->loaded;
     if (p->count != PROCESS_ONE)
@@ -70,7 +94,7 @@ bool proof_update(struct agent_state *s, const struct process_found *p, const st
     bool same = process_same(&l->process, &p->id);
     if (same && l->hash[0])
         return false;
-    bool proved = loaded_present_file(s, p, file);
+    bool proved = loaded_present_file(s, p, file) || (early && early_proves(early, p, file));
     if (same && !proved)
         return false;
     memset(l, 0, sizeof(*l));

@@ -54,7 +54,11 @@ static int ready(void *ctx, struct error *err)
             return error_set(err, rc, "%s", why.text);
         }
     }
-    return kube_ready(r->kube, READY_MS, err);
+    int rc = kube_ready(r->kube, READY_MS, err);
+    if (rc < 0 || !k3s_product(r->config))
+        return rc;
+    r->server.config = r->config;
+    return k3s_server_ready(&r->server, r->kube, err);
 }
 
 /* --- bundles --- */
@@ -130,14 +134,16 @@ static int adopt_present(struct remote *r, int64_t generation, const char *hash,
                      generation);
 }
 
-static int adopt(void *ctx, int64_t generation, const struct secret *text, const char *hash,
-                 const char *config_id, struct cluster_bundle *ret, struct error *err)
+static int adopt(void *ctx, const struct cluster_bundle *described, const struct secret *text,
+                 struct cluster_bundle *ret, struct error *err)
 {
     struct remote *r = ctx;
     struct cluster_bundle b = {0};
-    int rc = store_bundle_seal(r->store, generation, STAGE_START, text, config_id, &b, err);
+    int rc = store_bundle_seal(r->store, described->generation, described->stage, text, described->config_id,
+                               &b, err);
     if (rc < 0)
         return rc;
+    memcpy(b.vector, described->vector, sizeof(b.vector));
     _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(r->store));
     rc = store_txn_bundle(r->store, txn, &b, err);
     if (rc == 0)
@@ -147,7 +153,7 @@ static int adopt(void *ctx, int64_t generation, const struct secret *text, const
         return 0;
     }
     cluster_bundle_free(&b);
-    return rc == ERR_CONFLICT ? adopt_present(r, generation, hash, ret, err) : rc;
+    return rc == ERR_CONFLICT ? adopt_present(r, described->generation, described->hash, ret, err) : rc;
 }
 
 /* --- records --- */
@@ -219,6 +225,7 @@ int remote_open(struct remote *r, const struct config *config, struct error *err
 
 void remote_close(struct remote *r)
 {
+    k3s_server_close(&r->server);
     kube_close(r->kube);
     store_free(r->store);
     memset(r, 0, sizeof(*r));

@@ -6,6 +6,8 @@
 #include <kube/kube.h>
 #include <store/store.h>
 
+#include "k3s_server.h"
+
 struct remote {
     const struct config *config;
     struct store *store;
@@ -13,6 +15,7 @@ struct remote {
     int64_t kube_retry_ms; /* not opened again before this */
     char kube_why[CLUSTER_TEXT_MAX];
     struct agent_ops ops;
+    struct k3s_server server; /* K3s, RKE2 */
 
     /* Is the state store there? Told once when it goes, once when it is back. */
     bool away;

@@ -6,6 +6,8 @@
 #include <base/clock.h>
 #include <base/text.h>
 
+#define OWN_DIFFERS_MS 5000
+
 struct version agent_present(const struct agent *a)
 {
     return known_version(&a->known, &a->state.file, a->seen.file.hash, a->state.stage);
@@ -45,7 +47,7 @@ static void report_file(const struct agent *a, struct cluster_report *r)
     struct version v = agent_present(a);
     char since[CLOCK_TEXT_MAX];
     r->generation = v.generation;
-    r->stage = v.stage;
+    r->stage = a->driver->own && a->seen.own.hash[0] ? a->seen.own.stage : v.stage;
     (void)text_copy(r->hash, sizeof(r->hash), a->seen.file.hash);
     (void)text_copy(r->config_id, sizeof(r->config_id), a->seen.config_id);
     clock_format(a->state.seen.since_ms, since);
@@ -61,6 +63,13 @@ static void report_file(const struct agent *a, struct cluster_report *r)
     }
 }
 
+/* An API server that reloads by itself has taken up whatever somebody put into the file. */
+static bool reloaded_unseen(const struct agent *a)
+{
+    return strcmp(a->config->reload, "on") == 0 && !agent_busy(a) &&
+           strcmp(a->seen.file.hash, a->state.loaded.hash) != 0;
+}
+
 static void report_process(const struct agent *a, struct cluster_report *r)
 {
     const struct process_found *p = &a->seen.process;
@@ -73,7 +82,7 @@ static void report_process(const struct agent *a, struct cluster_report *r)
     clock_format(p->started_wall_ms, since);
     snprintf(r->process, sizeof(r->process), "pid %" PRId64 " since %s", p->id.pid, since);
     r->loaded_known = process_same(&l->process, &p->id);
-    if (!r->loaded_known || !l->hash[0])
+    if (!r->loaded_known || !l->hash[0] || reloaded_unseen(a))
         return;
     (void)text_copy(r->loaded_hash, sizeof(r->loaded_hash), l->hash);
     struct version v = known_version(&a->known, &a->state.file, l->hash, STAGE_START);
@@ -104,6 +113,15 @@ static void report_vector(const struct agent *a, struct cluster_report *r)
         (void)text_copy(r->vector_why, sizeof(r->vector_why), a->vector.why);
 }
 
+/* A server that owns its config and disagrees with itself about it is in no state for a next step. */
+static void report_ready(const struct agent *a, struct cluster_report *r)
+{
+    const struct observation *o = &a->seen;
+    bool differs = o->own_differs_ms && clock_mono_ms() - o->own_differs_ms > OWN_DIFFERS_MS;
+    r->ready = o->ready && !differs;
+    (void)text_copy(r->ready_why, sizeof(r->ready_why), o->ready && differs ? o->own_why : o->ready_why);
+}
+
 void agent_report(const struct agent *a, int64_t wall_ms, struct cluster_report *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -112,8 +130,7 @@ void agent_report(const struct agent *a, int64_t wall_ms, struct cluster_report 
     (void)text_copy(ret->version, sizeof(ret->version), SECRETS_ENCRYPT_VERSION);
     (void)text_copy(ret->driver, sizeof(ret->driver), a->driver->name);
     (void)text_copy(ret->instance, sizeof(ret->instance), a->instance);
-    ret->ready = a->seen.ready;
-    (void)text_copy(ret->ready_why, sizeof(ret->ready_why), a->seen.ready_why);
+    report_ready(a, ret);
     ret->restarts = a->state.restarts;
     report_file(a, ret);
     report_process(a, ret);

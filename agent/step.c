@@ -8,11 +8,19 @@
 #define RETRY_BASE_MS 500
 #define RETRY_MAX_MS  5000
 #define CONFLICTS_MAX 5
+#define REPEATS_MAX   2 /* restarts of a server that did not take up the first server's config */
 /* An order that was read longer ago than this is read again before it is acted on: the machine may have
  * slept meanwhile. */
 #define CONFIRMED_MS 10000
 
 /* --- view --- */
+
+/* A server that owns its config has taken up the file, and not yet that it is another stage's. */
+static bool other_stage(const struct agent *a)
+{
+    return a->driver->own && a->state.job.order.kind == ORDER_FOLLOW &&
+           (!a->seen.own.hash[0] || a->seen.own.stage != a->state.job.order.stage);
+}
 
 static enum file_view file_view(const struct agent *a)
 {
@@ -22,7 +30,7 @@ static enum file_view file_view(const struct agent *a)
     if (back && hash[0] && strcmp(hash, a->state.file.previous.hash) == 0)
         return FILE_PREVIOUS;
     if (hash[0] && strcmp(hash, j->order.hash) == 0)
-        return FILE_TARGET;
+        return other_stage(a) ? FILE_KNOWN : FILE_TARGET;
     if (!a->seen.config_id[0])
         return FILE_BROKEN;
     if (!j->order.hash[0] && (j->order.kind == ORDER_RESTART || j->order.kind == ORDER_ADOPT))
@@ -65,6 +73,7 @@ void agent_job_view(const struct agent *a, int64_t now_ms, struct job_view *ret)
         .ready = a->seen.ready,
         .late = now_ms >= a->work.deadline_ms,
         .can_undo = can_undo(a),
+        .again = a->work.repeated < REPEATS_MAX,
     };
 }
 
@@ -147,11 +156,19 @@ static void forget_way_back(struct agent *a)
         apply_forget(a);
 }
 
+static void note_followed(struct agent *a)
+{
+    const struct version target = apply_target(a);
+    if (a->state.job.order.kind == ORDER_FOLLOW)
+        (void)place_note(&a->state.file, &target);
+}
+
 static void finish(struct agent *a, const struct job_row *row, enum order_state state, const char *because)
 {
     struct job *j = &a->state.job;
     if (state == ORDER_DONE) {
         forget_way_back(a);
+        note_followed(a);
         j->why[0] = 0;
     } else {
         end_why(a, row, because);
@@ -224,6 +241,15 @@ static bool act_begin(struct agent *a, const struct job_row *row)
     struct job *j = &a->state.job;
     struct error err = ERROR_INIT;
     struct process_found found;
+    if (j->order.kind == ORDER_FOLLOW && agent_file_foreign(a) && apply_keep_copy(a, &err) < 0) {
+        finish(a,
+               &(struct job_row){
+                   row->id, row->action, STEP_ENDED, ORDER_FAILED,
+                   "nothing was touched: the present file may hold a key that nothing else holds, and "
+                   "no copy of it could be kept"},
+               ORDER_FAILED, err.text);
+        return true;
+    }
     process_find(&a->finder, &found);
     mark_take(&j->mark, &found, a->boot, clock_mono_ms());
     j->why[0] = 0;
@@ -255,6 +281,51 @@ static bool act_restart(struct agent *a, const struct job_row *row)
         restart_started(a);
     if (rc == ERR_CONFLICT)
         agent_observe(a, clock_mono_ms(), true); /* then the table sees the changed file */
+    return true;
+}
+
+static bool act_call(struct agent *a, const struct job_row *row)
+{
+    (void)row;
+    struct job *j = &a->state.job;
+    struct error err = ERROR_INIT;
+    int rc = driver_call(a->driver, a->config, j->order.call, a->output, &a->work.command, &err);
+    a->work.restart = rc < 0 ? RESTART_FAILED : RESTART_RUNNING;
+    if (rc < 0) {
+        agent_note(a->work.restart_why, "%s", err.text);
+        return true;
+    }
+    j->child = command_id(a->work.command);
+    (void)!agent_save(a,
+                      NULL); /* logged there: after a crash the call would be repeated, which does no harm */
+    log_event(LOG_LEVEL_NOTICE, "server asked", LOG_I("order", j->order.id), LOG_S("for", j->order.call),
+              LOG_I("pid", j->child.pid));
+    return true;
+}
+
+static bool act_seal(struct agent *a, const struct job_row *row)
+{
+    struct error err = ERROR_INIT;
+    agent_observe(a, clock_mono_ms(), true);
+    int rc = apply_seal(a, &err);
+    if (rc < 0 && error_is_transient(rc) && (rc != ERR_CONFLICT || clock_mono_ms() < a->work.deadline_ms))
+        return hold(a, &err);
+    if (rc < 0)
+        finish(a,
+               &(struct job_row){row->id, row->action, STEP_ENDED, ORDER_FAILED,
+                                 "what the server made was not sealed, and no other server has it"},
+               ORDER_FAILED, err.text);
+    else
+        finish(a, row, row->state, NULL);
+    return true;
+}
+
+static bool act_again(struct agent *a, const struct job_row *row)
+{
+    a->work.repeated++;
+    a->work.restart = RESTART_NONE;
+    log_event(LOG_LEVEL_WARNING, "restarting once more", LOG_I("order", a->state.job.order.id),
+              LOG_I("time", a->work.repeated + 1), LOG_S("why", row->why));
     return true;
 }
 
@@ -327,6 +398,7 @@ static bool (*const acts[])(struct agent *, const struct job_row *) = {
     [ACT_WAIT] = act_wait,   [ACT_FETCH] = act_fetch,       [ACT_WRITE] = act_write,
     [ACT_BEGIN] = act_begin, [ACT_RESTART] = act_restart,   [ACT_ADOPT] = act_adopt,
     [ACT_UNDO] = act_undo,   [ACT_PUT_BACK] = act_put_back, [ACT_BACK] = act_back,
+    [ACT_CALL] = act_call,   [ACT_SEAL] = act_seal,         [ACT_AGAIN] = act_again,
     [ACT_DONE] = act_end,    [ACT_FAIL] = act_end,          [ACT_REFUSE] = act_end,
 };
 
@@ -347,13 +419,15 @@ static void poll_command(struct agent *a)
     memset(&a->state.job.child, 0, sizeof(a->state.job.child));
     log_event(s == COMMAND_OK ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "restart command ended",
               LOG_I("order", a->state.job.order.id), LOG_S("why", a->work.restart_why));
-    (void)!agent_save(a, NULL); /* logged there */
     agent_observe(a, clock_mono_ms(), true);
+    if (s == COMMAND_OK && apply_reloads(a))
+        apply_reloaded(a);
+    (void)!agent_save(a, NULL); /* logged there */
 }
 
 static bool brings_file(const struct cluster_order *o)
 {
-    return o->kind != ORDER_ADOPT && o->kind != ORDER_RESTART;
+    return o->kind != ORDER_ADOPT && o->kind != ORDER_RESTART && o->kind != ORDER_CALL;
 }
 
 /* The file has the hash that was ordered, whoever wrote it: then it is that generation. */
@@ -387,6 +461,7 @@ static bool refresh_first(struct agent *a, const struct job_view *v, bool *ret_h
 {
     *ret_held = false;
     bool blind = a->known.count == 0 && brings_file(&a->state.job.order);
+    blind |= v->kind == ORDER_FOLLOW; /* its generation was sealed a moment ago */
     if (v->step != STEP_TAKEN || a->work.refreshed || (v->file != FILE_FOREIGN && !blind))
         return false;
     struct error err = ERROR_INIT;

@@ -27,11 +27,13 @@ static int issue_failed(struct coordinator *c, struct cluster_snapshot *s, const
     return act_halt(c, s, &halt, err);
 }
 
-/* The bundle, the keys that leave with it and what is known of all keys: with the record, or not at all. */
+/* The bundle, the keys that leave with it and what is known of all keys: with the record, or not at all. (A
+ * config that the servers make has no bundle yet.) */
 static int put_issued(struct coordinator *c, struct etcd_txn *t, const struct issued *i, struct error *err)
 {
-    int rc = store_txn_bundle(c->store, t, &i->bundle, err);
-    if (rc == 0)
+    bool made = i->bundle.generation > 0;
+    int rc = made ? store_txn_bundle(c->store, t, &i->bundle, err) : 0;
+    if (rc == 0 && made)
         rc = act_put_keys(c, t, &i->keys, err);
     for (size_t k = 0; rc == 0 && k < i->escrow_count; k++)
         rc = store_txn_escrow(c->store, t, &i->escrow[k], err);
@@ -45,16 +47,17 @@ static int issue(struct coordinator *c, struct cluster_snapshot *s, const struct
     int64_t target = r.issued + 1;
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
     int rc = 0;
-    if (r.op.phase != PHASE_ADOPT) {
-        struct error why = ERROR_INIT;
+    struct error why = ERROR_INIT;
+    if (!rotation_made_by_servers(s, r.op.phase))
         rc = issue_bundle(c, s, target, &r, made, &why);
-        if (rc < 0) {
-            if (err)
-                *err = why;
-            return issue_failed(c, s, d, rc, &why);
-        }
-        rc = put_issued(c, t, made, err);
+    else if (rotation_phase_drops(r.op.phase))
+        rc = issue_leaving(c, s, made, &why);
+    if (rc < 0) {
+        if (err)
+            *err = why;
+        return issue_failed(c, s, d, rc, &why);
     }
+    rc = put_issued(c, t, made, err);
     rotation_issued(d, target, made->bundle.hash, &r);
     if (rc == 0)
         rc = act_commit(c, s, t, &r, err);
@@ -91,14 +94,15 @@ int act_next_phase(struct coordinator *c, struct cluster_snapshot *s, const stru
     if (!rotation_settle(s, &r))
         return error_set(err, ERR_INTERNAL, "generation %" PRId64 " is gone from the state store",
                          r.op.target);
-    int rc = completed == PHASE_ADOPT ? issue_learn(c, s, r.generation, &r, &keys, err) : 0;
+    bool learns = rotation_made_by_servers(s, completed);
+    int rc = learns ? issue_learn(c, s, r.generation, &r, &keys, err) : 0;
     if (rc < 0)
         return rc;
     rotation_advance(s, d, &r);
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
     if (rotation_phase_is_config(completed))
         act_delete_orders(c, s, t, any_order);
-    if (completed == PHASE_ADOPT)
+    if (learns)
         rc = act_put_keys(c, t, &keys, err);
     if (rc == 0)
         rc = act_commit(c, s, t, &r, err);

@@ -77,7 +77,11 @@ void issued_free(struct issued *i); /* frees the contents and zeroes */
  * the key names in *r. For PHASE_ADOPT: nothing (an agent seals it). */
 int issue_bundle(struct coordinator *c, const struct cluster_snapshot *s, int64_t target,
                  struct cluster_rotation *r, struct issued *ret, struct error *err) _must_check_;
-/* Reads an adopted generation, and fills in what *r says of its keys, and the record of keys. */
+/* Keys that the servers will drop by themselves with the phase that begins (K3s: the last one), sealed. */
+int issue_leaving(struct coordinator *c, const struct cluster_snapshot *s, struct issued *ret,
+                  struct error *err) _must_check_;
+/* Reads a generation that an agent sealed in this phase, and fills in what *r says of its keys, and the
+ * record of keys. */
 int issue_learn(struct coordinator *c, const struct cluster_snapshot *s, int64_t generation,
                 struct cluster_rotation *r, struct cluster_keys *ret_keys, struct error *err) _must_check_;
 /* Opens a generation's config. Caller frees. */

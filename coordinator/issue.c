@@ -95,6 +95,22 @@ static void keys_update(struct coordinator *c, const struct cluster_snapshot *s,
     key_book_update(ret, keys, count, &now);
 }
 
+/* Which key has come, and which has just ceased to write. (The new one stands last: K3s appends it there.) */
+static void learn_names(const struct encryption_config *config, const struct managed *m, enum phase phase,
+                        struct cluster_rotation *r)
+{
+    struct key_view keys[ENCRYPTION_KEYS_MAX];
+    size_t count = encryption_keys(config, m->set, keys, ENCRYPTION_KEYS_MAX);
+    r->new_key[0] = r->new_provider[0] = r->old_key[0] = r->old_provider[0] = 0;
+    if (phase == PHASE_APPEND && count > 0) {
+        text_copy(r->new_key, sizeof(r->new_key), keys[count - 1].name);
+        text_copy(r->new_provider, sizeof(r->new_provider), provider_name(keys[count - 1].provider));
+    } else if (phase == PHASE_PROMOTE) {
+        memcpy(r->old_key, r->write_key, sizeof(r->old_key));
+        memcpy(r->old_provider, r->write_provider, sizeof(r->old_provider));
+    }
+}
+
 int issue_learn(struct coordinator *c, const struct cluster_snapshot *s, int64_t generation,
                 struct cluster_rotation *r, struct cluster_keys *ret_keys, struct error *err)
 {
@@ -103,8 +119,8 @@ int issue_learn(struct coordinator *c, const struct cluster_snapshot *s, int64_t
     int rc = open_managed(c, generation, &m, &config, err);
     if (rc < 0)
         return rc;
+    learn_names(config, &m, r->op.phase, r);
     describe(config, &m, r);
-    r->new_key[0] = r->new_provider[0] = r->old_key[0] = r->old_provider[0] = 0;
     keys_update(c, s, config, &m, generation, ret_keys);
     return 0;
 }
@@ -350,6 +366,26 @@ static int into_escrow(const struct step *s, const struct encryption_config *res
         ret->escrow_count += rc == 0;
     }
     return rc;
+}
+
+int issue_leaving(struct coordinator *c, const struct cluster_snapshot *s, struct issued *ret,
+                  struct error *err)
+{
+    struct managed m;
+    struct key_view keys[ENCRYPTION_KEYS_MAX];
+    _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
+    _cleanup_(encryption_config_freep) struct encryption_config *next = NULL;
+    struct cluster_rotation r = s->rotation;
+    int rc = open_managed(c, r.generation, &m, &config, err);
+    if (rc < 0)
+        return rc;
+    size_t count = encryption_keys(config, m.set, keys, ENCRYPTION_KEYS_MAX);
+    if (count < 2)
+        return 0; /* the only one stays */
+    const struct key_view *last = &keys[count - 1];
+    rc = encryption_drop_key(config, m.set, last->provider, last->name, &next, err);
+    struct step step = {c, &s->rotation.op, config, &m, &r};
+    return rc < 0 ? rc : into_escrow(&step, next, ret, err);
 }
 
 void issued_free(struct issued *i)

@@ -66,6 +66,7 @@ static int spec_from_config(const struct config *config, struct cluster_spec *sp
     spec->canaries = strcmp(config->canaries, "on") == 0;
     spec->auto_repair = strcmp(config->repair, "auto") == 0;
     spec->escrow_days = config->escrow_days;
+    spec->owned = strcmp(config->driver, "k3s") == 0 || strcmp(config->driver, "rke2") == 0;
     return 0;
 }
 

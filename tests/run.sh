@@ -32,8 +32,9 @@ if [ -n "$cluster" ]; then
     export KUBE_APISERVER
 fi
 if [ -n "$machines" ]; then
-    say "machine image"
+    say "machine images"
     tests/machines/get-machine-image.sh </dev/null >/dev/null
+    tests/machines/get-machine-image.sh openrc </dev/null >/dev/null
 fi
 say "tests: ${labels[*]-all}"
 select=()

@@ -1,4 +1,5 @@
 #include <agent/command.h>
+#include <agent/command_run.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 
 #define GRACE_MS       5000
 #define TAIL_MAX       4096
-#define LINE_MAX_BYTES 200
+#define LINE_MAX_BYTES 400
 #define OUTPUT_MAX     (256 * 1024)
 #define PATH_FALLBACK  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -77,7 +78,7 @@ static int set_attributes(posix_spawnattr_t *attr)
 
 /* posix_spawn and not fork: gRPC's threads and fork handlers stay out of it, and a failing exec is reported.
  */
-static int spawn(const char *const *argv, int output, pid_t *ret)
+int command_spawn(const char *const *argv, int output, pid_t *ret)
 {
     char path[4096], home[1024], lang[128];
     env_copy(path, sizeof(path), "PATH", PATH_FALLBACK);
@@ -127,7 +128,7 @@ int command_start(const char *const *argv, int64_t timeout_s, const char *output
     if (output < 0)
         return error_errno(err, errno, "%s", output_path);
     pid_t pid = 0;
-    int rc = spawn(argv, output, &pid);
+    int rc = command_spawn(argv, output, &pid);
     if (rc)
         return error_errno(err, rc, "starting %s", argv[0]);
     c->id.pid = pid;

@@ -17,6 +17,7 @@ static const struct field spec_fields[] = {
     F_BOOL(cluster_spec, canaries),
     F_BOOL(cluster_spec, auto_repair),
     F_COUNT(cluster_spec, escrow_days),
+    F_BOOL(cluster_spec, owned),
     F_END,
 };
 
@@ -52,6 +53,8 @@ static const struct field order_fields[] = {
     F_WORD(cluster_order, kind, order_kind_words),
     F_TEXT(cluster_order, operation),
     F_COUNT(cluster_order, generation),
+    F_COUNT(cluster_order, from),
+    F_TEXT(cluster_order, call),
     F_TEXT(cluster_order, hash),
     F_WORD(cluster_order, stage, stage_words),
     F_COUNT(cluster_order, fence),

@@ -9,7 +9,7 @@
 
 WORDS(stage_words, "start", "prepare", "rotate", "reencrypt_request", "reencrypt_active",
       "reencrypt_finished");
-WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart", "repair");
+WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart", "repair", "call", "follow");
 WORDS(order_state_words, "none", "taken", "restarting", "done", "failed", "refused");
 WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "adopt",
       "abort", "restore-key", "pause", "resume", "repair", "throttle");
@@ -23,7 +23,7 @@ WORDS(key_state_words, "readable", "active", "retired");
 WORDS(answer_words, "none", "accepted", "resumed", "refused");
 
 _Static_assert(array_len(stage_words_list) == STAGE_REENCRYPT_FINISHED + 1, "a word for each stage");
-_Static_assert(array_len(order_kind_words_list) == ORDER_REPAIR + 1, "a word for each order kind");
+_Static_assert(array_len(order_kind_words_list) == ORDER_FOLLOW + 1, "a word for each order kind");
 _Static_assert(array_len(order_state_words_list) == ORDER_REFUSED + 1, "a word for each order state");
 _Static_assert(array_len(operation_kind_words_list) == OP_THROTTLE + 1, "a word for each operation");
 _Static_assert(array_len(phase_words_list) == PHASE_DONE + 1, "a word for each phase");

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <base/file.h>
+#include <crypto/crypto.h>
 
 #include "reply.h"
 
@@ -58,6 +59,42 @@ static void token_trim(struct secret *token)
         token->data[--token->len] = '\0';
 }
 
+static int header_of(const char *lead, const struct secret *value, struct secret **ret, struct error *err)
+{
+    _cleanup_(secret_freep) struct secret *header = secret_new(strlen(lead) + value->len + 1);
+    if (!header)
+        return error_no_memory(err);
+    int rc = secret_add(header, lead, strlen(lead), err);
+    if (rc == 0)
+        rc = secret_add(header, value->data, value->len, err);
+    if (rc == 0)
+        rc = secret_add(header, "", 1, err);
+    if (rc == 0)
+        *ret = take(header);
+    return rc;
+}
+
+/* The password is what follows the last colon; the rest says whose CA and whose user it is. */
+static int basic_header(const struct session *s, const struct secret *token, struct secret **ret,
+                        struct error *err)
+{
+    size_t at = token->len;
+    while (at > 0 && token->data[at - 1] != ':')
+        at--;
+    _cleanup_(secret_freep) struct secret *pair = secret_new(strlen(s->user) + 1 + token->len - at);
+    _cleanup_(secret_freep) struct secret *coded = NULL;
+    if (!pair)
+        return error_no_memory(err);
+    int rc = secret_add(pair, s->user, strlen(s->user), err);
+    if (rc == 0)
+        rc = secret_add(pair, ":", 1, err);
+    if (rc == 0)
+        rc = secret_add(pair, token->data + at, token->len - at, err);
+    if (rc == 0)
+        rc = crypto_base64_encode(pair->data, pair->len, &coded, err);
+    return rc < 0 ? rc : header_of("Authorization: Basic ", coded, ret, err);
+}
+
 static int bearer_read(const struct session *s, struct bearer **ret, struct error *err)
 {
     _cleanup_(secret_freep) struct secret *token = NULL;
@@ -68,16 +105,8 @@ static int bearer_read(const struct session *s, struct bearer **ret, struct erro
         return error_prefix(err, rc, "%s: token", s->server);
     token_trim(token);
     rc = token_check(s, token, err);
-    if (rc < 0)
-        return rc;
-    header = secret_new(sizeof(BEARER_LEAD) + token->len);
-    if (!header)
-        return error_no_memory(err);
-    rc = secret_add(header, BEARER_LEAD, sizeof(BEARER_LEAD) - 1, err);
     if (rc == 0)
-        rc = secret_add(header, token->data, token->len, err);
-    if (rc == 0)
-        rc = secret_add(header, "", 1, err);
+        rc = s->user ? basic_header(s, token, &header, err) : header_of(BEARER_LEAD, token, &header, err);
     if (rc < 0)
         return rc;
     *ret = calloc(1, sizeof(**ret));
@@ -141,6 +170,8 @@ static int session_fill(struct session *s, const struct kube_options *o, struct 
         rc = copy_text(&s->key_file, o->key_file, err);
     if (rc == 0)
         rc = copy_text(&s->token_file, o->token_file, err);
+    if (rc == 0)
+        rc = copy_text(&s->user, o->user, err);
     if (rc == 0 && !s->cert_file != !s->key_file)
         rc = error_set(err, ERR_INVALID, "%s: a client certificate needs both its file and its key's file",
                        s->server);
@@ -177,6 +208,7 @@ void session_clear(struct session *s)
     free(s->cert_file);
     free(s->key_file);
     free(s->token_file);
+    free(s->user);
     *s = (struct session){0};
 }
 

@@ -25,6 +25,7 @@ struct session {
     char *server;
     char url[KUBE_URL_MAX];
     char *ca_file, *cert_file, *key_file, *token_file; /* NULL: none */
+    char *user;                                        /* basic auth instead of a bearer token; NULL: none */
     struct bearer *bearer;                             /* NULL: no token */
 };
 

@@ -40,6 +40,7 @@ static const char *const names[FACT_COUNT] = {
     [FACT_SEALED] = "sealed",
     [FACT_REPAIRABLE] = "repairable",
     [FACT_AUTO_REPAIR] = "auto_repair",
+    [FACT_OWNED] = "owned",
     [FACT_ORDER_IN_FLIGHT] = "order_in_flight",
     [FACT_ORDER_LATE] = "order_late",
     [FACT_ORDER_FAILED] = "order_failed",
@@ -99,7 +100,7 @@ static bool same_server(const struct cluster_spec_server *a, const struct cluste
 static bool same_policy(const struct cluster_spec *a, const struct cluster_spec *b)
 {
     return a->snapshots == b->snapshots && a->canaries == b->canaries && a->auto_repair == b->auto_repair &&
-           a->escrow_days == b->escrow_days;
+           a->escrow_days == b->escrow_days && a->owned == b->owned;
 }
 
 static bool same_spec(const struct cluster_spec *a, const struct cluster_spec *b)
@@ -165,6 +166,7 @@ static void cluster_facts(const struct cluster_snapshot *s, const struct planner
         facts_set(f, FACT_UNKNOWN_API, NULL, "%s", s->unknown_api);
     facts_set_if(f, FACT_PRUNABLE, prunable(s));
     facts_set_if(f, FACT_AUTO_REPAIR, s->spec.auto_repair);
+    facts_set_if(f, FACT_OWNED, s->spec.owned);
 }
 
 static void request_facts(const struct cluster_snapshot *s, struct facts *f)
@@ -221,7 +223,8 @@ static void operation_facts(const struct cluster_snapshot *s, const struct plann
     facts_set_if(f, FACT_PHASE_REWRITE, op->phase == PHASE_REWRITE);
     facts_set_if(f, FACT_PHASE_VERIFY, op->phase == PHASE_VERIFY);
     facts_set_if(f, FACT_PHASE_FINAL, op->phase == PHASE_FINAL);
-    facts_set_if(f, FACT_ISSUED, op->target != 0 && (op->phase == PHASE_ADOPT || facts_target(s)));
+    facts_set_if(f, FACT_ISSUED,
+                 op->target != 0 && (rotation_made_by_servers(s, op->phase) || facts_target(s)));
     if (config && fact(f, FACT_ISSUED))
         facts_of_next(s, f);
     facts_of_jobs(s, self, f);

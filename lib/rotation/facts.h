@@ -44,6 +44,7 @@ enum fact {
     FACT_SEALED,   /* a server's file does not open the generation's test vector */
     FACT_REPAIRABLE,
     FACT_AUTO_REPAIR,
+    FACT_OWNED, /* the servers make their encryption configs themselves */
     FACT_ORDER_IN_FLIGHT,
     FACT_ORDER_LATE,
     FACT_ORDER_FAILED,

@@ -237,6 +237,8 @@ static enum order_kind kind_for(const struct cluster_snapshot *s, size_t i)
     const struct snapshot_bundle *b = facts_target(s);
     if (op->phase == PHASE_ADOPT && !b)
         return ORDER_ADOPT;
+    if (s->spec.owned)
+        return b ? ORDER_FOLLOW : ORDER_CALL;
     /* A generation with the same file (only the stage is new) needs no restart. */
     if (b && loaded(&s->servers[i], b->hash) && strcmp(s->servers[i].report.hash, b->hash) == 0)
         return ORDER_WRITE;
@@ -260,7 +262,26 @@ static bool undone(const struct cluster_snapshot *s, const struct snapshot_serve
     const struct snapshot_bundle *b = facts_target(s);
     return b && v->reports && order_answered(v) && v->report.order_state == ORDER_DONE && v->report.ready &&
            (strcmp(v->report.hash, b->hash) != 0 ||
-            (v->order.kind == ORDER_APPLY && v->report.loaded_known && !loaded(v, b->hash)));
+            ((v->order.kind == ORDER_APPLY || v->order.kind == ORDER_FOLLOW) && v->report.loaded_known &&
+             !loaded(v, b->hash)));
+}
+
+/* It has its order for the phase, or has carried it out. A server that made the config itself is restarted
+ * with another one. */
+static bool has_order(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    if (!order_is_current(s, v))
+        return false;
+    bool answered = order_answered(v);
+    bool made = v->order.kind == ORDER_CALL && s->rotation.op.restart;
+    return !answered ||
+           !(v->report.order_state == ORDER_REFUSED || (made && v->report.order_state == ORDER_DONE));
+}
+
+/* Manual, and the servers hand their config to one another: a restart is all that the others need. */
+static bool needs_none(const struct cluster_snapshot *s, size_t i)
+{
+    return s->spec.owned && !s->rotation.op.restart && (i > 0 || facts_target(s));
 }
 
 /* What a server that has answered its order still lacks. */
@@ -298,9 +319,8 @@ void facts_of_next(const struct cluster_snapshot *s, struct facts *f)
         all = false;
         if (fact(f, FACT_NEXT))
             continue;
-        bool has_it =
-            order_is_current(s, v) && !(order_answered(v) && v->report.order_state == ORDER_REFUSED);
-        if (has_it && !op->restart)
+        bool has_it = has_order(s, v);
+        if ((has_it && !op->restart) || needs_none(s, i))
             continue; /* it has its order: the operator's restart is what is missing */
         if (!op->restart && !manual_turn(s, i))
             continue;

@@ -210,6 +210,10 @@ static bool key_blocks(struct gate *g)
         return refuse(g, "no key is prepared: run prepare first");
     if ((kind == OP_PREPARE || kind == OP_ROTATE_KEYS) && disabled && k->keys > 0)
         return refuse(g, "encryption is disabled: run enable first");
+    if (kind == OP_RESTORE_KEY && g->s->spec.owned)
+        return refuse(g,
+                      "these servers make their encryption configs themselves: a retired key cannot be put "
+                      "back into them");
     if (kind == OP_RESTORE_KEY)
         return escrow_blocks(g);
     if (kind == OP_ENABLE && disabled && k->keys == 0)
@@ -256,6 +260,11 @@ bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_
                is_halted(&g) ? ": mend what halted it, then run resume" : "");
     else if (unfinished && op->kind == OP_ADOPT)
         refuse(&g, "the servers' present config is being adopted: there is nothing to go back to");
+    else if (s->spec.owned && s->rotation.base > 0)
+        refuse(
+            &g,
+            "these servers make their encryption configs themselves and know no way back: let the rotation "
+            "finish (resume, if it is halted); to be rid of the new key, rotate again afterwards");
     else if (unfinished && no_return(s))
         refuse(&g,
                "%s is past the point of no return: the old key is leaving the servers. Let it finish "

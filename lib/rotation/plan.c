@@ -136,6 +136,11 @@ bool rotation_phase_is_config(enum phase phase)
     return (kinds[phase] & CONFIG) != 0;
 }
 
+bool rotation_made_by_servers(const struct cluster_snapshot *s, enum phase phase)
+{
+    return phase == PHASE_ADOPT || (s->spec.owned && rotation_phase_is_config(phase));
+}
+
 bool rotation_phase_is_proof(enum phase phase)
 {
     return (kinds[phase] & PROOF) != 0;

@@ -38,6 +38,10 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     {"request", F(REQUEST), F(LIVE) | F(ORDER_IN_FLIGHT) | ABOUT_ONE, ACTION_START, -1, "accepted"},
 
     /* keys leave servers: new writes are watched, also during a pause */
+    {"left-behind", F(PHASE_DROPS) | F(ISSUED) | F(DISPROVED) | F(OWNED), F(ORDER_IN_FLIGHT), ACTION_HALT,
+     FACT_DISPROVED,
+     "a value was written under the key that is going, which these servers cannot be given back: write that "
+     "object anew, then resume"},
     {"brought-back", F(PHASE_DROPS) | F(ISSUED) | F(DISPROVED), F(ORDER_IN_FLIGHT), ACTION_BRING_BACK,
      FACT_DISPROVED, "a value was written under a key that is going: it becomes readable again"},
     {"drop-stopped", F(PHASE_DROPS) | F(DISPROVED) | F(PASSES_LEFT), F(ISSUED), ACTION_REWRITE_AGAIN,
@@ -65,6 +69,9 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      "another pass"},
     {"stale", F(PHASE_VERIFY) | F(DISPROVED), 0, ACTION_HALT, FACT_DISPROVED,
      "the old key stays: values are left under it"},
+    {"final-left", F(PHASE_FINAL) | F(DISPROVED) | F(OWNED), F(ORDER_IN_FLIGHT), ACTION_HALT, FACT_DISPROVED,
+     "a value is left under a key that is gone, which these servers cannot be given back: write that object "
+     "anew, then resume"},
     {"final-stale", F(PHASE_FINAL) | F(DISPROVED), F(ORDER_IN_FLIGHT), ACTION_BRING_BACK, FACT_DISPROVED,
      "a value was written under a key that is gone: it becomes readable again"},
     {"disproved", F(PHASE_PROOF) | F(DISPROVED), F(PHASE_FINAL), ACTION_HALT, FACT_DISPROVED,

@@ -137,7 +137,8 @@ static void resume_halted(const struct cluster_snapshot *s, struct cluster_rotat
     struct cluster_operation *op = &r->op;
     bool before_drop = rotation_phase_drops(op->phase) && op->target == 0;
     bool rewriting = op->phase == PHASE_REWRITE || op->phase == PHASE_VERIFY || before_drop;
-    bool job = !rotation_phase_is_config(op->phase) || before_drop;
+    bool watched = s->spec.owned && rotation_phase_drops(op->phase); /* the watch begins anew */
+    bool job = !rotation_phase_is_config(op->phase) || before_drop || watched;
     op->attempt++;
     op->ended_ms = 0;
     op->phase_ms = s->now_ms;
@@ -236,6 +237,19 @@ void rotation_issued(const struct decision *d, int64_t target, const char *hash,
     remember(r, d);
 }
 
+/* What K3s calls the step that brings the phase's config. */
+static const char *call_for(const struct cluster_operation *op)
+{
+    static const struct {
+        enum phase phase;
+        const char *call;
+    } calls[] = {{PHASE_APPEND, "prepare"}, {PHASE_PROMOTE, "rotate"}, {PHASE_DROP, "reencrypt"}};
+    for (size_t i = 0; i < array_len(calls); i++)
+        if (calls[i].phase == op->phase)
+            return calls[i].call;
+    return op->kind == OP_DISABLE ? "disable" : "enable";
+}
+
 void rotation_order(const struct cluster_snapshot *s, const struct decision *d, int64_t fence,
                     struct cluster_rotation *r, struct cluster_order *ret)
 {
@@ -251,6 +265,10 @@ void rotation_order(const struct cluster_snapshot *s, const struct decision *d, 
     };
     text_copy(ret->operation, sizeof(ret->operation), r->op.id);
     text_copy(ret->hash, sizeof(ret->hash), b ? b->hash : "");
+    if (ret->kind == ORDER_CALL) {
+        ret->from = r->op.from;
+        text_copy(ret->call, sizeof(ret->call), call_for(&r->op));
+    }
     remember(r, d);
 }
 
@@ -263,7 +281,7 @@ void rotation_repair(const struct cluster_snapshot *s, const struct decision *d,
     r->next_order++;
     *ret = (struct cluster_order){
         .id = r->next_order,
-        .kind = ORDER_REPAIR,
+        .kind = s->spec.owned ? ORDER_FOLLOW : ORDER_REPAIR,
         .generation = generation,
         .stage = b ? b->stage : r->stage,
         .fence = fence,

@@ -101,7 +101,7 @@ class Server:
         return None
 
 
-def _quick(argv):
+def quick(argv):
     """Makes an API server ready two seconds sooner: it would wait until roles and priority classes are there."""
     argv = [a for a in argv if not a.startswith(("--authorization-mode=", "--disable-admission-plugins="))]
     argv += ["--authorization-mode=AlwaysAllow", "--disable-admission-plugins=ServiceAccount,Priority"]
@@ -111,21 +111,20 @@ def _quick(argv):
 
 class Cluster:
     """See the top of the file. `settings` are members of the programs' config that replace this cluster's own;
-    `clock` is a library for our programs that reads what to add to their wall clock from CLOCK; `binds` are more
-    (source, destination) pairs that the machines see."""
+    `clock` is a library for our programs that reads what to add to their wall clock from CLOCK; `binds` are what
+    else the machines see. Without `bin_dir` our programs are not there (for those who build on this)."""
 
-    programs = PROGRAMS  # copied as they are; none where a package brings them (tests/package)
     encryption_config = ENCRYPTION_CONFIG
     folders = (STATE, Path("/var/lib/etcd"), Path("/var/lib/secrets-encrypt"))
 
     def __init__(self, folder, bin_dir, kube_apiserver=None, servers=3, settings=None, clock=None, binds=()):
         self.dir, self.cluster = folder, "machines"
-        self.bin, self.settings = self._copy(Path(bin_dir)), dict(settings or {})
+        self.bin, self.settings = self._copy(Path(bin_dir)) if bin_dir else None, dict(settings or {})
         self.kube_apiserver = kube_apiserver or labs.find_kube_apiserver()
         etcd_binary = shutil.which("etcd")
         if not etcd_binary:
             raise MachineError("etcd is missing (deploy/lab/install-packages.sh run)")
-        binds = [*binds, *((self.bin / p, f"/usr/bin/{p}") for p in self.programs)]
+        binds = list(binds) + [(self.bin / p, f"/usr/bin/{p}") for p in PROGRAMS if self.bin]
         binds += [(etcd_binary, "/usr/bin/etcd"), (self.kube_apiserver, "/usr/bin/kube-apiserver")]
         binds += [(clock, CLOCK_LIBRARY)] if clock else []
         self.clock = bool(clock)
@@ -142,7 +141,7 @@ class Cluster:
         """Our programs as they are now: a build that goes on meanwhile changes nothing here."""
         target = self.dir / "bin"
         target.mkdir()
-        for name in self.programs:
+        for name in PROGRAMS:
             if not os.access(source / name, os.X_OK):
                 raise MachineError(f"{source / name} is not there: build first (cmake --build build/release)")
             shutil.copy2(source / name, target / name)
@@ -184,7 +183,7 @@ class Cluster:
         return {
             "etcd": (" ".join(member), "network.target", "Environment=GOGC=200"),
             # Half of a start is garbage collection: with more room it takes a third less of the processor.
-            "kube-apiserver": (" ".join(_quick(files.apiserver_argv(*self._inside(server)))), "etcd.service",
+            "kube-apiserver": (" ".join(quick(files.apiserver_argv(*self._inside(server)))), "etcd.service",
                                "Environment=GOGC=400"),
             "secrets-encrypt-agent": (f"/usr/bin/secrets-encrypt-agent {config}", "kube-apiserver.service", more),
             "secrets-encrypt-coordinator": (f"/usr/bin/secrets-encrypt-coordinator {config}", "etcd.service", more)}
@@ -206,32 +205,39 @@ class Cluster:
             machine.path(CLOCK).write_bytes(bytes(8))
             for folder in self.folders:
                 machine.path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-            wants = machine.path("/etc/systemd/system/multi-user.target.wants")
-            wants.mkdir(parents=True, exist_ok=True)
             for name, (command, after, more) in self._units(server).items():
-                machine.write(f"/etc/systemd/system/{name}.service",
-                              UNIT.format(name=name, command=command, after=after, more=more))
-                (wants / f"{name}.service").symlink_to(f"/etc/systemd/system/{name}.service")
+                self.write_unit(server, name, UNIT.format(name=name, command=command, after=after, more=more))
+
+    @staticmethod
+    def write_unit(server, name, text):
+        """A unit that starts with its machine; before that boots."""
+        wants = server.machine.path("/etc/systemd/system/multi-user.target.wants")
+        wants.mkdir(parents=True, exist_ok=True)
+        server.machine.write(f"/etc/systemd/system/{name}.service", text)
+        (wants / f"{name}.service").symlink_to(f"/etc/systemd/system/{name}.service")
 
     # --- starting ---
 
+    def boot(self):
+        threads = [threading.Thread(target=s.machine.boot) for s in self.servers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
     def start(self, seconds=120):
         """Boots everything; returns when all servers are ready, published and taken over."""
-        self.boot(seconds)
+        self.start_servers(seconds)
         self.wait_published(seconds)
 
-    def boot(self, seconds=120):
+    def start_servers(self, seconds=120):
         """Boots everything; returns when all API servers are ready."""
         self._write_files()
         pki = self.dir / "certs"
         self.etcd = etcd.Etcd(self.etcd_urls, https.context(pki / "ca.crt", pki / "client.crt", pki / "client.key"))
         for server in self.servers:
             server.kube = self.client(server)
-        threads = [threading.Thread(target=s.machine.boot) for s in self.servers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        self.boot()
         labs.wait_for("etcd answers", self.etcd.healthy, seconds)
         for server in self.servers:
             labs.wait_for(f"{server.name}: API server ready", lambda s=server: s.kube.ready(2), seconds, 0.2)

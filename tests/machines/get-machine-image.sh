@@ -2,15 +2,21 @@
 # Prints the path of a folder with a small Debian 12 system that machines boot from (see machines.py),
 # made once by debootstrap and kept under the cache folder.
 #
-#   get-machine-image.sh             -> /var/cache/secrets-encrypt/machine-debian12
+#   get-machine-image.sh             -> /var/cache/secrets-encrypt/machine-debian12-…
+#   get-machine-image.sh openrc      -> one with OpenRC in place of systemd
 #
 # Everything but that one line goes to stderr. Needs root, and the packages of sections [machines] of
-# deploy/packages.txt; what stands in the image is its section [machine-image].
+# deploy/packages.txt; what stands in the image is its section [machine-image] or [machine-image-openrc].
 set -euo pipefail
 
 here=$(dirname -- "$(readlink -f -- "$0")")
 cache=${SECRETS_ENCRYPT_CACHE:-/var/cache/secrets-encrypt}
 list=$here/../../deploy/packages.txt
+case "${1:-}" in
+'') section=[machine-image] name=machine-debian12 exclude= ;;
+openrc) section=[machine-image-openrc] name=machine-debian12-openrc exclude=systemd,systemd-sysv,init ;;
+*) printf 'usage: get-machine-image.sh [openrc]\n' >&2; exit 2 ;;
+esac
 
 say() { printf 'machine image: %s\n' "$*" >&2; }
 die() { printf 'machine image: %s\n' "$*" >&2; exit 1; }
@@ -41,20 +47,37 @@ unused_units=(getty.target console-getty.service systemd-logind.service apt-dail
     remote-fs.target first-boot-complete.target systemd-firstboot.service systemd-machine-id-commit.service
     systemd-user-sessions.service sys-fs-fuse-connections.mount dev-mqueue.mount dev-hugepages.mount)
 
+# debootstrap unpacks everything and then gives up over the order of sysv-rc and OpenRC: the rest is configured here,
+# and what debootstrap had put in place meanwhile (a start-stop-daemon that does nothing) is taken out.
+finish_openrc() {
+    local root=$1
+    [ -x "$root/sbin/openrc-init" ] || return 1
+    chroot "$root" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a || return 1
+    chroot "$root" dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | grep -v '^ii' && return 1
+    if [ -e "$root/sbin/start-stop-daemon.REAL" ]; then
+        mv "$root/sbin/start-stop-daemon.REAL" "$root/sbin/start-stop-daemon"
+    fi
+    rm -rf "$root/debootstrap" "$root/usr/sbin/policy-rc.d"
+    # What mounts, checks and sets in these levels is systemd-nspawn's part here.
+    rm -f "$root"/etc/runlevels/{sysinit,boot,default}/*
+}
+
 build() {
     local folder=$1 mirror keyring packages unit
     mirror=$(source_of SITE)
     [ -n "$mirror" ] || die "the apt sources name no mirror for Debian $release main; add one"
     keyring=$(keyring_of "$(source_of SOURCESENTRY)")
-    packages=$(awk '/^\[/ {on = ($0 == "[machine-image]"); next} on && NF && !/^#/ {print $1}' "$list" | paste -sd,)
+    packages=$(awk -v s="$section" '/^\[/ {on = ($0 == s); next} on && NF && !/^#/ {print $1}' "$list" | paste -sd,)
     say "unpacking Debian 12 (half a minute, once)"
-    if ! debootstrap --variant=minbase ${keyring:+--keyring="$keyring"} --include="$packages" "$release" \
-        "$folder/root" "$mirror" </dev/null >"$folder/log" 2>&1; then
+    if ! debootstrap --variant=minbase ${keyring:+--keyring="$keyring"} --include="$packages" \
+        ${exclude:+--exclude="$exclude"} "$release" "$folder/root" "$mirror" </dev/null >"$folder/log" 2>&1 &&
+        ! { [ "$section" = "[machine-image-openrc]" ] && finish_openrc "$folder/root" </dev/null >>"$folder/log" 2>&1; }; then
         tail -n 20 "$folder/log" >&2
         die "debootstrap failed, see above"
     fi
     rm -rf "$folder"/root/var/cache/apt/*.bin "$folder"/root/var/cache/apt/archives/*.deb \
         "$folder"/root/var/lib/apt/lists/* "$folder"/root/usr/share/{doc,man,locale}/* "$folder"/root/etc/resolv.conf
+    [ "$section" = "[machine-image]" ] || return 0
     for unit in "${unused_units[@]}"; do
         ln -sf /dev/null "$folder/root/etc/systemd/system/$unit"
     done
@@ -65,8 +88,8 @@ build() {
 }
 
 # The list is part of the name: another list makes another image.
-sum=$(awk '/^\[/ {on = ($0 == "[machine-image]"); next} on' "$list" | cat - "$0" | sha256sum | cut -c1-12)
-final=$cache/machine-debian12-$sum
+sum=$(awk -v s="$section" '/^\[/ {on = ($0 == s); next} on' "$list" | cat - "$0" | sha256sum | cut -c1-12)
+final=$cache/$name-$sum
 mkdir -p "$cache"
 exec 9>"$cache/machine.lock"
 flock 9 # two runs at once: the second finds what the first made

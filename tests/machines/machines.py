@@ -1,4 +1,4 @@
-"""Booted machines: Debian 12 with its real systemd, each with a network namespace, on an overlay of one image.
+"""Booted machines: Debian 12 with its real systemd or OpenRC, each with a network namespace, on an overlay of an image.
 
     folder = namespaces.enter()
     machines = Machines(folder, 3)
@@ -30,10 +30,10 @@ class MachineError(Exception):
     """A machine did not do what was asked; the text says why."""
 
 
-def image():
+def image(init="systemd"):
     """Path of the folder that machines boot from (made once where there is none: a minute)."""
-    result = subprocess.run([str(HERE / "get-machine-image.sh")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            text=True, check=False)
+    argv = [str(HERE / "get-machine-image.sh")] + ([] if init == "systemd" else [init])
+    result = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
         raise MachineError("no image for machines: get-machine-image.sh failed, see above")
     return Path(result.stdout.strip())
@@ -41,6 +41,10 @@ def image():
 
 class Machine:
     """One machine. `binds` are (source, destination) pairs that it sees read-only."""
+
+    # What nspawn starts, the name of that process, and what says that it takes commands.
+    BOOT, COMM = ["-b"], "systemd"
+    STATE, STATES = ("systemctl", "is-system-running"), ("starting", "running", "degraded")
 
     def __init__(self, folder, name, index, lower, binds):
         self.name, self.index, self.address = name, index, f"{NETWORK}.{11 + index}"
@@ -90,13 +94,13 @@ class Machine:
             (group / "cgroup.procs").write_text(str(os.getpid()))
 
     def boot(self, seconds=60):
-        """Boots and returns once systemd takes commands; units come up by themselves after that."""
+        """Boots and returns once its init takes commands; units come up by themselves after that."""
         if self.on:
             raise MachineError(f"{self.name} is on already")
-        argv = ["systemd-nspawn", "--register=no", "--keep-unit", "-q", "-b", "-D", str(self.root), "-M", self.name,
+        argv = ["systemd-nspawn", "--register=no", "--keep-unit", "-q", "-D", str(self.root), "-M", self.name,
                 "--hostname", self.name, f"--network-namespace-path=/run/netns/{self.name}", "--link-journal=no",
                 "--resolv-conf=off", "--timezone=off", "--console=pipe", f"--bind={self.disk}:/disk"]
-        argv += [f"--bind-ro={source}:{destination}" for source, destination in self.binds]
+        argv += [f"--bind-ro={source}:{destination}" for source, destination in self.binds] + self.BOOT
         with open(self.log, "ab") as out:
             self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                           preexec_fn=self._cgroup, start_new_session=True)
@@ -104,21 +108,20 @@ class Machine:
         self.join()
         deadline = time.monotonic() + seconds
         self.init = None
-        while not (self.init and self.run("systemctl", "is-system-running", check=False, timeout=10).strip() in
-                   ("starting", "running", "degraded")):
+        while not (self.init and self.run(*self.STATE, check=False, timeout=10).strip() in self.STATES):
             if not self.on or time.monotonic() >= deadline:
                 raise MachineError(f"{self.name} does not boot: {self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
             self.init = self.init or self._find_init()
 
     def _find_init(self):
-        """The systemd below nspawn."""
+        """The init below nspawn."""
         try:
             children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text().split()
             for pid in children:
                 status = Path(f"/proc/{pid}/status").read_text()
                 inside = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[-1]
-                if inside == "1" and Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
+                if inside == "1" and Path(f"/proc/{pid}/comm").read_text().strip() == self.COMM:
                     return int(pid)
         except (OSError, StopIteration):
             pass
@@ -213,16 +216,23 @@ class Machine:
         return command("journalctl", "--no-pager", "-q", "-o", "short-precise", "-D", str(folder), *more, check=False)
 
 
-class Machines:
-    """S1, S2, … on one bridge."""
+class OpenrcMachine(Machine):
+    """One with OpenRC as its init."""
 
-    def __init__(self, folder, count, binds=()):
+    BOOT, COMM = ["/sbin/openrc-init"], "openrc-init"
+    STATE, STATES = ("rc-status", "--runlevel"), ("default",)
+
+
+class Machines:
+    """S1, S2, … on one bridge. `init`: "systemd" or "openrc"."""
+
+    def __init__(self, folder, count, binds=(), init="systemd"):
         self.folder = folder
         command("ip", "link", "add", BRIDGE, "type", "bridge")
         command("ip", "address", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
         command("ip", "link", "set", BRIDGE, "up")
-        lower = image()
-        self.all = [Machine(folder, f"s{i + 1}", i, lower, list(binds)) for i in range(count)]
+        lower, kind = image(init), OpenrcMachine if init == "openrc" else Machine
+        self.all = [kind(folder, f"s{i + 1}", i, lower, list(binds)) for i in range(count)]
 
     def __getitem__(self, name):
         return next(m for m in self.all if m.name == name)
@@ -239,4 +249,5 @@ class Machines:
                 machine.power_off()
 
 
-__all__ = ["BRIDGE", "DISK_BYTES", "Machine", "MachineError", "Machines", "NamespaceError", "command", "image"]
+__all__ = ["BRIDGE", "DISK_BYTES", "Machine", "MachineError", "Machines", "NamespaceError", "OpenrcMachine", "command",
+           "image"]

@@ -298,6 +298,9 @@ static const char *act(struct model_state *s, size_t i, const struct job_row *ro
         if (!(model.mutations & MUTATE_LATE_FORGET))
             (void)agent_forgets_previous(s, i);
         return NULL;
+    case ACT_CALL:
+    case ACT_SEAL:
+    case ACT_AGAIN:
     case ACT_BEGIN:
     case ACT_UNDO:
     case ACT_BACK:

@@ -24,10 +24,11 @@ struct agent_ops {
     int (*refresh)(void *ctx, struct known *known, struct error *err);
     /* Fetches and opens a generation. Transient codes: asked again later. Caller frees *ret_text. */
     int (*fetch)(void *ctx, int64_t generation, struct secret **ret_text, struct error *err);
-    /* Seals `text` as the generation, in one guarded write; 0 also when it is there already with that hash.
-     * *ret is filled in without the box. */
-    int (*adopt)(void *ctx, int64_t generation, const struct secret *text, const char *hash,
-                 const char *config_id, struct cluster_bundle *ret, struct error *err);
+    /* Seals `text` as the generation that `described` names (generation, stage, hash, config id, vector), in
+     * one guarded write; 0 also when it is there already with that hash. *ret is filled in without the box.
+     */
+    int (*adopt)(void *ctx, const struct cluster_bundle *described, const struct secret *text,
+                 struct cluster_bundle *ret, struct error *err);
 };
 
 struct observation {
@@ -37,6 +38,10 @@ struct observation {
     struct process_found process;
     bool ready;
     char ready_why[CLUSTER_TEXT_MAX];
+    struct driver_own own; /* hash "" : not known, `own_why` */
+    char own_why[CLUSTER_TEXT_MAX];
+    int64_t
+        own_differs_ms; /* since when it means another file than the one that stands there; 0: it does not */
     int64_t process_next_ms, ready_next_ms; /* when to look again */
 };
 
@@ -53,6 +58,7 @@ struct work {
     unsigned retries;
     int64_t confirmed_ms; /* when the order was last seen in the state store; 0: not since we started */
     bool refreshed;       /* the known bundles were read since the order was taken */
+    unsigned repeated;    /* restarts since the first */
 };
 
 struct agent {
@@ -67,6 +73,7 @@ struct agent {
     struct agent_state state;
     struct known known;
     struct observation seen;
+    struct early early;
     struct work work;
     struct {
         int64_t id; /* 0: none */

@@ -58,6 +58,7 @@ struct job_view {
     bool ready;
     bool late;     /* past the step's deadline */
     bool can_undo; /* we wrote the file, and hold one from before that the API server can run with */
+    bool again;    /* FOLLOW: it may be restarted once more */
 };
 
 enum job_action {
@@ -70,6 +71,9 @@ enum job_action {
     ACT_UNDO,  /* record that the previous file is to come back */
     ACT_PUT_BACK,
     ACT_BACK, /* record that it is back */
+    ACT_CALL, /* ask the server for its next config */
+    ACT_SEAL, /* check what it made, and seal that as the order's generation */
+    ACT_AGAIN,
     ACT_DONE,
     ACT_FAIL,
     ACT_REFUSE,

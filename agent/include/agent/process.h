@@ -32,6 +32,8 @@ struct process_finder {
     const char *proc;        /* "/proc" */
     const char *config_path; /* the encryption config that its argument list must name */
     const char *pid_file;    /* "" or NULL: search all argument lists */
+    /* Not NULL: the API server runs inside of this program ("k3s"), which is called as "k3s server …". */
+    const char *program;
 };
 
 /* Looks once. By the pid file where one is given; else for the one process that has the argument

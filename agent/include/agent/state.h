@@ -31,6 +31,7 @@ struct version {
 enum job_step {
     STEP_NONE,    /* no order yet */
     STEP_TAKEN,   /* accepted */
+    STEP_CALLING, /* the server is asked for its next config; then that is checked and sealed */
     STEP_WAITING, /* the file is in place; restart, then wait until ready */
     STEP_UNDO,    /* given up: the previous file is to be put back */
     STEP_BACK,    /* it is back; restart, then wait until ready */

@@ -87,17 +87,14 @@ static int fetch(void *ctx, int64_t generation, struct secret **ret, struct erro
     return *ret ? 0 : error_no_memory(err);
 }
 
-static int adopt(void *ctx, int64_t generation, const struct secret *text, const char *hash,
-                 const char *config_id, struct cluster_bundle *ret, struct error *err)
+static int adopt(void *ctx, const struct cluster_bundle *described, const struct secret *text,
+                 struct cluster_bundle *ret, struct error *err)
 {
     struct bench *b = ctx;
     (void)text;
     (void)err;
     b->adoptions++;
-    memset(ret, 0, sizeof(*ret));
-    ret->generation = generation;
-    (void)text_copy(ret->hash, sizeof(ret->hash), hash);
-    (void)text_copy(ret->config_id, sizeof(ret->config_id), config_id);
+    *ret = *described;
     return 0;
 }
 
@@ -124,7 +121,8 @@ static void make_config(struct bench *b)
 {
     struct config *c = &b->config;
     c->path = (char[]){""};
-    static char exec[] = "exec", empty[] = "", config_path[] = "config.yaml", secrets[] = "secrets";
+    static char exec[] = "exec", empty[] = "", config_path[] = "config.yaml", off[] = "off",
+                secrets[] = "secrets";
     c->path = config_path;
     (void)text_copy(c->cluster, sizeof(c->cluster), "demo");
     (void)text_copy(c->server, sizeof(c->server), "s1");
@@ -135,6 +133,7 @@ static void make_config(struct bench *b)
     c->exec_restart_count = 1;
     c->exec_timeout_s = 10;
     c->pid_file = empty;
+    c->reload = off;
     c->ready_timeout_s = 2;
     c->lease_ttl_s = 10;
     c->resources[0] = secrets;

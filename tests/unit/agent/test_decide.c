@@ -30,8 +30,8 @@ static bool writes(enum order_kind k)
 
 static void check_ends(const struct job_view *v, const struct job_row *r)
 {
-    bool ends =
-        r->action == ACT_DONE || r->action == ACT_FAIL || r->action == ACT_REFUSE || r->action == ACT_ADOPT;
+    bool ends = r->action == ACT_DONE || r->action == ACT_FAIL || r->action == ACT_REFUSE ||
+                r->action == ACT_ADOPT || r->action == ACT_SEAL;
     if (ends)
         assert_int_equal(r->next, STEP_ENDED);
     if (r->action == ACT_DONE)
@@ -52,7 +52,7 @@ static void check_done(const struct job_view *v, const struct job_row *r)
         return;
     assert_int_equal(v->file, FILE_TARGET);
     if (v->step == STEP_WAITING || v->kind == ORDER_APPLY || v->kind == ORDER_RESTART ||
-        v->kind == ORDER_REPAIR)
+        v->kind == ORDER_REPAIR || v->kind == ORDER_FOLLOW)
         assert_true(v->loaded == LOADED_TARGET && v->ready);
     if (v->kind == ORDER_SYNC)
         assert_int_equal(v->loaded, LOADED_TARGET);
@@ -69,7 +69,7 @@ static void check_touches(const struct job_view *v, const struct job_row *r)
         break;
     case ACT_RESTART:
         assert_int_equal(v->restart, RESTART_NONE);
-        assert_true((v->step == STEP_WAITING && v->file == FILE_TARGET) ||
+        assert_true((v->step == STEP_WAITING && (v->file == FILE_TARGET || v->kind == ORDER_FOLLOW)) ||
                     (v->step == STEP_BACK && v->file == FILE_PREVIOUS));
         break;
     case ACT_PUT_BACK:
@@ -81,6 +81,16 @@ static void check_touches(const struct job_view *v, const struct job_row *r)
     case ACT_UNDO:
         assert_true(v->step == STEP_WAITING && v->can_undo);
         break;
+    case ACT_CALL:
+        assert_true(v->step == STEP_CALLING && v->restart == RESTART_NONE);
+        break;
+    case ACT_SEAL: /* only what the server has made, once it says so */
+        assert_true(v->step == STEP_CALLING && v->restart == RESTART_OK && v->file != FILE_BROKEN);
+        break;
+    case ACT_AGAIN:
+        assert_true(v->kind == ORDER_FOLLOW && v->step == STEP_WAITING && v->restart == RESTART_OK &&
+                    v->again);
+        break;
     default:
         break;
     }
@@ -90,6 +100,8 @@ static void check_touches(const struct job_view *v, const struct job_row *r)
 static void check_waits(const struct job_view *v, const struct job_row *r)
 {
     bool local = v->step == STEP_WAITING || v->step == STEP_BACK || v->step == STEP_UNDO;
+    if (v->step == STEP_CALLING)
+        assert_true((r->action == ACT_WAIT) == (v->restart == RESTART_RUNNING));
     if (local && v->restart != RESTART_RUNNING && v->late)
         assert_int_not_equal(r->action, ACT_WAIT);
     if (v->step == STEP_TAKEN && v->kind != ORDER_SYNC)
@@ -115,11 +127,12 @@ static void check_job(const struct job_view *v)
 static void vary_rest(struct job_view v)
 {
     for (int restart = RESTART_NONE; restart <= RESTART_FAILED; restart++)
-        for (int bits = 0; bits < 8; bits++) {
+        for (int bits = 0; bits < 16; bits++) {
             v.restart = (enum restart_view)restart;
             v.ready = bits & 1;
             v.late = bits & 2;
             v.can_undo = bits & 4;
+            v.again = bits & 8;
             check_job(&v);
         }
 }
@@ -139,17 +152,17 @@ static void vary_file(struct job_view v)
 static void test_every_job(void **state)
 {
     (void)state;
-    for (int kind = ORDER_ADOPT; kind <= ORDER_REPAIR; kind++)
+    for (int kind = ORDER_ADOPT; kind <= ORDER_FOLLOW; kind++)
         for (int step = STEP_NONE; step <= STEP_ENDED; step++)
             vary_file((struct job_view){.kind = (enum order_kind)kind, .step = (enum job_step)step});
     /* No row is shadowed by the ones before it. */
-    assert_int_equal(seen_count, 37);
+    assert_int_equal(seen_count, 47);
 }
 
 static void check_verdict(const struct order_view *v)
 {
     const struct verdict_row *r = decide_order(v);
-    bool any_generation = v->kind == ORDER_RESTART || v->kind == ORDER_REPAIR;
+    bool any_generation = v->kind == ORDER_RESTART || v->kind == ORDER_REPAIR || v->kind == ORDER_FOLLOW;
     see(r->id);
     if (v->id == EQUAL && v->same) {
         assert_int_equal(r->verdict, VERDICT_SAME);
@@ -174,7 +187,7 @@ static void test_every_order(void **state)
     (void)state;
     seen_count = 0;
     for (int i = 0; i < 3 * 3 * 3; i++)
-        for (int kind = ORDER_ADOPT; kind <= ORDER_REPAIR; kind++)
+        for (int kind = ORDER_ADOPT; kind <= ORDER_FOLLOW; kind++)
             for (int bits = 0; bits < 8; bits++) {
                 struct order_view v = {
                     .fence = (enum relation)(i % 3),

@@ -40,7 +40,7 @@ static void test_same_process_keeps(void **state)
     struct agent_state s = written(8000, &p);
     struct file_seen f = file("new", 1008000);
     s.loaded = (struct loaded){.process = p.id, .hash = "old", .generation = 1};
-    assert_false(proof_update(&s, &p, &f));
+    assert_false(proof_update(&s, &p, &f, NULL));
     assert_string_equal(s.loaded.hash, "old");
 }
 
@@ -51,10 +51,10 @@ static void test_running_at_write_is_unknown(void **state)
     struct process_found p = process(7, 5000);
     struct agent_state s = written(8000, &p);
     struct file_seen f = file("new", 1008000);
-    assert_true(proof_update(&s, &p, &f));
+    assert_true(proof_update(&s, &p, &f, NULL));
     assert_string_equal(s.loaded.hash, "");
     assert_true(process_same(&s.loaded.process, &p.id));
-    assert_false(proof_update(&s, &p, &f));
+    assert_false(proof_update(&s, &p, &f, NULL));
 }
 
 static void test_new_process_loaded_it(void **state)
@@ -64,7 +64,7 @@ static void test_new_process_loaded_it(void **state)
     struct agent_state s = written(8000, &old);
     struct file_seen f = file("new", 1008000);
     s.loaded = (struct loaded){.process = old.id, .hash = "old"};
-    assert_true(proof_update(&s, &next, &f));
+    assert_true(proof_update(&s, &next, &f, NULL));
     assert_string_equal(s.loaded.hash, "new");
 }
 
@@ -75,7 +75,7 @@ static void test_exec_after_write(void **state)
     struct process_found none = {.count = PROCESS_NONE}, shell = process(8, 7900);
     struct agent_state s = written(8000, &none);
     struct file_seen f = file("new", 1008000);
-    assert_true(proof_update(&s, &shell, &f));
+    assert_true(proof_update(&s, &shell, &f, NULL));
     assert_string_equal(s.loaded.hash, "new");
 }
 
@@ -90,9 +90,9 @@ static void test_inexact_marks_need_the_start(void **state)
     struct file_seen f = file("new", 1008000);
     for (size_t i = 0; i < 2; i++) {
         struct agent_state s = written(8000, marks[i]);
-        assert_true(proof_update(&s, &before, &f));
+        assert_true(proof_update(&s, &before, &f, NULL));
         assert_string_equal(s.loaded.hash, "");
-        assert_true(proof_update(&s, &after, &f));
+        assert_true(proof_update(&s, &after, &f, NULL));
         assert_string_equal(s.loaded.hash, "new");
     }
 }
@@ -104,7 +104,7 @@ static void test_next_boot_is_newer(void **state)
     struct agent_state s = written(8000, &old);
     struct file_seen f = file("new", 1008000);
     snprintf(next.id.boot, sizeof(next.id.boot), "boot-b");
-    assert_true(proof_update(&s, &next, &f));
+    assert_true(proof_update(&s, &next, &f, NULL));
     assert_string_equal(s.loaded.hash, "new");
 }
 
@@ -117,7 +117,7 @@ static void test_clock_set_forward(void **state)
     struct agent_state s = written(8000, &p);
     struct file_seen f = file("new", 1008000);
     p.started_wall_ms += 3600 * 1000;
-    assert_true(proof_update(&s, &p, &f));
+    assert_true(proof_update(&s, &p, &f, NULL));
     assert_string_equal(s.loaded.hash, "");
 }
 
@@ -128,11 +128,11 @@ static void test_first_start(void **state)
     struct agent_state s = {0};
     struct process_found p = process(7, 5000); /* wall 1005000 */
     struct file_seen older = file("x", 1003000), close = file("x", 1004900), newer = file("x", 1006000);
-    assert_true(proof_update(&s, &p, &newer));
+    assert_true(proof_update(&s, &p, &newer, NULL));
     assert_string_equal(s.loaded.hash, "");
-    assert_false(proof_update(&s, &p, &close));
+    assert_false(proof_update(&s, &p, &close, NULL));
     assert_string_equal(s.loaded.hash, "");
-    assert_true(proof_update(&s, &p, &older));
+    assert_true(proof_update(&s, &p, &older, NULL));
     assert_string_equal(s.loaded.hash, "x");
 }
 
@@ -144,11 +144,11 @@ static void test_sighted(void **state)
     struct file_seen f = file("x", 1007999), touched = file("x", 1008005);
     struct agent_state s = {.seen = {.hash = "x", .ctime_us = f.ctime_us}};
     mark_take(&s.seen.mark, &old, BOOT, 8000);
-    assert_true(proof_update(&s, &old, &f));
+    assert_true(proof_update(&s, &old, &f, NULL));
     assert_string_equal(s.loaded.hash, "");
-    assert_true(proof_update(&s, &next, &touched)); /* not the version that was seen */
+    assert_true(proof_update(&s, &next, &touched, NULL)); /* not the version that was seen */
     assert_string_equal(s.loaded.hash, "");
-    assert_true(proof_update(&s, &next, &f));
+    assert_true(proof_update(&s, &next, &f, NULL));
     assert_string_equal(s.loaded.hash, "x");
 }
 
@@ -159,7 +159,7 @@ static void test_touched_since(void **state)
     struct process_found none = {.count = PROCESS_NONE}, p = process(8, 9000);
     struct agent_state s = written(8000, &none);
     struct file_seen f = file("new", 1009500);
-    assert_true(proof_update(&s, &p, &f));
+    assert_true(proof_update(&s, &p, &f, NULL));
     assert_string_equal(s.loaded.hash, "");
 }
 
@@ -169,9 +169,9 @@ static void test_no_process_changes_nothing(void **state)
     struct process_found p = {.count = PROCESS_MANY};
     struct agent_state s = {.loaded.hash = "old"};
     struct file_seen f = file("x", 1);
-    assert_false(proof_update(&s, &p, &f));
+    assert_false(proof_update(&s, &p, &f, NULL));
     p.count = PROCESS_NONE;
-    assert_false(proof_update(&s, &p, &f));
+    assert_false(proof_update(&s, &p, &f, NULL));
     assert_string_equal(s.loaded.hash, "old");
 }
 
@@ -181,7 +181,7 @@ static void test_missing_file(void **state)
     struct process_found p = process(7, 5000);
     struct agent_state s = {0};
     struct file_seen f = {0};
-    assert_true(proof_update(&s, &p, &f));
+    assert_true(proof_update(&s, &p, &f, NULL));
     assert_string_equal(s.loaded.hash, "");
 }
 

@@ -65,6 +65,9 @@ struct cluster_spec {
     bool canaries;       /* proof 1 by canary objects; else by listing everything through every server */
     bool auto_repair;    /* a file that somebody changed is put right without being asked */
     int64_t escrow_days; /* how long retired keys are kept, sealed */
+    /* The servers make their encryption config and hand it to one another themselves (K3s, RKE2): they are
+     * asked for the next one, and sealed is what they made of it. */
+    bool owned;
 };
 
 /* --- what the coordinator asks of one agent --- */
@@ -75,13 +78,18 @@ enum order_kind {
     ORDER_SYNC,    /* write it when the operator restarts this server (`secrets-encrypt-agent sync`) */
     ORDER_RESTART, /* restart and wait until ready; the file stays */
     ORDER_REPAIR,  /* as APPLY, over whatever stands there: a copy of that is kept */
+    /* Servers that own their config: */
+    ORDER_CALL,   /* ask this server for `call`, check what it makes of generation `from`, seal that */
+    ORDER_FOLLOW, /* restart, and wait until it has the generation's file, by its own means, and is ready */
 };
 struct cluster_order {
     int64_t id; /* rises with each order ever given to this cluster */
     enum order_kind kind;
     char operation[CLUSTER_ID_MAX];
     int64_t generation;
-    char hash[CLUSTER_HASH_MAX]; /* that the file shall have afterwards; "" for ADOPT */
+    int64_t from;                /* CALL: the generation that it has */
+    char call[16];               /* CALL: "prepare", "rotate", "reencrypt", "enable" or "disable" */
+    char hash[CLUSTER_HASH_MAX]; /* that the file shall have afterwards; "" for ADOPT and CALL */
     enum stage stage;            /* to publish with it */
     int64_t fence;               /* create revision of the leader key when it was given */
     int64_t given_ms;

@@ -102,6 +102,7 @@ struct config {
     char *k3s_data_dir;   /* "" : as the driver has it; so the next two */
     char *k3s_supervisor; /* URL */
     char *k3s_node;
+    char *k3s_etcd; /* URL */
     int64_t k3s_reencrypt_timeout_s;
     char *reload; /* "on", "off" */
     char *pid_file;

@@ -131,4 +131,12 @@ int encryption_disable(const struct encryption_config *c, struct resource_set ma
 int encryption_enable(const struct encryption_config *c, struct resource_set managed,
                       struct encryption_config **ret, struct error *err) _must_check_;
 
+/* --- servers that make their config themselves --- */
+
+/* Whether `after` is exactly what K3s makes of `before` when it is asked for `call` ("prepare": a new key
+ * last; "rotate": the last key writes; "reencrypt": the last key is dropped; "enable", "disable"). ERR_STATE
+ * with what is wrong, never with a key's value. */
+int encryption_check_made(const struct encryption_config *before, const struct encryption_config *after,
+                          struct resource_set managed, const char *call, struct error *err) _must_check_;
+
 #endif

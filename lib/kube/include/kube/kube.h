@@ -23,6 +23,9 @@ struct kube_options {
     const char *cert_file; /* client certificate, or NULL */
     const char *key_file;
     const char *token_file; /* bearer token, or NULL; read once at open, and again after a 401 */
+    /* Not NULL: the token file is K3s's ("K10<hash>::server:<password>", or the password alone), which is
+     * sent by HTTP basic auth with this user instead. */
+    const char *user;
 };
 
 /* One API server. Not thread-safe: one thread at a time. */

@@ -80,6 +80,9 @@ enum phase rotation_next_phase(const struct cluster_snapshot *s, const struct cl
 bool rotation_phase_is_config(enum phase phase);
 /* True for a phase that is over once its proof is made (all jobs but the rewriting). */
 bool rotation_phase_is_proof(enum phase phase);
+/* True where the phase's config is not issued but sealed by an agent: the present one, when it is adopted;
+ * every one, where the servers make theirs themselves. */
+bool rotation_made_by_servers(const struct cluster_snapshot *s, enum phase phase);
 /* True for a phase in which keys leave servers: DROP and RETURN. */
 bool rotation_phase_drops(enum phase phase);
 
