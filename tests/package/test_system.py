@@ -17,6 +17,7 @@ import unittest  # noqa: E402
 import cluster as clusters  # noqa: E402
 import kube  # noqa: E402
 import lab as labs  # noqa: E402
+import machines  # noqa: E402
 import packages  # noqa: E402
 
 SEED, SECRETS = "package", 200
@@ -266,5 +267,7 @@ class PackageTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    if namespaces.VARIABLE not in os.environ:
+        machines.image()  # made out here, where a mirror can be reached
     FOLDER = namespaces.enter()
     unittest.main(verbosity=2, warnings="ignore")
