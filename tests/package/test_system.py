@@ -193,6 +193,8 @@ class PackageTest(unittest.TestCase):
         self.check_rotated()
 
     def restarting(self):
+        operation = self.operation()
+        self.assertNotEqual("halted", operation.get("state"), operation.get("why"))
         return (self.cluster.record("servers/s1/report") or {}).get("order_state") == "restarting"
 
     def check_rotated(self):
