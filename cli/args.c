@@ -368,3 +368,60 @@ int args_help(unsigned of, struct buf *out, struct error *err)
     }
     return rc;
 }
+
+/* What a flag's value may be, where that is a choice. */
+static const char *choices(const struct flag *f, unsigned of)
+{
+    if (f->value == 'o')
+        return of & FLAG_JSON ? "text json" : "text json wide";
+    return f->value == OPT_ENGINE ? "api datastore" : "";
+}
+
+/* A field of the table: tabs and line ends would end it. */
+static int add_field(struct buf *out, const char *text, struct error *err)
+{
+    int rc = buf_adds(out, "\t", err);
+    for (const char *p = text ? text : ""; *p && rc == 0; p++)
+        if (*p != '\n' || p[1])
+            rc = buf_add(out, *p == '\n' || *p == '\t' ? " " : p, 1, err);
+    return rc;
+}
+
+static int add_fields(struct buf *out, const char *const *texts, size_t count, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = add_field(out, texts[i], err);
+    return rc == 0 ? buf_adds(out, "\n", err) : rc;
+}
+
+static int add_flags(struct buf *out, const char *command, unsigned of, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < FLAGS && rc == 0; i++) {
+        const struct flag *f = &flags[i];
+        if (!(f->of & of))
+            continue;
+        const char letter[2] = {f->value < 256 ? (char)f->value : 0, 0};
+        const char *const texts[] = {command, letter, f->name, f->takes, choices(f, of), f->help};
+        rc = buf_adds(out, "flag", err);
+        if (rc == 0)
+            rc = add_fields(out, texts, array_len(texts), err);
+    }
+    return rc;
+}
+
+int args_table(const struct command *commands, size_t count, struct buf *out, struct error *err)
+{
+    int rc = add_flags(out, "*", EVERYWHERE, err);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        const struct command *c = &commands[i];
+        const char *const texts[] = {c->name, c->operand, c->summary, c->example, c->help};
+        rc = buf_adds(out, "command", err);
+        if (rc == 0)
+            rc = add_fields(out, texts, array_len(texts), err);
+        if (rc == 0)
+            rc = add_flags(out, c->name, c->flags, err);
+    }
+    return rc;
+}

@@ -3,6 +3,7 @@
 #include "console.h"
 
 #define USAGE_MAX (16 * 1024)
+#define TABLE_MAX (256 * 1024)
 
 static const struct command *const table[] = {
     &command_status, &command_prepare, &command_rotate,  &command_reencrypt, &command_rotate_keys,
@@ -46,11 +47,23 @@ static int usage(const struct command *c, FILE *to)
     return EXIT_USAGE;
 }
 
+/* `--table`, which is in no help: for the build (deploy/pages/). */
+static int print_table(const struct command *commands, size_t count)
+{
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(TABLE_MAX);
+    struct error err = ERROR_INIT;
+    if (args_table(commands, count, &out, &err) < 0)
+        return fail(&err);
+    return result_text(&out) ? EXIT_DONE : EXIT_ERROR;
+}
+
 int main(int argc, char **argv)
 {
     struct command commands[array_len(table)];
     for (size_t i = 0; i < array_len(table); i++)
         commands[i] = *table[i];
+    if (argc == 2 && strcmp(argv[1], "--table") == 0)
+        return print_table(commands, array_len(commands));
     struct args args;
     const struct command *command = NULL;
     struct error err = ERROR_INIT;

@@ -16,6 +16,9 @@ endif()
 option(SECRETS_ENCRYPT_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 option(SECRETS_ENCRYPT_FUZZ "Build the libFuzzer harnesses (needs clang)" OFF)
 
+# No path of the build in a program: asserts (in generated code) name their file.
+add_compile_options(-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/= -fmacro-prefix-map=${CMAKE_BINARY_DIR}/=)
+
 add_library(se_flags INTERFACE)
 target_compile_definitions(se_flags INTERFACE _GNU_SOURCE SECRETS_ENCRYPT_VERSION="${PROJECT_VERSION}")
 target_compile_options(se_flags INTERFACE

@@ -24,9 +24,11 @@ static int open_one(struct servers *s, size_t i, struct error *err)
     struct kube_options options = api_login(s->o, i);
     if (!job_usable(s->job, i))
         return error_set(err, ERR_UNAVAILABLE, "%s is not ready: the proof waits for it", options.server);
-    int rc = kube_open(&options, &s->kube[i], err);
-    if (rc == 0)
-        rc = kube_ready(s->kube[i], READY_DEADLINE_MS, err); /* which also makes the connection */
+    struct error why = ERROR_INIT;
+    int rc = kube_open(&options, &s->kube[i], &why);
+    if (rc < 0) /* before the server was asked: a file of ours, which the text names */
+        return error_set(err, rc == ERR_DENIED ? ERR_STATE : rc, "%s", why.text);
+    rc = kube_ready(s->kube[i], READY_DEADLINE_MS, err); /* which also makes the connection */
     return rc == ERR_DENIED
                ? error_set(err, ERR_STATE, "%s does not accept the coordinator's login", options.server)
                : rc;

@@ -62,10 +62,10 @@ WantedBy=multi-user.target
 class Server:
     """One control-plane server of the cluster."""
 
-    def __init__(self, machine: Machine):
+    def __init__(self, machine: Machine, encryption_config=ENCRYPTION_CONFIG):
         self.machine, self.name, self.address = machine, machine.name, machine.address
         self.url = f"https://{self.address}:{API_PORT}"
-        self.encryption_config = machine.path(ENCRYPTION_CONFIG)
+        self.encryption_config = machine.path(encryption_config)
         self.kube = None
 
     def pid(self, unit):
@@ -114,6 +114,9 @@ class Cluster:
     `clock` is a library for our programs that reads what to add to their wall clock from CLOCK; `binds` are what
     else the machines see. Without `bin_dir` our programs are not there (for those who build on this)."""
 
+    encryption_config = ENCRYPTION_CONFIG
+    folders = (STATE, Path("/var/lib/etcd"), Path("/var/lib/secrets-encrypt"))
+
     def __init__(self, folder, bin_dir, kube_apiserver=None, servers=3, settings=None, clock=None, binds=()):
         self.dir, self.cluster = folder, "machines"
         self.bin, self.settings = self._copy(Path(bin_dir)) if bin_dir else None, dict(settings or {})
@@ -126,7 +129,7 @@ class Cluster:
         binds += [(clock, CLOCK_LIBRARY)] if clock else []
         self.clock = bool(clock)
         self.machines = Machines(folder, servers, binds)
-        self.servers = [Server(m) for m in self.machines]
+        self.servers = [Server(m, self.encryption_config) for m in self.machines]
         self.members = [s.address for s in self.servers]
         self.etcd_urls = [f"https://{a}:{CLIENTS}" for a in self.members]
         self.entries = [files.entry(["secrets"])]
@@ -156,7 +159,7 @@ class Cluster:
     def _inside(self, server):
         """This cluster as deploy/lab/files.py wants a lab, with the paths that hold on a machine."""
         view = SimpleNamespace(name=server.name, address=server.address, url=server.url, dir=INSIDE,
-                               encryption_config=ENCRYPTION_CONFIG, pid_file=INSIDE / "no")
+                               encryption_config=self.encryption_config, pid_file=INSIDE / "no")
         lab = SimpleNamespace(dir=INSIDE, cluster=self.cluster, servers=self.servers, resources=self.resources,
                               etcd_urls=self.etcd_urls, api_port=API_PORT, kube_apiserver="/usr/bin/kube-apiserver",
                               apiserver_extra=files.runtime_config(self.kube_apiserver), settings={})
@@ -198,9 +201,9 @@ class Cluster:
             machine.write(INSIDE / "admin-token", self.admin_token + "\n", 0o600)
             machine.write(INSIDE / "tokens.csv", f"{self.admin_token},admin,admin,system:masters\n", 0o600)
             machine.write(INSIDE / "config.yaml", files.yaml(self._program_config(server)), 0o600)
-            machine.write(ENCRYPTION_CONFIG, text, 0o600)
+            machine.write(self.encryption_config, text, 0o600)
             machine.path(CLOCK).write_bytes(bytes(8))
-            for folder in (STATE, Path("/var/lib/etcd"), Path("/var/lib/secrets-encrypt")):
+            for folder in self.folders:
                 machine.path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             for name, (command, after, more) in self._units(server).items():
                 self.write_unit(server, name, UNIT.format(name=name, command=command, after=after, more=more))
@@ -224,6 +227,11 @@ class Cluster:
 
     def start(self, seconds=120):
         """Boots everything; returns when all servers are ready, published and taken over."""
+        self.start_servers(seconds)
+        self.wait_published(seconds)
+
+    def start_servers(self, seconds=120):
+        """Boots everything; returns when all API servers are ready."""
         self._write_files()
         pki = self.dir / "certs"
         self.etcd = etcd.Etcd(self.etcd_urls, https.context(pki / "ca.crt", pki / "client.crt", pki / "client.key"))
@@ -233,6 +241,8 @@ class Cluster:
         labs.wait_for("etcd answers", self.etcd.healthy, seconds)
         for server in self.servers:
             labs.wait_for(f"{server.name}: API server ready", lambda s=server: s.kube.ready(2), seconds, 0.2)
+
+    def wait_published(self, seconds=120):
         labs.wait_for("agents publish, a coordinator leads and has taken over their files", self.published, seconds)
 
     def client(self, server, timeout=CLIENT_TIMEOUT):

@@ -61,4 +61,11 @@ int args_rate(const char *value, int64_t *ret, struct error *err) _must_check_;
 struct buf;
 int args_help(unsigned flags, struct buf *out, struct error *err) _must_check_;
 
+/* Every command and flag as lines of fields between tabs, from which deploy/pages/ makes the man page and the
+ * shells' completion. Appended to out:
+ *   command NAME OPERAND SUMMARY EXAMPLE HELP
+ *   flag    COMMAND SHORT LONG TAKES CHOICES HELP    COMMAND "*": of every command; CHOICES: words, or none
+ */
+int args_table(const struct command *commands, size_t count, struct buf *out, struct error *err) _must_check_;
+
 #endif
