@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <agent/k3s.h>
+#include <agent/service.h>
 #include <base/clock.h>
 #include <base/text.h>
 #include <cluster/codec.h>
@@ -17,7 +18,9 @@
 #define POLL_MS       1000
 #define PUTS_MAX      6
 #define SILENT_MAX_MS 120000 /* it may be starting */
-#define STUCK_MS      60000  /* asked for, and nothing has begun: its process was restarted meanwhile */
+#define ID            "error ID "
+#define LOG_LINES     SERVICE_LINES_MAX
+#define STUCK_MS      60000 /* asked for, and nothing has begun: its process was restarted meanwhile */
 
 struct call {
     const struct config *config;
@@ -86,8 +89,30 @@ static int wrong(const struct call *c, const struct k3s_status *s, struct error 
                      c->config->server, stage_name(s->stage), c->what);
 }
 
+/* What the supervisor answers is a number; the reason stands under it in the server's log. */
+static void look_up_reason(struct call *c)
+{
+    _cleanup_(buf_freep) struct buf log = BUF_INIT(SERVICE_LOG_MAX);
+    struct k3s_places places;
+    enum service_init init = SERVICE_SYSTEMD;
+    char id[32];
+    const char *at = strstr(c->why.text, ID);
+    size_t digits = at ? strspn(at + sizeof(ID) - 1, "0123456789") : 0;
+    if (digits == 0 || digits > 12 || k3s_places(c->config, &places, NULL) < 0 ||
+        service_init_find(&init, NULL) < 0 || service_log_tail(init, places.unit, LOG_LINES, &log, NULL) < 0)
+        return;
+    snprintf(id, sizeof(id), ID "%.*s: ", (int)digits, at + sizeof(ID) - 1);
+    const char *reason = strstr(buf_str(&log), id);
+    if (!reason)
+        return;
+    reason += strlen(id);
+    error_set(&c->why, c->why.code, "%.*s", (int)strcspn(reason, "\"\n"), reason);
+}
+
 static int ask(struct call *c, const struct k3s_status *s, struct error *err)
 {
+    if (c->puts >= PUTS_MAX)
+        look_up_reason(c);
     if (c->puts >= PUTS_MAX)
         return error_set(err, ERR_STATE, "%s: %s was refused %u times: %.300s%s%.100s", c->config->server,
                          c->what, c->puts, c->why.text, s->hashes_match ? "" : "; ",

@@ -155,6 +155,13 @@ static void observe_loaded(struct agent *a)
     (void)!agent_save(a, NULL); /* logged there */
 }
 
+/* When K3s switches encryption on or off it leaves its record as it was: with the config of before, which was
+ * sealed, as was the present one. */
+static bool lags(const struct agent *a)
+{
+    return known_by_hash(&a->known, a->seen.own.hash) && known_by_hash(&a->known, a->seen.file.hash);
+}
+
 /* A server that owns its config writes the file and what it says of it one after the other: only what lasts
  * is a difference. */
 static void observe_own(struct agent *a, int64_t now_ms)
@@ -166,7 +173,7 @@ static void observe_own(struct agent *a, int64_t now_ms)
     memset(&o->own, 0, sizeof(o->own));
     int rc = a->driver->own(a->config, &o->own, &err);
     agent_note(o->own_why, "%s", rc < 0 ? err.text : "");
-    bool same = rc == 0 && strcmp(o->own.hash, o->file.hash) == 0;
+    bool same = rc == 0 && (strcmp(o->own.hash, o->file.hash) == 0 || lags(a));
     if (same)
         o->own_differs_ms = 0;
     else if (!o->own_differs_ms)

@@ -25,6 +25,12 @@ static struct resource_set managed_of(const struct agent *a)
     return (struct resource_set){(const char *const *)a->config->resources, a->config->resources_count};
 }
 
+static bool switches(const struct agent *a)
+{
+    const char *call = a->state.job.order.call;
+    return strcmp(call, "enable") == 0 || strcmp(call, "disable") == 0;
+}
+
 static int read_made(const struct agent *a, struct made *m, struct cluster_bundle *described,
                      struct error *err)
 {
@@ -35,7 +41,8 @@ static int read_made(const struct agent *a, struct made *m, struct cluster_bundl
         rc = crypto_sha256_hex(m->text->data, m->text->len, described->hash, err);
     if (rc == 0)
         rc = a->driver->own(a->config, &own, err);
-    if (rc == 0 && strcmp(own.hash, described->hash) != 0)
+    /* When it switches encryption on or off K3s leaves its record as it was. */
+    if (rc == 0 && !switches(a) && strcmp(own.hash, described->hash) != 0)
         rc =
             error_set(err, ERR_CONFLICT, "the server's record of its encryption config lags behind %s", path);
     if (rc == 0)
@@ -66,13 +73,15 @@ static int check_edit(const struct agent *a, const struct made *m, struct error 
 static int seal_vector(const struct agent *a, const struct made *m, struct cluster_bundle *described,
                        struct error *err)
 {
-    struct key_view keys[ENCRYPTION_KEYS_MAX];
+    struct key_view keys[ENCRYPTION_KEYS_MAX], last;
     char path[CLUSTER_KEY_PATH_MAX];
     size_t count = encryption_keys(m->config, managed_of(a), keys, ENCRYPTION_KEYS_MAX);
     bool brings = strcmp(a->state.job.order.call, "prepare") == 0;
     if (count == 0 || (!brings && !keys[0].active))
         return 0; /* it writes plain */
-    const struct key_view *k = &keys[brings ? count - 1 : 0];
+    if (brings && encryption_last_key(m->config, managed_of(a), &last, err) < 0)
+        return ERR_STATE;
+    const struct key_view *k = brings ? &last : &keys[0];
     _cleanup_(buf_freep) struct buf sealed = BUF_INIT(CLUSTER_VECTOR_MAX);
     _cleanup_(secret_freep) struct secret *text = NULL;
     cluster_bundle_path(path, a->config->cluster, described->generation);

@@ -99,12 +99,11 @@ static void keys_update(struct coordinator *c, const struct cluster_snapshot *s,
 static void learn_names(const struct encryption_config *config, const struct managed *m, enum phase phase,
                         struct cluster_rotation *r)
 {
-    struct key_view keys[ENCRYPTION_KEYS_MAX];
-    size_t count = encryption_keys(config, m->set, keys, ENCRYPTION_KEYS_MAX);
+    struct key_view last;
     r->new_key[0] = r->new_provider[0] = r->old_key[0] = r->old_provider[0] = 0;
-    if (phase == PHASE_APPEND && count > 0) {
-        text_copy(r->new_key, sizeof(r->new_key), keys[count - 1].name);
-        text_copy(r->new_provider, sizeof(r->new_provider), provider_name(keys[count - 1].provider));
+    if (phase == PHASE_APPEND && encryption_last_key(config, m->set, &last, NULL) == 0) {
+        text_copy(r->new_key, sizeof(r->new_key), last.name);
+        text_copy(r->new_provider, sizeof(r->new_provider), provider_name(last.provider));
     } else if (phase == PHASE_PROMOTE) {
         memcpy(r->old_key, r->write_key, sizeof(r->old_key));
         memcpy(r->old_provider, r->write_provider, sizeof(r->old_provider));
@@ -372,18 +371,18 @@ int issue_leaving(struct coordinator *c, const struct cluster_snapshot *s, struc
                   struct error *err)
 {
     struct managed m;
-    struct key_view keys[ENCRYPTION_KEYS_MAX];
+    struct key_view keys[ENCRYPTION_KEYS_MAX], last;
     _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
     _cleanup_(encryption_config_freep) struct encryption_config *next = NULL;
     struct cluster_rotation r = s->rotation;
     int rc = open_managed(c, r.generation, &m, &config, err);
     if (rc < 0)
         return rc;
-    size_t count = encryption_keys(config, m.set, keys, ENCRYPTION_KEYS_MAX);
-    if (count < 2)
+    if (encryption_keys(config, m.set, keys, ENCRYPTION_KEYS_MAX) < 2)
         return 0; /* the only one stays */
-    const struct key_view *last = &keys[count - 1];
-    rc = encryption_drop_key(config, m.set, last->provider, last->name, &next, err);
+    rc = encryption_last_key(config, m.set, &last, err);
+    if (rc == 0)
+        rc = encryption_drop_key(config, m.set, last.provider, last.name, &next, err);
     struct step step = {c, &s->rotation.op, config, &m, &r};
     return rc < 0 ? rc : into_escrow(&step, next, ret, err);
 }

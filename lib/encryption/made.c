@@ -10,22 +10,25 @@ struct pair {
     struct resource_set managed;
 };
 
-/* The key that stands last: the one that a server appends, moves, and drops. */
-static int last_key(const struct encryption_config *c, struct resource_set managed, struct key_view *ret,
-                    struct error *err)
+int encryption_last_key(const struct encryption_config *c, struct resource_set managed, struct key_view *ret,
+                        struct error *err)
 {
     struct key_view keys[ENCRYPTION_KEYS_MAX];
     size_t count = encryption_keys(c, managed, keys, ENCRYPTION_KEYS_MAX);
+    size_t last = 0;
     if (count == 0)
         return error_set(err, ERR_STATE, "it has no key");
-    *ret = keys[count - 1];
+    for (size_t i = 1; i < count; i++)
+        if (keys[i].provider == keys[0].provider)
+            last = i;
+    *ret = keys[last ? last : count - 1];
     return 0;
 }
 
 static int prepared(const struct pair *p, struct encryption_config **ret, struct error *err)
 {
     struct key_view k;
-    int rc = last_key(p->after, p->managed, &k, err);
+    int rc = encryption_last_key(p->after, p->managed, &k, err);
     if (rc < 0)
         return rc;
     if (encryption_key_value(p->before, p->managed, k.provider, k.name))
@@ -37,14 +40,14 @@ static int prepared(const struct pair *p, struct encryption_config **ret, struct
 static int rotated(const struct pair *p, struct encryption_config **ret, struct error *err)
 {
     struct key_view k;
-    int rc = last_key(p->before, p->managed, &k, err);
+    int rc = encryption_last_key(p->before, p->managed, &k, err);
     return rc < 0 ? rc : encryption_promote_key(p->before, p->managed, k.provider, k.name, ret, err);
 }
 
 static int reencrypted(const struct pair *p, struct encryption_config **ret, struct error *err)
 {
     struct key_view k;
-    int rc = last_key(p->before, p->managed, &k, err);
+    int rc = encryption_last_key(p->before, p->managed, &k, err);
     return rc < 0 ? rc : encryption_drop_key(p->before, p->managed, k.provider, k.name, ret, err);
 }
 

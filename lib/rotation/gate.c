@@ -210,6 +210,12 @@ static bool key_blocks(struct gate *g)
         return refuse(g, "no key is prepared: run prepare first");
     if ((kind == OP_PREPARE || kind == OP_ROTATE_KEYS) && disabled && k->keys > 0)
         return refuse(g, "encryption is disabled: run enable first");
+    bool secretbox = strcmp(k->write_provider, "secretbox") == 0;
+    if ((kind == OP_PREPARE || kind == OP_ROTATE_KEYS) && g->s->spec.owned && secretbox)
+        return refuse(
+            g,
+            "K3s takes the steps of a rotation with aescbc keys only; a secretbox key it rotates by its own "
+            "rotate-keys alone, which writes with a key that the other servers lack");
     if (kind == OP_RESTORE_KEY && g->s->spec.owned)
         return refuse(g,
                       "these servers make their encryption configs themselves: a retired key cannot be put "

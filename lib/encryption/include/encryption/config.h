@@ -133,6 +133,11 @@ int encryption_enable(const struct encryption_config *c, struct resource_set man
 
 /* --- servers that make their config themselves --- */
 
+/* The key that K3s means by "the last one": it appends after it, moves it to the front, drops it. The last of
+ * the kind that stands first; where that kind has one key only, the last of all. ERR_STATE: there is none. */
+int encryption_last_key(const struct encryption_config *c, struct resource_set managed, struct key_view *ret,
+                        struct error *err) _must_check_;
+
 /* Whether `after` is exactly what K3s makes of `before` when it is asked for `call` ("prepare": a new key
  * last; "rotate": the last key writes; "reencrypt": the last key is dropped; "enable", "disable"). ERR_STATE
  * with what is wrong, never with a key's value. */
