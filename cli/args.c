@@ -372,7 +372,7 @@ int args_help(unsigned of, struct buf *out, struct error *err)
 /* What a flag's value may be, where that is a choice. */
 static const char *choices(const struct flag *f, unsigned of)
 {
-    if (f->value == 'o')
+    if (f->value == 'o' && f->of & of & (FLAG_OUTPUT | FLAG_JSON))
         return of & FLAG_JSON ? "text json" : "text json wide";
     return f->value == OPT_ENGINE ? "api datastore" : "";
 }

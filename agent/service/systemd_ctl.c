@@ -27,11 +27,13 @@ static void ctl_close(void *ctx)
 /* The line that begins with its "Failed to …", or the first one: warnings and advice stand around it. */
 static const char *own_words(struct buf *b)
 {
-    char *text = b->data ? b->data : (char[]){""};
-    char *at = strstr(text, "Failed to ");
-    at = at ? at : text;
+    static const char silent[] = "systemctl failed and said nothing";
+    if (!b->data)
+        return silent;
+    char *at = strstr(b->data, "Failed to ");
+    at = at ? at : b->data;
     at[strcspn(at, "\n")] = 0;
-    return at[0] ? at : "systemctl failed and said nothing";
+    return at[0] ? at : silent;
 }
 
 static int ctl_look(void *ctx, const char *unit, struct unit_state *ret, struct error *err)

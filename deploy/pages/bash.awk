@@ -21,22 +21,21 @@ $1 == "flag" {
         if (!(pattern in taking)) {
             taking[pattern] = 1
             takers = takers (takers == "" ? "" : " | ") pattern
-            values[++patterns] = pattern
         }
-        if ($5 == "FILE")
-            does[pattern] = "COMPREPLY=($(compgen -f -- \"$cur\"))"
-        else if ($5 == "DIR")
-            does[pattern] = "COMPREPLY=($(compgen -d -- \"$cur\"))"
-        else if ($6 != "" && length($6) > length(choice[pattern]))
-            choice[pattern] = $6
+        what = $5 == "FILE" ? "-f" : $5 == "DIR" ? "-d" : $6 != "" ? "-W \"" $6 "\"" : ""
+        what = what == "" ? "" : "COMPREPLY=($(compgen " what " -- \"$cur\")); "
+        values[$2] = values[$2] "        " pattern ") " what "return ;;\n" # a name may stand for another thing elsewhere
     }
 }
 
 # Those of two words stand before those that they begin with.
 function command_case(name, follow)
 {
-    printf "    \"%s\"%s) flags=\"%s\" commands=\"%s\" ;;\n", name, follow == "" ? " | \"" name " \"*" : "",
+    printf "    \"%s\"%s)\n        flags=\"%s\" commands=\"%s\"\n", name, follow == "" ? " | \"" name " \"*" : "",
         substr(own[name], 2), substr(follow, 2)
+    if (values[name] != "")
+        printf "        case $prev in\n%s        esac\n", values[name]
+    print "        ;;"
 }
 
 END {
@@ -58,13 +57,7 @@ END {
     print "    done"
     print "    COMPREPLY=()"
     print "    case $prev in"
-    for (i = 1; i <= patterns; i++) {
-        p = values[i]
-        todo = p in does ? does[p] : p in choice ? "COMPREPLY=($(compgen -W \"" choice[p] "\" -- \"$cur\"))" : ""
-        print "    " p ")" (todo == "" ? "" : "\n        " todo)
-        print "        return"
-        print "        ;;"
-    }
+    printf "%s", values["*"]
     print "    esac"
     print "    case $command in"
     print "    \"\") commands=\"" substr(first, 2) "\" ;;"
