@@ -51,14 +51,19 @@ def _time_ns(text):
     return seconds * 10**9 + int(fraction.ljust(9, "0"))
 
 
-def save(etcd, token, paths):
-    """Puts the files as they stand on this server's disk into the datastore, whatever is there."""
+def read_disk(paths):
+    """The files as they stand on this server's disk."""
     data = {}
     for name, attribute in FILES:
         path = getattr(paths, attribute)
         data[name] = {"Timestamp": _time_text(path.stat().st_mtime_ns),
                       "Content": base64.b64encode(path.read_bytes()).decode()}
-    etcd.put(key_of(token), seal(token, json.dumps(data).encode()))
+    return data
+
+
+def save(etcd, token, paths):
+    """Puts the files as they stand on this server's disk into the datastore, whatever is there."""
+    etcd.put(key_of(token), seal(token, json.dumps(read_disk(paths)).encode()))
     say.info("Saving cluster bootstrap data to datastore")
 
 

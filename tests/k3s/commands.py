@@ -54,7 +54,7 @@ class Client:
 
     def call(self, method, what, body=None, timeout=TIMEOUT):
         data = json.dumps(body).encode() if body is not None else None
-        return self._call(method, f"/v1-k3s/encrypt/{what}", data, timeout)
+        return self._call(method, f"/v1-k3s/{what}", data, timeout)
 
 
 def _message(error):
@@ -93,14 +93,14 @@ def _run(given):
         token = (Path(given.data_dir) / "server" / "token").read_text().rstrip("\n")
     client = Client(given.server or os.environ.get("K3S_URL") or "https://127.0.0.1:6443", token)
     if given.subcommand == "status":
-        state = json.loads(client.call("GET", "status"))
+        state = json.loads(client.call("GET", "encrypt/status"))
         if given.output == "json":
             print(json.dumps({k: state[k] for k in ORDER if k in state}, indent="\t"))
         else:
             print(status_text(state))
         return
     timeout = TIMEOUT_ROTATE_KEYS if given.subcommand == "rotate-keys" else TIMEOUT
-    client.call("PUT", "config", _body(given), timeout)
+    client.call("PUT", "encrypt/config", _body(given), timeout)
     print(DONE[given.subcommand])
 
 

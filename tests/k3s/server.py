@@ -1,4 +1,5 @@
 """`k3s server`: one server from its start to its end."""
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import bootstrap
 import children
+import commands
 import encryption_config
 import etcd
 import https
@@ -120,8 +122,20 @@ class Server:
         then = time.time() + 2 * bootstrap.SKEW
         os.utime(self.paths.config, (then, then))
 
+    def _from_server(self):
+        """The bootstrap data that the server at --server has on its disk; None while it does not answer."""
+        try:
+            return json.loads(commands.Client(self.given.server, self.token).call("GET", "server-bootstrap"))
+        except commands.ClientError as error:
+            say.info(f"Waiting for {self.given.server}: {error}")
+            return None
+
     def _bootstrap(self):
         """The datastore's copy where there is one; else this server makes it, or waits for the one that does."""
+        if self.given.server and self.trouble.value("bootstrap_from_server"):
+            self._wait("bootstrap data", self._from_server)
+            self._reconcile(self._from_server())
+            return
         data = bootstrap.load(self.etcd, self.token)
         joins = bool(self.given.server) and not self.given.cluster_init
         if data is None and joins:

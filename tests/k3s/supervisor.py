@@ -8,6 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import bootstrap
 import etcd
 import https
 import kube
@@ -76,8 +77,18 @@ class Handler(BaseHTTPRequestHandler):
         elif path in ("/v1-k3s/encrypt/status", "/v1-rke2/encrypt/status"):
             if self._is_server():
                 self._status()
+        elif path in ("/v1-k3s/server-bootstrap", "/v1-rke2/server-bootstrap"):
+            if self._is_server():
+                self._bootstrap()
         else:
             self._fail(404, "the server could not find the requested resource")
+
+    def _bootstrap(self):
+        """What a joining server asks for. From the disk, as in older releases: newer ones ask the datastore first."""
+        try:
+            self._answer(200, json.dumps(bootstrap.read_disk(self.server.paths)))
+        except OSError as error:
+            self._fail(500, str(error))
 
     def do_PUT(self):
         length = int(self.headers.get("Content-Length", "0") or "0")
@@ -137,7 +148,7 @@ class Supervisor(ThreadingHTTPServer):
 
     def __init__(self, address, port, paths, password, stages_of, why_not):
         super().__init__((address, port), Handler)
-        self.password, self.stages, self.why_not = password, stages_of, why_not
+        self.paths, self.password, self.stages, self.why_not = paths, password, stages_of, why_not
         self.ca = paths.server_ca.read_bytes()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*map(str, paths.serving))

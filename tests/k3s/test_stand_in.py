@@ -107,6 +107,20 @@ class StandIn(unittest.TestCase):
         counts = {k: n for k, n in self.cluster.count_by_key().items() if n}
         self.assertEqual({key: SECRETS}, counts)
 
+    def age(self, name):
+        """Until a change of the file counts as newer than the datastore's copy."""
+        path = self.cluster.server(name).encryption_config
+        time.sleep(max(0.0, path.stat().st_mtime + 11 - time.time()))
+
+    def newer_than_datastore(self, name):
+        """The start fails again and again until the file is removed; then it comes from the datastore."""
+        config = self.cluster.paths.config
+        self.wait_log(name, f"{config} newer than datastore and could cause cluster outage. Remove the file from "
+                            "disk and restart to be recreated from datastore.", 30)
+        self.assertNotEqual("active", self.cluster.unit_state(name))
+        self.cluster.server(name).encryption_config.unlink()
+        self.cluster.wait_up(name)
+
     # --- the documented procedures ---
 
     def rows(self, *names):
@@ -239,20 +253,6 @@ class HighAvailability(StandIn):
         self.status("reencrypt_finished", self.rows(new))
         self.assert_readable()
 
-    def age(self, name):
-        """Until a change of the file counts as newer than the datastore's copy."""
-        path = self.cluster.server(name).encryption_config
-        time.sleep(max(0.0, path.stat().st_mtime + 11 - time.time()))
-
-    def newer_than_datastore(self, name):
-        """The start fails again and again until the file is removed; then it comes from the datastore."""
-        config = self.cluster.paths.config
-        self.wait_log(name, f"{config} newer than datastore and could cause cluster outage. Remove the file from "
-                            "disk and restart to be recreated from datastore.", 30)
-        self.assertNotEqual("active", self.cluster.unit_state(name))
-        self.cluster.server(name).encryption_config.unlink()
-        self.cluster.wait_up(name)
-
 
 class SingleServer(StandIn):
     """One server with embedded etcd."""
@@ -348,6 +348,18 @@ class SplitRoles(StandIn):
         self.restart("s3")
         self.status("prepare", self.rows(OLD, new), server="s2")
         self.assert_readable()
+
+    def test_rotate_in_the_wrong_order(self):
+        """Where the control plane is told by the etcd server what is new, that one has to be restarted first."""
+        old, new = self.names("s2")
+        self.cluster.trouble("s2", bootstrap_from_server=True)
+        self.age("s1")
+        self.k3s("rotate", server="s2", says="rotate completed successfully")
+        self.assertEqual(1, len(self.cluster.restart("s2", check=False)))
+        self.wait_log("s2", "newer than datastore and could cause cluster outage")
+        self.restart("s1")
+        self.cluster.wait_up("s2")
+        self.status("rotate", self.rows(new, old), server="s2", mismatch="s2 and s3")
 
 
 if __name__ == "__main__":
