@@ -22,7 +22,7 @@ def make_ca(folder, name="ca"):
     folder = Path(folder)
     _key(folder / f"{name}.key")
     _openssl("req", "-x509", "-new", "-key", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt"),
-             "-days", "30", "-subj", f"/CN=secrets-encrypt lab {name}",
+             "-days", "365", "-subj", f"/CN=secrets-encrypt lab {name}",
              "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
 
@@ -37,7 +37,7 @@ def make_certificate(folder, name, common_name, names=(), ca="ca", organisation=
         extensions.append("subjectAltName=" + ",".join(names))
     (folder / f"{name}.ext").write_text("\n".join(extensions) + "\n")
     _openssl("x509", "-req", "-in", str(folder / f"{name}.csr"), "-CA", str(folder / f"{ca}.crt"),
-             "-CAkey", str(folder / f"{ca}.key"), "-CAcreateserial", "-days", "30", "-out", str(folder / f"{name}.crt"),
+             "-CAkey", str(folder / f"{ca}.key"), "-CAcreateserial", "-days", "365", "-out", str(folder / f"{name}.crt"),
              "-extfile", str(folder / f"{name}.ext"))
     for leftover in ("csr", "ext"):
         (folder / f"{name}.{leftover}").unlink()
