@@ -10,8 +10,9 @@
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-static const char renew[] = "renew it (kubeadm: `kubeadm certs renew all`; K3s and RKE2 renew theirs at a restart "
-                            "in the last 90 days), then restart agent and coordinator";
+static const char renew[] =
+    "renew it (kubeadm: `kubeadm certs renew all`; K3s and RKE2 renew theirs at a restart "
+    "in the last 90 days), then restart agent and coordinator";
 static const char give[] = "correct the file's path in the configuration, or let the agent's user read it";
 
 /* What was found about one login, the worst of it first. */
@@ -47,8 +48,8 @@ static void note_dates(struct finding *f, const char *path, const struct certifi
         snprintf(text, sizeof(text), "%s (%.100s) expired at %s", path, c->subject, until);
     } else if (now_ms < c->from_ms) {
         result = CHECK_FAIL;
-        snprintf(text, sizeof(text), "%s (%.100s) is valid from %s on only: is this server's clock right?", path,
-                 c->subject, from);
+        snprintf(text, sizeof(text), "%s (%.100s) is valid from %s on only: is this server's clock right?",
+                 path, c->subject, from);
     } else {
         result = left < CHECKS_CERTIFICATE_D ? CHECK_WARN : CHECK_OK;
         snprintf(text, sizeof(text), "%s ends in %" PRId64 " day%s, at %s", path, left, left == 1 ? "" : "s",
@@ -118,7 +119,8 @@ static bool same_files(const struct config_etcd *a, const struct config_etcd *b)
            strcmp(a->key_file, b->key_file) == 0;
 }
 
-static void check_etcd(const char *name, const struct config_etcd *e, int64_t now_ms, struct cluster_checks *out)
+static void check_etcd(const char *name, const struct config_etcd *e, int64_t now_ms,
+                       struct cluster_checks *out)
 {
     struct finding f = {0};
     if (!*e->ca_file && !*e->cert_file) {

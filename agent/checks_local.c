@@ -62,7 +62,8 @@ static void check_file(const struct config *c, struct cluster_checks *out)
     unsigned mode = st.st_mode & 07777;
     if (mode & 077) {
         snprintf(remedy, sizeof(remedy), "chmod 600 %s", path);
-        checks_add(out, name, CHECK_FAIL, remedy, "%s: mode %04o: others can read the keys in it", path, mode);
+        checks_add(out, name, CHECK_FAIL, remedy, "%s: mode %04o: others can read the keys in it", path,
+                   mode);
     } else if (st.st_uid != 0 && st.st_uid != geteuid()) {
         checks_add(out, name, CHECK_WARN,
                    "chown it to root, unless the API server runs as that user and cannot read it otherwise",
@@ -84,8 +85,8 @@ static void check_content(const struct config *c, struct cluster_checks *out)
         rc = encryption_config_parse(text->data, text->len, c->encryption_config, &e, &err);
     if (rc < 0) {
         checks_add(out, name, CHECK_FAIL,
-                   "mend it, or `secrets-encrypt repair` this server where the cluster knows a config",
-                   "%s", err.text);
+                   "mend it, or `secrets-encrypt repair` this server where the cluster knows a config", "%s",
+                   err.text);
         return;
     }
     rc = encryption_check_managed(e, managed, &err);
@@ -105,12 +106,14 @@ static void check_content(const struct config *c, struct cluster_checks *out)
 static void check_loaded(const struct config *c, const char *proc, struct cluster_checks *out)
 {
     static const char name[] = "encryption-config-used";
-    static const char remedy[] = "start the API server, or correct `encryption_config` (or `pid_file`) in the "
-                                 "configuration";
+    static const char remedy[] =
+        "start the API server, or correct `encryption_config` (or `pid_file`) in the "
+        "configuration";
     struct process_finder finder = {proc, c->encryption_config, ""};
     struct process_found by_argument, by_file = {0};
     if (strcmp(c->driver, "k3s") == 0) { /* its API server is no process of its own */
-        checks_add(out, name, CHECK_OK, NULL, "K3s starts its API server inside its own process, with its own file");
+        checks_add(out, name, CHECK_OK, NULL,
+                   "K3s starts its API server inside its own process, with its own file");
         return;
     }
     process_find(&finder, &by_argument);
@@ -127,7 +130,8 @@ static void check_loaded(const struct config *c, const char *proc, struct cluste
                    listed ? by_file.id.pid : by_argument.id.pid, c->encryption_config);
     else if (listed)
         checks_add(out, name, CHECK_WARN, remedy,
-                   "process %" PRId64 " (of %s) does not have --encryption-provider-config=%s among its arguments",
+                   "process %" PRId64
+                   " (of %s) does not have --encryption-provider-config=%s among its arguments",
                    by_file.id.pid, c->pid_file, c->encryption_config);
     else
         checks_add(out, name, CHECK_FAIL, remedy, "%s", *c->pid_file ? by_file.why : by_argument.why);
@@ -181,8 +185,8 @@ static void check_folder(const char *name, const char *folder, const char *remed
         return;
     }
     (void)error_errno(&err, problem, "%s: no file can be written in it", folder);
-    checks_add(out, name, CHECK_FAIL, problem == ENOSPC || problem == EDQUOT ? "make room there" : remedy, "%s",
-               err.text);
+    checks_add(out, name, CHECK_FAIL, problem == ENOSPC || problem == EDQUOT ? "make room there" : remedy,
+               "%s", err.text);
 }
 
 static void check_token(const struct config *c, struct cluster_checks *out)
@@ -191,10 +195,11 @@ static void check_token(const struct config *c, struct cluster_checks *out)
     char remedy[CLUSTER_REMEDY_MAX];
     snprintf(remedy, sizeof(remedy), "chmod 600 %s", c->token_file);
     if (stat(c->token_file, &st) < 0)
-        checks_add(out, "cluster-token", CHECK_FAIL, "copy it from another server", "%s: it is gone", c->token_file);
+        checks_add(out, "cluster-token", CHECK_FAIL, "copy it from another server", "%s: it is gone",
+                   c->token_file);
     else if (st.st_mode & 077)
-        checks_add(out, "cluster-token", CHECK_FAIL, remedy, "%s: mode %04o: others can read it", c->token_file,
-                   (unsigned)(st.st_mode & 07777));
+        checks_add(out, "cluster-token", CHECK_FAIL, remedy, "%s: mode %04o: others can read it",
+                   c->token_file, (unsigned)(st.st_mode & 07777));
     else
         checks_add(out, "cluster-token", CHECK_OK, NULL, "%s: mode %04o", c->token_file,
                    (unsigned)(st.st_mode & 07777));
@@ -322,8 +327,10 @@ void checks_local(const struct config *c, const struct driver *d, const char *pr
     check_file(c, out);
     check_content(c, out);
     check_loaded(c, proc, out);
-    check_folder("encryption-config-folder", folder, "let the agent's user write there; mount it read-write", out);
-    check_folder("state-folder", c->state_dir, "let the agent's user write there, or correct `state_dir`", out);
+    check_folder("encryption-config-folder", folder, "let the agent's user write there; mount it read-write",
+                 out);
+    check_folder("state-folder", c->state_dir, "let the agent's user write there, or correct `state_dir`",
+                 out);
     check_token(c, out);
     check_restart(c, d, out);
     checks_certificates(c, now_ms, out);

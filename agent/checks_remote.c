@@ -37,7 +37,8 @@ static int read_version(struct kube *k, char out[64], struct error *err)
     _cleanup_(buf_freep) struct buf body = BUF_INIT(ANSWER_MAX);
     _cleanup_(json_freep) struct json *root = NULL;
     long status = 0;
-    int rc = kube_request(k, "GET", "/version", "application/json", NULL, NULL, 0, CALL_MS, &status, &body, err);
+    int rc =
+        kube_request(k, "GET", "/version", "application/json", NULL, NULL, 0, CALL_MS, &status, &body, err);
     if (rc == 0 && status != 200)
         rc = error_set(err, ERR_DENIED, "GET /version: HTTP %ld", status);
     if (rc == 0)
@@ -97,7 +98,8 @@ static void ask_members(struct etcd *e, const atomic_bool *stop, struct members 
 static int64_t check_etcd(const char *name, const struct config_etcd *c, const atomic_bool *stop,
                           struct cluster_checks *out)
 {
-    static const char mend[] = "start the member, or correct the endpoints and certificates in the configuration";
+    static const char mend[] =
+        "start the member, or correct the endpoints and certificates in the configuration";
     _cleanup_(etcd_closep) struct etcd *e = NULL;
     struct members m = {.why = ERROR_INIT};
     int rc = store_etcd_open(c, &e, &m.why);
@@ -109,9 +111,9 @@ static int64_t check_etcd(const char *name, const struct config_etcd *c, const a
         checks_add(out, name, CHECK_WARN, mend, "%zu of %zu endpoints answer (%s): %s", m.answered, m.asked,
                    m.version, m.why.text);
     else
-        checks_add(out, name, m.mixed ? CHECK_WARN : CHECK_OK,
-                   "finish etcd's upgrade before a rotation", "%zu of %zu endpoints answer: etcd %s%s", m.answered,
-                   m.asked, m.version, m.mixed ? " and others" : "");
+        checks_add(out, name, m.mixed ? CHECK_WARN : CHECK_OK, "finish etcd's upgrade before a rotation",
+                   "%zu of %zu endpoints answer: etcd %s%s", m.answered, m.asked, m.version,
+                   m.mixed ? " and others" : "");
     return m.bytes;
 }
 

@@ -98,7 +98,7 @@ int certificate_check_key(const void *pem, size_t len, const struct secret *key,
     bool fits = p && X509_check_private_key(x, p) == 1;
     openssl_forget();
     if (!p)
-        return error_set(err, ERR_INVALID, "%s: its private key cannot be read (damaged, or with a pass phrase)",
-                         what);
+        return error_set(err, ERR_INVALID,
+                         "%s: its private key cannot be read (damaged, or with a pass phrase)", what);
     return fits ? 0 : error_set(err, ERR_DENIED, "%s: the private key belongs to another certificate", what);
 }
