@@ -82,6 +82,37 @@ static void judge_server(struct preflight *p, const struct preflight_facts *f, s
 
 /* --- the servers together --- */
 
+static bool is_listed(const struct cluster_spec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->servers_count; i++)
+        if (strcmp(spec->servers[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The leader publishes its own configuration's list: others may have another one. */
+static void judge_list(struct preflight *p, const struct preflight_facts *f)
+{
+    static const char mend[] =
+        "make `servers` the same in the configuration of every server, and restart the "
+        "coordinators";
+    const struct cluster_spec *spec = &f->snapshot->spec;
+    const struct config *c = f->config;
+    for (size_t i = 0; i < c->servers_count; i++)
+        if (!is_listed(spec, c->servers[i].name)) {
+            add(p, "", "servers", CHECK_FAIL, mend,
+                "%s stands in this configuration, but not in the coordinator's list", c->servers[i].name);
+            return;
+        }
+    for (size_t i = 0; i < spec->servers_count; i++)
+        if (config_server_index(c, spec->servers[i].name) < 0) {
+            add(p, "", "servers", CHECK_FAIL, mend,
+                "%s stands in the coordinator's list, but not in this configuration", spec->servers[i].name);
+            return;
+        }
+    add(p, "", "servers", CHECK_OK, "", "this configuration lists the same servers as the coordinator");
+}
+
 static void judge_hashes(struct preflight *p, const struct preflight_facts *f)
 {
     char why[CLUSTER_TEXT_MAX] = "";
@@ -206,9 +237,11 @@ static void judge_members(struct preflight *p, const struct preflight_etcd *e)
     if (*e->why || e->count == 0)
         add(p, "", name, CHECK_FAIL, "start etcd, or correct endpoints and certificates in the configuration",
             "%s", *e->why ? e->why : "no member is known");
+    else if (bad && !bad->answers) /* its text names it */
+        add(p, "", name, CHECK_FAIL, mend, "%zu of %zu members are well; %s", good, voters, bad->why);
     else if (bad)
-        add(p, "", name, CHECK_FAIL, mend, "%zu of %zu members are well; %s: %s", good, voters, bad->name,
-            bad->answers ? "it knows no leader" : bad->why);
+        add(p, "", name, CHECK_FAIL, mend, "%zu of %zu members are well; %s knows no leader", good, voters,
+            bad->name);
     else if (odd)
         add(p, "", name, CHECK_WARN, "finish what is under way (an upgrade, a new member) before a rotation",
             "%s: %s", odd->name,
@@ -292,6 +325,7 @@ int preflight_judge(const struct preflight_facts *f, struct preflight *ret, stru
         return error_no_memory(err);
     for (size_t i = 0; i < servers; i++)
         judge_server(ret, f, i);
+    judge_list(ret, f);
     judge_hashes(ret, f);
     judge_versions(ret, f);
     judge_clocks(ret, f);

@@ -58,6 +58,9 @@ static int set_up(void **state)
     w->snapshot = fixture_cluster(SERVERS, "s");
     w->snapshot->candidates_count = 3;
     w->config.lease_ttl_s = 10;
+    w->config.servers_count = SERVERS;
+    for (size_t i = 0; i < SERVERS; i++)
+        text_copy(w->config.servers[i].name, CONFIG_NAME_MAX, w->snapshot->spec.servers[i].name);
     w->config.datastore_quota = INT64_C(2) << 30;
     for (size_t i = 0; i < SERVERS; i++) {
         text_copy(w->snapshot->servers[i].report.config_id, CLUSTER_HASH_MAX, OLD_HASH);
@@ -140,7 +143,7 @@ static void much_is_wrong(void **state)
     w->hooks.hooks[0] =
         (struct preflight_hook){"validating", "policy", "deny.example.org", "secrets", "service a/b"};
     w->etcds[0].members[1].answers = false;
-    text_copy(w->etcds[0].members[1].why, CLUSTER_TEXT_MAX, "connection refused");
+    text_copy(w->etcds[0].members[1].why, CLUSTER_TEXT_MAX, "etcd https://10.0.0.2:2379: connection refused");
     text_copy(w->etcds[0].alarms, CLUSTER_TEXT_MAX, "nospace (member 1f)");
     compare(w, "wrong");
 }
@@ -173,6 +176,16 @@ static void servers_differ(void **state)
     expect(w, "", "agent-versions", CHECK_WARN, "s3 has 0.2.0");
     text_copy(w->snapshot->unknown_api, CLUSTER_TEXT_MAX, "10.0.0.9 is alive");
     expect(w, "", "api-servers", CHECK_FAIL, "10.0.0.9 is alive");
+}
+
+static void lists_differ(void **state)
+{
+    struct world *w = *state;
+    w->config.servers_count = 2;
+    expect(w, "", "servers", CHECK_FAIL, "s3 stands in the coordinator's list, but not in this");
+    w->config.servers_count = 3;
+    text_copy(w->config.servers[2].name, CONFIG_NAME_MAX, "s4");
+    expect(w, "", "servers", CHECK_FAIL, "s4 stands in this configuration, but not in the coordinator's");
 }
 
 static void clocks_differ(void **state)
@@ -227,7 +240,7 @@ static void etcd_members(void **state)
     expect(w, "", "datastore-members", CHECK_WARN, "lags behind");
     w->etcds[0].members[2].leader = 0;
     expect(w, "", "datastore-members", CHECK_FAIL,
-           "2 of 3 members are well; https://10.0.0.3:2379: it knows no leader");
+           "2 of 3 members are well; https://10.0.0.3:2379 knows no leader");
     w->etcds[1] = w->etcds[0]; /* a state store of its own, which does not answer */
     w->etcds[0] = (struct preflight_etcd){.name = "state-store", .why = "connection refused"};
     w->etcds_count = 2;
@@ -308,6 +321,7 @@ int main(void)
         TEST(an_operation_is_halted),
         TEST(the_planner_would_refuse),
         TEST(servers_differ),
+        TEST(lists_differ),
         TEST(clocks_differ),
         TEST(agents_without_checks),
         TEST(one_coordinator),
