@@ -15,6 +15,7 @@
 #define EVERY_S    300
 #define TROUBLE_S  30
 #define RETRY_MS   3000
+#define STOP_S     10
 #define RECORD_MAX (128 * 1024)
 
 struct checks {
@@ -142,7 +143,14 @@ void checks_stop(struct checks *c)
     atomic_store(&c->stop, true);
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
-    pthread_join(c->thread, NULL);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_S;
+    if (pthread_clockjoin_np(c->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+        /* A disk that hangs: what the thread uses stays, the process is about to end. */
+        log_event(LOG_LEVEL_WARNING, "the checks hang and are left behind");
+        return;
+    }
     release(c);
 }
 

@@ -17,7 +17,7 @@ void checks_now(struct checks *c);
 /* Publishes the last round, when there is a new one or the lease is another, while our report stands. */
 void checks_publish(struct checks *c, struct publisher *p, int64_t now_ms);
 
-/* Waits for the question that is under way (3 s at most). NULL is safe. */
+/* Waits for the question that is under way (3 s; where a disk hangs, 10 s). NULL is safe. */
 void checks_stop(struct checks *c);
 
 #endif

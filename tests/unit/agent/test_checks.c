@@ -202,6 +202,12 @@ static void rights(void **state)
     expect("cluster-token", CHECK_FAIL, "gone");
     assert_int_equal(unlink(at("restart")), 0);
     expect("restart", CHECK_FAIL, "cannot be run");
+    free(config->exec_restart[0]);
+    config->exec_restart[0] = strdup("sh");
+    expect("restart", CHECK_OK, "driver exec");
+    free(config->exec_restart[0]);
+    config->exec_restart[0] = strdup("no-such-program-here");
+    expect("restart", CHECK_FAIL, "is in no folder of PATH");
     /* Root may write everywhere: a file in the folder's place is what it cannot write in. */
     assert_int_equal(rmdir(at("state")), 0);
     expect("state-folder", CHECK_FAIL, "no file can be written in it");

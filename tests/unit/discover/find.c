@@ -154,9 +154,9 @@ static void rke2(void **state)
     "    - --etcd-keyfile=/etc/kubernetes/pki/apiserver-etcd-client.key\n"                                   \
     "    - --etcd-servers=https://127.0.0.1:2379\n%s"                                                        \
     "    volumeMounts:\n    - {mountPath: /etc/kubernetes/pki, name: k8s-certs, readOnly: true}\n"           \
-    "    - {mountPath: /etc/enc/, name: enc}\n"                                                              \
+    "    - {mountPath: /etc/enc/, name: enc}\n    - {mountPath: /etc, name: all}\n"                          \
     "  volumes:\n  - hostPath: {path: /etc/kubernetes/pki, type: DirectoryOrCreate}\n    name: k8s-certs\n"  \
-    "  - hostPath: {path: /var/lib/enc}\n    name: enc\n"
+    "  - hostPath: {path: /var/lib/enc}\n    name: enc\n  - {name: all, hostPath: {path: /elsewhere}}\n"
 
 static void make_kubeadm(const char *more)
 {
