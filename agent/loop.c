@@ -14,6 +14,7 @@
 #include <cluster/codec.h>
 #include <etcd/watch.h>
 
+#include "checks_rounds.h"
 #include "publish.h"
 #include "remote.h"
 
@@ -33,6 +34,7 @@ struct daemon {
     struct agent agent;
     struct publisher publisher;
     struct etcd_watch *watch;
+    struct checks *checks;
     int signals;
     int only; /* lock: one daemon a state folder */
     bool stop;
@@ -140,7 +142,9 @@ static void read_signals(struct daemon *d)
     struct signalfd_siginfo info;
     while (read(d->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-            d->stop = true; /* SIGCHLD has done its work by waking us; SIGHUP changes nothing */
+            d->stop = true; /* SIGCHLD has done its work by waking us */
+        else if (info.ssi_signo == SIGHUP)
+            checks_now(d->checks);
 }
 
 static void wait_for_something(struct daemon *d, int timeout_ms)
@@ -186,6 +190,7 @@ static bool tick(struct daemon *d)
     /* Orders are given to servers that report: what is found before our first report is an old one. */
     if (!d->agent.state.fresh)
         publisher_tick(&d->publisher, &d->agent, clock_mono_ms());
+    checks_publish(d->checks, &d->publisher, now);
     read_spec(d, now);
     if (now >= d->trim_ms) {
         command_trim(d->agent.output);
@@ -255,7 +260,8 @@ static int daemon_open(struct daemon *d, const struct config *config, struct err
         return rc;
     publisher_init(&d->publisher, &d->remote);
     cluster_key_path(path, config->cluster, CLUSTER_KEY_ORDER, config->server);
-    return etcd_watch_new(store_etcd(d->remote.store), path, 0, &d->watch, err);
+    rc = etcd_watch_new(store_etcd(d->remote.store), path, 0, &d->watch, err);
+    return rc < 0 ? rc : checks_start(config, d->agent.driver, &d->checks, err);
 }
 
 /* Watch and lease go before the client that they use. */
@@ -263,6 +269,7 @@ static void daemon_close(struct daemon *d)
 {
     etcd_watch_free(d->watch);
     publisher_close(&d->publisher);
+    checks_stop(d->checks);
     agent_close(&d->agent);
     remote_close(&d->remote);
     if (d->signals >= 0)

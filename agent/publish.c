@@ -86,6 +86,20 @@ static int write_report(struct publisher *p, const struct cluster_report *report
     return etcd_txn_commit(txn, CALL_MS, NULL, err);
 }
 
+int publisher_put(struct publisher *p, enum cluster_key key, const struct buf *body, struct error *err)
+{
+    char path[CLUSTER_KEY_PATH_MAX];
+    const char *server = p->remote->config->server;
+    if (!publisher_ours(p))
+        return error_set(err, ERR_CONFLICT, "this server's report does not stand");
+    int64_t lease = etcd_lease_id(p->lease);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(p->remote->store));
+    cluster_key_path(path, p->remote->config->cluster, CLUSTER_KEY_REPORT, server);
+    etcd_txn_if_lease(txn, path, lease);
+    int rc = store_txn_put(p->remote->store, txn, key, server, body, lease, err);
+    return rc < 0 ? rc : etcd_txn_commit(txn, CALL_MS, NULL, err);
+}
+
 /* Another's report stands there. One that is renewed has a living agent behind it; one that is not is what
  * an earlier run left, and goes with its lease. */
 static void tell_rival(struct publisher *p, const struct etcd_kv *kv)

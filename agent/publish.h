@@ -24,6 +24,11 @@ void publisher_init(struct publisher *p, struct remote *remote);
 /* Publishes what is due: a changed report at once, an unchanged one every half lease. */
 void publisher_tick(struct publisher *p, const struct agent *a, int64_t now_ms);
 
+/* Writes another record of this server under the same lease, while our report stands under it: ERR_CONFLICT
+ * where it does not. */
+int publisher_put(struct publisher *p, enum cluster_key key, const struct buf *body,
+                  struct error *err) _must_check_;
+
 /* True while our report stands: orders given to this name are ours. */
 bool publisher_ours(struct publisher *p);
 

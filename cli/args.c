@@ -21,9 +21,13 @@ enum {
     OPT_VERSION,
     OPT_ENGINE,
     OPT_OFFLINE,
-    OPT_MAX_RATE
+    OPT_MAX_RATE,
+    OPT_CLUSTER,
+    OPT_YES,
+    OPT_ROOT
 };
 
+/* A name may stand twice, with another meaning for other commands: both have one value. */
 static const struct flag {
     const char *name;
     int value;         /* the short flag's letter, or above 255 */
@@ -32,6 +36,12 @@ static const struct flag {
     const char *help;
 } flags[] = {
     {"output", 'o', "FORMAT", FLAG_OUTPUT | FLAG_JSON, "text, json, or (status) wide: a line a server"},
+    {"output", 'o', "FILE", FLAG_INIT, "default: /etc/secrets-encrypt/config.yaml"},
+    {"cluster", OPT_CLUSTER, "NAME", FLAG_INIT,
+     "the cluster's name, the same on every server; default: kubernetes"},
+    {"yes", OPT_YES, NULL, FLAG_INIT, "write without asking"},
+    {"force", 'f', NULL, FLAG_INIT, "replace a file that is there already; a copy of it is kept"},
+    {"root", OPT_ROOT, "DIR", FLAG_INIT, "look for everything under DIR (a mounted machine, a test)"},
     {"force", 'f', NULL, FLAG_FORCE,
      "skip the checks of stage and hashes; never those that keep Secrets readable"},
     {"skip", OPT_SKIP, NULL, FLAG_SKIP, "keep the old key"},
@@ -111,10 +121,15 @@ static int take_token(struct args *a, char *value, struct error *err)
     return a->token ? 0 : error_no_memory(err);
 }
 
-static int take_output(struct args *a, const char *value, struct error *err)
+/* A format, or the name of a file: the command decides, which may come later. */
+static int check_output(struct args *a, bool file, struct error *err)
 {
+    const char *value = a->file;
     static const char *const words[] = {
         [OUTPUT_TEXT] = "text", [OUTPUT_JSON] = "json", [OUTPUT_WIDE] = "wide"};
+    if (!value || file)
+        return 0;
+    a->file = NULL;
     for (size_t i = 0; i < array_len(words); i++)
         if (strcasecmp(words[i], value) == 0) {
             a->output = (enum output)i;
@@ -152,7 +167,17 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
 {
     switch (value) {
     case 'o':
-        return take_output(a, argument, err);
+        a->file = argument;
+        return 0;
+    case OPT_CLUSTER:
+        a->cluster = argument;
+        return 0;
+    case OPT_YES:
+        a->yes = true;
+        return 0;
+    case OPT_ROOT:
+        a->root = argument;
+        return 0;
     case 'f':
         a->force = true;
         return 0;
@@ -267,17 +292,26 @@ static int take_words(char *const *words, int count, const struct command *comma
     return 0;
 }
 
-/* `seen` has a bit for each row of `flags` that was given. */
+/* The command takes a flag of that value, in one meaning or the other. */
+static bool takes(const struct command *c, int value)
+{
+    for (size_t i = 0; i < FLAGS; i++)
+        if (flags[i].value == value && (flags[i].of == EVERYWHERE || (c->flags & flags[i].of)))
+            return true;
+    return false;
+}
+
+/* `seen` has a bit for each row of `flags` that was given (of two of one name, the first). */
 static int check_taken(const struct command *c, unsigned seen, const struct command *commands, size_t count,
                        struct error *err)
 {
     for (size_t i = 0; i < FLAGS; i++) {
-        if (!(seen & (1u << i)) || flags[i].of == EVERYWHERE || (c->flags & flags[i].of))
+        if (!(seen & (1u << i)) || takes(c, flags[i].value))
             continue;
         char takers[160] = "";
         size_t used = 0;
         for (size_t k = 0; k < count && used < sizeof(takers); k++)
-            if (commands[k].flags & flags[i].of)
+            if (takes(&commands[k], flags[i].value))
                 used += (size_t)snprintf(takers + used, sizeof(takers) - used, "%s%s", used ? ", " : "",
                                          commands[k].name);
         return error_set(err, ERR_INVALID, "--%s is not a flag of %s, but of %s", flags[i].name, c->name,
@@ -335,8 +369,10 @@ int args_parse(int argc, char **argv, const struct command *commands, size_t cou
         return rc;
     }
     if (optind >= argc)
-        return 0;
+        return check_output(ret, false, err);
     rc = take_words(argv + optind, argc - optind, commands, count, ret, ret_command, err);
+    if (rc == 0)
+        rc = check_output(ret, (*ret_command)->flags & FLAG_INIT, err);
     if (rc < 0)
         return rc;
     if (ret->offline && (!ret->engine || strcmp(ret->engine, "datastore") != 0))

@@ -17,6 +17,8 @@ extern const struct command command_abort;
 extern const struct command command_throttle;
 extern const struct command command_repair;
 extern const struct command command_explain;
+extern const struct command command_init;
+extern const struct command command_preflight;
 extern const struct command command_keys;
 extern const struct command command_keys_restore;
 

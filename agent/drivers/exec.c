@@ -2,6 +2,22 @@
 #include <agent/driver.h>
 
 #include <errno.h>
+#include <limits.h>
+
+/* Where posix_spawnp looks for a program without a folder. */
+static bool in_path(const char *program)
+{
+    const char *path = getenv("PATH");
+    for (path = path && *path ? path : "/bin:/usr/bin"; *path; path += *path == ':') {
+        char full[PATH_MAX];
+        int len = (int)strcspn(path, ":");
+        if (snprintf(full, sizeof(full), "%.*s/%s", len, len ? path : ".", program) < (int)sizeof(full) &&
+            access(full, X_OK) == 0)
+            return true;
+        path += len;
+    }
+    return false;
+}
 
 static int check(const struct config *c, struct error *err)
 {
@@ -10,6 +26,10 @@ static int check(const struct config *c, struct error *err)
         return error_set(err, ERR_INVALID, "%s: exec.restart: the driver exec needs a command", c->path);
     if (strchr(program, '/') && access(program, X_OK) < 0)
         return error_errno(err, errno, "%s: exec.restart: %s cannot be run", c->path, program);
+    if (!strchr(program, '/') && !in_path(program))
+        return error_set(err, ERR_NOT_FOUND,
+                         "%s: exec.restart: %s is in no folder of PATH: give its whole path", c->path,
+                         program);
     return 0;
 }
 

@@ -1,4 +1,5 @@
 """Certificates of a lab, made with the openssl command: one CA, one certificate for all servers, one client."""
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def make_ca(folder, name="ca"):
     folder = Path(folder)
     _key(folder / f"{name}.key")
     _openssl("req", "-x509", "-new", "-key", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt"),
-             "-days", "30", "-subj", f"/CN=secrets-encrypt lab {name}",
+             "-days", "365", "-subj", f"/CN=secrets-encrypt lab {name}",
              "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
 
@@ -37,10 +38,26 @@ def make_certificate(folder, name, common_name, names=(), ca="ca", organisation=
         extensions.append("subjectAltName=" + ",".join(names))
     (folder / f"{name}.ext").write_text("\n".join(extensions) + "\n")
     _openssl("x509", "-req", "-in", str(folder / f"{name}.csr"), "-CA", str(folder / f"{ca}.crt"),
-             "-CAkey", str(folder / f"{ca}.key"), "-CAcreateserial", "-days", "30", "-out", str(folder / f"{name}.crt"),
+             "-CAkey", str(folder / f"{ca}.key"), "-CAcreateserial", "-days", "365", "-out", str(folder / f"{name}.crt"),
              "-extfile", str(folder / f"{name}.ext"))
     for leftover in ("csr", "ext"):
         (folder / f"{name}.{leftover}").unlink()
+
+
+def make_expired(folder, name, ca="ca"):
+    """<name>.key and <name>.crt, a certificate of the year 2020 (which `openssl x509` does not make)."""
+    folder, box = Path(folder), Path(folder) / f"{name}.d"
+    box.mkdir()
+    (box / "index").write_text("")
+    (box / "serial").write_text("01\n")
+    (box / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={box}/index\nserial={box}/serial\n"
+                              f"new_certs_dir={box}\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+    _key(folder / f"{name}.key")
+    _openssl("req", "-new", "-key", str(folder / f"{name}.key"), "-out", str(box / "csr"), "-subj", f"/CN={name}")
+    _openssl("ca", "-batch", "-notext", "-config", str(box / "conf"), "-cert", str(folder / f"{ca}.crt"),
+             "-keyfile", str(folder / f"{ca}.key"), "-in", str(box / "csr"), "-out", str(folder / f"{name}.crt"),
+             "-startdate", "20200101000000Z", "-enddate", "20210101000000Z")
+    shutil.rmtree(box)
 
 
 def make_all(folder, addresses):

@@ -27,6 +27,7 @@ static const struct {
     [CLUSTER_KEY_REQUEST] = {"requests/", "", true},
     [CLUSTER_KEY_LEADER] = {"leader/holder", "", false},
     [CLUSTER_KEY_CANDIDATE] = {"leader/candidates/", "", true},
+    [CLUSTER_KEY_CHECKS] = {"servers/", "/checks", true},
 };
 
 void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key,

@@ -48,6 +48,21 @@ static const struct field report_fields[] = {
     F_END,
 };
 
+static const struct field check_fields[] = {
+    F_TEXT(cluster_check, name),
+    F_WORD(cluster_check, result, check_result_words),
+    F_TEXT(cluster_check, text),
+    F_TEXT(cluster_check, remedy),
+    F_END,
+};
+
+static const struct field checks_fields[] = {
+    F_TEXT(cluster_checks, server),
+    F_INT(cluster_checks, time_ms),
+    F_LIST(cluster_checks, checks, check_fields),
+    F_END,
+};
+
 static const struct field order_fields[] = {
     F_COUNT(cluster_order, id),
     F_WORD(cluster_order, kind, order_kind_words),
@@ -301,6 +316,7 @@ static int decode_sparse(const struct field *table, const char *what, const char
     }
 
 CODEC(report, report_fields)
+CODEC(checks, checks_fields)
 CODEC(order, order_fields)
 CODEC(rotation, rotation_fields)
 CODEC(reencrypt, reencrypt_fields)

@@ -20,6 +20,7 @@ WORDS(phase_words, "adopt", "opens", "backup", "append", "readable", "promote", 
 WORDS(reencrypt_state_words, "idle", "running", "ended", "failed");
 WORDS(proof_state_words, "none", "running", "made", "failed", "unmade");
 WORDS(key_state_words, "readable", "active", "retired");
+WORDS(check_result_words, "ok", "warn", "fail");
 WORDS(answer_words, "none", "accepted", "resumed", "refused");
 
 _Static_assert(array_len(stage_words_list) == STAGE_REENCRYPT_FINISHED + 1, "a word for each stage");
@@ -30,6 +31,7 @@ _Static_assert(array_len(phase_words_list) == PHASE_DONE + 1, "a word for each p
 _Static_assert(array_len(operation_state_words_list) == OP_STATE_PAUSED + 1, "a word for each state");
 _Static_assert(array_len(proof_state_words_list) == PROOF_UNMADE + 1, "a word for each proof state");
 _Static_assert(array_len(key_state_words_list) == KEY_RETIRED + 1, "a word for each key state");
+_Static_assert(array_len(check_result_words_list) == CHECK_FAIL + 1, "a word for each result");
 _Static_assert(array_len(answer_words_list) == ANSWER_REFUSED + 1, "a word for each answer");
 
 const char *words_name(const struct words *w, int value)
@@ -93,4 +95,9 @@ const char *proof_state_name(enum proof_state s)
 const char *key_state_name(enum key_state s)
 {
     return words_name(&key_state_words, (int)s);
+}
+
+const char *check_result_name(enum check_result r)
+{
+    return words_name(&check_result_words, (int)r);
 }

@@ -37,6 +37,7 @@ HARNESS(order)
 HARNESS(spec)
 HARNESS(reencrypt)
 HARNESS(request)
+HARNESS(checks)
 
 /* Those with a box: the boxes are compared as texts. */
 #define HARNESS_WITH_BOX(name)                                                                               \
@@ -75,6 +76,7 @@ static const struct {
     {"/secrets-encrypt/demo/reencrypt", as_reencrypt},
     {"/secrets-encrypt/demo/requests/r", as_request},
     {"/secrets-encrypt/demo/bundles/00000000000000000001", as_bundle},
+    {"/secrets-encrypt/demo/servers/s1/checks", as_checks},
 };
 
 static void as_store(const char *json, size_t len)

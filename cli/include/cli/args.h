@@ -17,6 +17,10 @@ struct args {
     const char *data_dir;
     struct secret *token; /* owned; NULL: not given */
     enum output output;
+    const char *file;    /* --output of a command that writes one (FLAG_INIT); NULL: not given */
+    const char *cluster; /* NULL: not given; so root */
+    const char *root;
+    bool yes;
     const char *operand; /* the command's own argument, "s2" of "repair s2"; NULL: it takes none */
     bool force, skip, no_restart, no_wait, wait, help, version;
     int64_t timeout_s;  /* 0: none */
@@ -35,6 +39,7 @@ struct args {
 #define FLAG_ENGINE     (1u << 7) /* --engine, --max-rate: it rewrites values */
 #define FLAG_OFFLINE    (1u << 8)
 #define FLAG_JSON       (1u << 6) /* --output, without wide */
+#define FLAG_INIT       (1u << 9) /* --output as a file, --cluster, --yes, --force, --root */
 
 struct command {
     const char *name;                    /* may be of two words: "keys restore" */

@@ -22,6 +22,9 @@ static const struct command more[] = {
     {.name = "keys restore", .operand = "NAME", .flags = FLAG_WAIT, .example = "x keys restore K"},
     {.name = "repair", .operand = "SERVER", .flags = FLAG_WAIT},
     {.name = "pause"},
+    {.name = "init", .flags = FLAG_INIT},
+    {.name = "status", .flags = FLAG_OUTPUT},
+    {.name = "prepare", .flags = FLAG_FORCE},
     {.name = "reencrypt", .flags = FLAG_ENGINE | FLAG_OFFLINE},
 };
 
@@ -312,11 +315,53 @@ static void test_help_lists_the_flags_of_a_command(void **state)
     assert_null(strstr(buf_str(&out), "--timeout"));
 }
 
+/* One name, two meanings: the command decides, wherever the flag stands. */
+static void test_flags_with_two_meanings(void **state)
+{
+    (void)state;
+    struct line l;
+    struct args a;
+    const struct command *c = NULL;
+    struct error err = ERROR_INIT;
+    static const char *const lines[] = {"init -o wide --cluster c --root /r --yes --force",
+                                        "--root=/r -fo wide --cluster=c --yes init"};
+    for (size_t i = 0; i < array_len(lines); i++) {
+        make_line(&l, lines[i]);
+        assert_int_equal(args_parse(l.argc, l.argv, more, array_len(more), &a, &c, &err), 0);
+        assert_string_equal(a.file, "wide");
+        assert_int_equal(a.output, OUTPUT_TEXT);
+        assert_string_equal(a.cluster, "c");
+        assert_string_equal(a.root, "/r");
+        assert_true(a.yes && a.force);
+    }
+    make_line(&l, "status -o wide");
+    assert_int_equal(args_parse(l.argc, l.argv, more, array_len(more), &a, &c, &err), 0);
+    assert_int_equal(a.output, OUTPUT_WIDE);
+    static const char *const refused[][2] = {
+        {"status --yes", "--yes is not a flag of status, but of init"},
+        {"pause -f", "--force is not a flag of pause, but of init, prepare"},
+        {"pause -o json", "--output is not a flag of pause, but of keys, init, status"},
+        {"init --offline --engine datastore", "--engine is not a flag of init, but of reencrypt"},
+        {"-o yaml", "--output yaml: not one of text, json, wide"},
+    };
+    for (size_t i = 0; i < array_len(refused); i++) {
+        make_line(&l, refused[i][0]);
+        assert_int_equal(args_parse(l.argc, l.argv, more, array_len(more), &a, &c, &err), ERR_INVALID);
+        assert_string_equal(err.text, refused[i][1]);
+    }
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(65536);
+    assert_int_equal(args_help(FLAG_INIT, &out, NULL), 0);
+    assert_non_null(strstr(buf_str(&out), "--output FILE"));
+    assert_null(strstr(buf_str(&out), "--output FORMAT"));
+    assert_null(strstr(buf_str(&out), "keep Secrets readable"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flags_before_and_after),
         cmocka_unit_test(test_output),
+        cmocka_unit_test(test_flags_with_two_meanings),
         cmocka_unit_test(test_skip_and_help),
         cmocka_unit_test(test_bad_use),
         cmocka_unit_test(test_engine),

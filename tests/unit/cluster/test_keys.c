@@ -27,6 +27,7 @@ static const struct {
     {CLUSTER_KEY_REQUEST, "r-1", "/secrets-encrypt/demo/requests/r-1"},
     {CLUSTER_KEY_LEADER, "", "/secrets-encrypt/demo/leader/holder"},
     {CLUSTER_KEY_CANDIDATE, "s2", "/secrets-encrypt/demo/leader/candidates/s2"},
+    {CLUSTER_KEY_CHECKS, "s2", "/secrets-encrypt/demo/servers/s2/checks"},
 };
 
 static void paths_both_ways(void **state)
@@ -82,6 +83,7 @@ static void words_both_ways(void **state)
     assert_string_equal(phase_name(PHASE_DONE), "done");
     assert_string_equal(proof_state_name(PROOF_UNMADE), "unmade");
     assert_string_equal(key_state_name(KEY_RETIRED), "retired");
+    assert_string_equal(check_result_name(CHECK_FAIL), "fail");
     assert_string_equal(operation_state_name(OP_STATE_PAUSED), "paused");
     assert_string_equal(order_kind_name(ORDER_REPAIR), "repair");
     assert_string_equal(operation_kind_name(OP_ROTATE_KEYS), "rotate-keys");

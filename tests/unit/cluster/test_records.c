@@ -34,6 +34,36 @@ static void rotation_round_trip(void **state)
     assert_memory_equal(&a, &b, sizeof(a));
 }
 
+static void checks_round_trip(void **state)
+{
+    (void)state;
+    static struct cluster_checks a, b;
+    text_copy(a.server, sizeof(a.server), "s2");
+    a.time_ms = 1700000000123;
+    a.checks_count = CLUSTER_CHECKS_MAX;
+    for (size_t i = 0; i < a.checks_count; i++) {
+        a.checks[i].result = (enum check_result)(i % 3);
+        snprintf(a.checks[i].name, sizeof(a.checks[i].name), "check-%zu", i);
+        text_copy(a.checks[i].text, sizeof(a.checks[i].text), "mode 0644");
+        text_copy(a.checks[i].remedy, sizeof(a.checks[i].remedy), "chmod 600 \"it\"");
+    }
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_checks_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_checks_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+
+    struct error err = ERROR_INIT;
+    static const char odd[] = "{\"server\":\"s1\",\"checks\":[{\"name\":\"x\",\"result\":\"perhaps\"}]}";
+    assert_int_equal(cluster_checks_decode(odd, strlen(odd), &b, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "result"));
+    buf_reset(&json);
+    assert_int_equal(buf_adds(&json, "{\"checks\":[{}", NULL), 0);
+    for (int i = 0; i < CLUSTER_CHECKS_MAX; i++)
+        assert_int_equal(buf_adds(&json, ",{}", NULL), 0);
+    assert_int_equal(buf_adds(&json, "]}", NULL), 0);
+    assert_int_equal(cluster_checks_decode(buf_str(&json), json.len, &b, &err), ERR_INVALID);
+}
+
 static void report_and_order_round_trip(void **state)
 {
     (void)state;
@@ -385,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rotation_round_trip),
+        cmocka_unit_test(checks_round_trip),
         cmocka_unit_test(report_and_order_round_trip),
         cmocka_unit_test(lists_round_trip),
         cmocka_unit_test(bundle_round_trip),

@@ -19,6 +19,7 @@ const char *operation_state_name(enum operation_state s);
 const char *phase_name(enum phase p);
 const char *proof_state_name(enum proof_state s);
 const char *key_state_name(enum key_state s);
+const char *check_result_name(enum check_result r); /* "ok", "warn", "fail" */
 
 /* --- keys --- */
 #define CLUSTER_KEY_PATH_MAX 256
@@ -39,6 +40,7 @@ enum cluster_key {
     CLUSTER_KEY_REQUEST, /* name = id */
     CLUSTER_KEY_LEADER,
     CLUSTER_KEY_CANDIDATE,
+    CLUSTER_KEY_CHECKS, /* name = server; not part of a snapshot */
 };
 /* Writes the key's path; name may be NULL where the key has none (or "" for the prefix of a group). */
 void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key,
@@ -58,6 +60,9 @@ int cluster_spec_decode(const char *json, size_t len, struct cluster_spec *ret,
                         struct error *err) _must_check_;
 int cluster_report_encode(const struct cluster_report *v, struct buf *out, struct error *err) _must_check_;
 int cluster_report_decode(const char *json, size_t len, struct cluster_report *ret,
+                          struct error *err) _must_check_;
+int cluster_checks_encode(const struct cluster_checks *v, struct buf *out, struct error *err) _must_check_;
+int cluster_checks_decode(const char *json, size_t len, struct cluster_checks *ret,
                           struct error *err) _must_check_;
 int cluster_order_encode(const struct cluster_order *v, struct buf *out, struct error *err) _must_check_;
 int cluster_order_decode(const char *json, size_t len, struct cluster_order *ret,

@@ -5,6 +5,7 @@
  *   /secrets-encrypt/<cluster>/servers/<name>/stage    "<stage>"                plain, by the agent, leased
  *   /secrets-encrypt/<cluster>/servers/<name>/hash     "<stage>-<sha256>"       plain, by the agent, leased
  *   /secrets-encrypt/<cluster>/servers/<name>/report   struct cluster_report    signed, by the agent, leased
+ *   /secrets-encrypt/<cluster>/servers/<name>/checks   struct cluster_checks    signed, by the agent, leased
  *   /secrets-encrypt/<cluster>/orders/<name>           struct cluster_order     signed, by the leader
  *   /secrets-encrypt/<cluster>/rotation                struct cluster_rotation  signed, by the leader
  *   /secrets-encrypt/<cluster>/bundles/<generation>    struct cluster_bundle    signed, config sealed inside
@@ -40,6 +41,9 @@
 #define CLUSTER_VECTOR_MAX    1024
 #define CLUSTER_PROOFS_MAX    12  /* there are nine phases that have one */
 #define CLUSTER_KEY_BOOK_MAX  256 /* keys that are remembered by name */
+#define CLUSTER_CHECKS_MAX    32
+#define CLUSTER_CHECK_NAME    32
+#define CLUSTER_REMEDY_MAX    384
 
 /* K3s's stages, in the order of a rotation. */
 enum stage {
@@ -134,6 +138,21 @@ struct cluster_report {
     /* Proof 1a: the generation (of the present file) whose test vector the keys in the file open; 0: none. */
     int64_t vector_generation;
     char vector_why[CLUSTER_TEXT_MAX]; /* why the present generation's was not opened */
+};
+
+/* --- what one agent found when it looked whether a rotation would go through on its server --- */
+enum check_result { CHECK_OK, CHECK_WARN, CHECK_FAIL };
+struct cluster_check {
+    char name[CLUSTER_CHECK_NAME]; /* "encryption-config" */
+    enum check_result result;
+    char text[CLUSTER_TEXT_MAX];     /* what was seen */
+    char remedy[CLUSTER_REMEDY_MAX]; /* WARN, FAIL: what to do */
+};
+struct cluster_checks {
+    char server[CLUSTER_NAME_MAX];
+    int64_t time_ms; /* when the round ended */
+    struct cluster_check checks[CLUSTER_CHECKS_MAX];
+    size_t checks_count;
 };
 
 /* --- the operation --- */

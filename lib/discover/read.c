@@ -1,0 +1,69 @@
+#include "internal.h"
+
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include <base/file.h>
+#include <base/text.h>
+#include <yaml/yaml.h>
+
+void note(struct discover_facts *f, const char *format, ...)
+{
+    va_list ap;
+    struct error line = ERROR_INIT;
+    char text[DISCOVER_TEXT_MAX];
+    if (f->notes_count == DISCOVER_NOTES_MAX)
+        return;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    error_set(&line, ERR_STATE, "%s", text); /* control characters go: each note is one line of comment */
+    (void)text_copy(f->notes[f->notes_count++], DISCOVER_TEXT_MAX, line.text);
+}
+
+bool found_path(const struct finder *d, const char *path, char out[PATH_MAX])
+{
+    return snprintf(out, PATH_MAX, "%s%s", d->o->root, path) < PATH_MAX;
+}
+
+bool found_file(const struct finder *d, const char *path)
+{
+    char full[PATH_MAX];
+    struct stat st;
+    return found_path(d, path, full) && stat(full, &st) == 0;
+}
+
+struct secret *found_secret(const struct finder *d, const char *path, size_t max)
+{
+    char full[PATH_MAX];
+    struct secret *text = NULL;
+    struct error err = ERROR_INIT;
+    if (!found_path(d, path, full))
+        return NULL;
+    int rc = file_read_secret(full, max, &text, &err);
+    if (rc < 0 && rc != ERR_NOT_FOUND)
+        note(d->f, "%s", err.text);
+    return rc == 0 ? text : NULL;
+}
+
+/* A secret and a tree whose memory is wiped: kubeconfigs and encryption configs pass here. */
+struct json *found_yaml(const struct finder *d, const char *path)
+{
+    struct json *root = NULL;
+    struct error err = ERROR_INIT;
+    _cleanup_(secret_freep) struct secret *text = found_secret(d, path, FILE_MAX);
+    if (!text)
+        return NULL;
+    if (yaml_parse((const char *)text->data, text->len, path, &root, &err) < 0) {
+        note(d->f, "%s", err.text);
+        return NULL;
+    }
+    return root;
+}
+
+bool keep_path(char out[DISCOVER_PATH_MAX], const char *path)
+{
+    if (path[0] != '/' || strlen(path) >= DISCOVER_PATH_MAX)
+        return false;
+    return text_copy(out, DISCOVER_PATH_MAX, path);
+}
