@@ -77,6 +77,8 @@ static int open_parts(struct agent *a, struct error *err)
     if (!a->driver)
         return error_set(err, ERR_UNSUPPORTED, "%s: driver: '%s' is not one of this agent's", a->config->path,
                          a->config->driver);
+    a->finder.arguments = a->driver->arguments;
+    a->finder.config = a->config;
     int rc = crypto_uuid(a->instance, err);
     if (rc == 0)
         rc = state_dir_open(&a->dir, a->config->state_dir, a->config->cluster, a->config->server, err);
@@ -89,7 +91,8 @@ int agent_open(struct agent *a, const struct config *config, const struct agent_
     a->dir.lock_fd = -1;
     a->config = config;
     a->ops = ops;
-    a->finder = (struct process_finder){"/proc", config->encryption_config, config->pid_file};
+    a->finder = (struct process_finder){
+        .proc = "/proc", .config_path = config->encryption_config, .pid_file = config->pid_file};
     process_boot(a->finder.proc, a->boot);
     int rc = open_parts(a, err);
     if (rc == 0)

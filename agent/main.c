@@ -44,7 +44,8 @@ static const struct {
     const char *name;
     command_main *run;
     bool takes_word;
-} commands[] = {{"sync", sync_main, false}, {"check", check_main, false}};
+} commands[] = {
+    {"sync", sync_main, false}, {"check", check_main, false}, {"pod-restart", pod_restart_main, false}};
 
 int complain(const struct error *err)
 {

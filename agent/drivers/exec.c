@@ -22,4 +22,4 @@ static int restart(const struct config *c, struct driver_command *ret, struct er
     return 0;
 }
 
-const struct driver driver_exec = {"exec", check, restart};
+const struct driver driver_exec = {.name = "exec", .check = check, .restart = restart};

@@ -2,6 +2,7 @@
 
 static const struct driver *const drivers[] = {
     &driver_exec,
+    &driver_static_pod,
 };
 
 const struct driver *driver_find(const char *name)

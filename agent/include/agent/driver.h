@@ -2,6 +2,7 @@
 #ifndef AGENT_DRIVER_H
 #define AGENT_DRIVER_H
 
+#include <base/buf.h>
 #include <base/error.h>
 #include <config/config.h>
 
@@ -21,6 +22,12 @@ struct driver {
      * output says why. What takes more than a line of shell is a subcommand of the agent's own:
      * DRIVER_SELF, "--config", c->path, NAME (commands.h). */
     int (*restart)(const struct config *c, struct driver_command *ret, struct error *err);
+    /* The rest may be NULL. Once, when the agent starts, after `check`: what has to be there before anything
+     * is seen. */
+    int (*prepare)(const struct config *c, struct error *err);
+    /* Appends the argument list (a NUL after each) that the API server has while it runs without an
+     * encryption config. ERR_NOT_FOUND: it has one. */
+    int (*arguments)(const struct config *c, struct buf *out, struct error *err);
 };
 
 /* The program that runs, also when its file was replaced meanwhile. */
@@ -36,5 +43,6 @@ int driver_restart(const struct driver *d, const struct config *c, const char *o
 int64_t driver_timeout_s(const struct driver *d, const struct config *c);
 
 extern const struct driver driver_exec;
+extern const struct driver driver_static_pod;
 
 #endif

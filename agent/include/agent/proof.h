@@ -10,6 +10,7 @@ struct file_seen {
     char hash[CLUSTER_HASH_MAX]; /* "" when there is none, or it cannot be read */
     int64_t ctime_us;            /* wall clock */
     bool shared;                 /* others than its owner may read or write it */
+    bool plain;                  /* it encrypts nothing and holds no key: as good as none */
 };
 
 /* Records which processes run at boot_ms (now). */
@@ -20,7 +21,9 @@ bool mark_is_newer(const struct mark *m, const struct process_found *p);
 
 /* Brings s->loaded up to date with the process found: the same process keeps what it was started with; a new
  * one loaded the file as it is now if it was certainly executed after the file's last change, and an unknown
- * one otherwise. Returns true when it changed. Nothing changes unless exactly one process was found. */
+ * one otherwise. One that runs without an encryption config reads and writes as with a plain file, so it
+ * counts as having loaded that, and never any other. Returns true when it changed. Nothing changes unless
+ * exactly one process was found. */
 bool proof_update(struct agent_state *s, const struct process_found *p, const struct file_seen *file);
 
 #endif
