@@ -235,8 +235,7 @@ static int replace_time(struct editor *e, const struct yaml_place *value, const 
     if (value->kind != PLACE_SCALAR || value->literal)
         return refuse(e, MANIFEST_ANNOTATION, "not a string in one line");
     struct edit *edit = edit_new(e, value->start, value->end - value->start);
-    bool after_colon = value->start > 0 && e->m->text[value->start - 1] == ':';
-    return buf_addf(&edit->text, e->err, "%s\"%s\"", after_colon ? " " : "", time);
+    return buf_addf(&edit->text, e->err, "%s\"%s\"", edit->cut ? "" : " ", time);
 }
 
 static int set_time(struct editor *e, const char *time)

@@ -13,7 +13,7 @@ extern char **environ;
 
 static struct process_found find(struct bench *b, const char *pid_file)
 {
-    struct process_finder f = {"/proc", b->file, pid_file};
+    struct process_finder f = {.proc = "/proc", .config_path = b->file, .pid_file = pid_file};
     struct process_found p;
     process_find(&f, &p);
     return p;
