@@ -92,7 +92,8 @@ class StaticPodTest(LabTest):
             self.assertEqual({files.encryption_config([PLAIN])}, texts)
             self.assertEqual([], lab.restarts(), "an agent that starts has restarted an API server")
             self.assert_status(lab, stage="start", enabled="Disabled", rows=[], seconds=5)
-            name, added, seen = self.rotated(lab, ["rotate-keys"], 3)
+            # Two rounds: plain values are read without a key, so that none has to go at the end.
+            name, added, seen = self.rotated(lab, ["rotate-keys"], 2)
             self.check_order(seen, name)
             for server in lab.servers:
                 folder = server.encryption_config.parent
