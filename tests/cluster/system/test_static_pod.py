@@ -115,6 +115,27 @@ class StaticPodTest(LabTest):
             self.assertEqual([["identity"], ["identity", "aescbc"], ["aescbc", "identity"]], writes[:3],
                              f"{server}: {writes}")
 
+    def test_steps(self):
+        """The same in three commands; then off and on again."""
+        with self.lab(0, kubelet=True, encrypted=False) as lab:
+            kube.make_secrets(lab.clients(), support.SEED, range(20))
+            self.assertIn("there is no key to encrypt with: run rotate-keys", self.run_cli(lab, "enable", code=1).stderr)
+            with observe.Availability(lab) as availability:
+                self.run_cli(lab, "prepare")
+                self.assertEqual({"plain": 20}, used(lab))
+                self.run_cli(lab, "rotate")
+                self.run_cli(lab, "reencrypt")
+                self.assertEqual((20, 0), (sum(used(lab).values()), lab.count_by_key()["plain"]))
+                self.assert_readable(lab, 20)
+                self.run_cli(lab, "disable")
+                self.run_cli(lab, "reencrypt", "--force", "--skip")
+                self.assertEqual({"plain": 20}, used(lab))
+                self.run_cli(lab, "enable")
+                self.run_cli(lab, "reencrypt", "--force", "--skip")
+            self.assertEqual((20, 0), (sum(used(lab).values()), lab.count_by_key()["plain"]))
+            self.assert_readable(lab, 20)
+            self.assertEqual([], availability.overlaps())
+
     def test_trouble(self):
         """kubelet does not react; and an API server that does not come up with the flag gets its manifest back."""
         settings = {"ready_timeout": 25}
@@ -144,6 +165,11 @@ class StaticPodTest(LabTest):
     def changed_lines(self, before, server):
         old = before.splitlines()
         return [line for line in server.manifest.read_text().splitlines() if line not in old]
+
+
+def used(lab):
+    """Counts of the keys that values stand under."""
+    return {key: count for key, count in lab.count_by_key().items() if count}
 
 
 def plain_counts(lab):
