@@ -138,7 +138,7 @@ class StaticPodTest(LabTest):
 
     def test_trouble(self):
         """kubelet does not react; and an API server that does not come up with the flag gets its manifest back."""
-        settings = {"ready_timeout": 25}
+        settings = {"ready_timeout": 25, "service": {"timeout": 20}}
         with self.lab(0, kubelet=True, encrypted=False, settings=settings) as lab:
             kube.make_secrets(lab.clients(), support.SEED, range(20))
             first = lab.servers[0]

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -272,6 +273,28 @@ static void test_restart(void **state)
     assert_false(is_kept(p));
 }
 
+/* What kubelet is woken by: one rename, and never another file in its folder. */
+static void test_one_event(void **state)
+{
+    struct pod *p = *state;
+    char folder[160], events[4096] __attribute__((aligned(8)));
+    struct error err = ERROR_INIT;
+    int64_t pid = 0;
+    snprintf(folder, sizeof(folder), "%s/manifests", p->dir);
+    _cleanup_close_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    assert_true(fd >= 0 && inotify_add_watch(fd, folder, IN_CREATE | IN_MOVE | IN_DELETE | IN_MODIFY) >= 0);
+    p->c.service_timeout_s = 1;
+    assert_int_equal(driver()->prepare(&p->c, NULL), 0);
+    assert_int_equal(static_pod_restart(&p->c, &pid, &err), ERR_TIMEOUT);
+    assert_true(encrypts(p));
+    ssize_t n = read(fd, events, sizeof(events));
+    const struct inotify_event *e = (const struct inotify_event *)events;
+    assert_true(n > 0);
+    assert_string_equal(e->name, "m.yaml");
+    assert_int_equal(e->mask, IN_MOVED_TO);
+    assert_int_equal(n, sizeof(*e) + e->len);
+}
+
 /* The restart after the one that added the flag is undone together with it. */
 static void test_way_back(void **state)
 {
@@ -349,6 +372,7 @@ int main(int argc, char **argv)
         WITH_POD(test_check),
         WITH_POD(test_prepare),
         WITH_POD(test_restart),
+        WITH_POD(test_one_event),
         WITH_POD(test_way_back),
         WITH_POD(test_no_way_back_past_a_change),
         WITH_POD(test_kubelet_does_nothing),
