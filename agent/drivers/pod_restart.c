@@ -143,6 +143,15 @@ static int too_late(const struct pod *p, bool old_lives, struct error *err)
         c->service_timeout_s);
 }
 
+/* Where there was one before it, that has ended by now and cannot be taken for it. Where there was none, the
+ * mark tells. */
+static bool is_new(const struct pod *p, const struct process_found *now)
+{
+    if (p->before.count == PROCESS_ONE)
+        return now->count == PROCESS_ONE && !process_same(&p->before.id, &now->id);
+    return mark_is_newer(&p->mark, now);
+}
+
 static int wait_for_new(const struct pod *p, int64_t *ret_pid, struct error *err)
 {
     int64_t deadline = clock_mono_ms() + p->config->service_timeout_s * 1000;
@@ -150,7 +159,7 @@ static int wait_for_new(const struct pod *p, int64_t *ret_pid, struct error *err
         struct process_found now;
         bool old_lives = p->before.count == PROCESS_ONE && process_alive(p->finder.proc, &p->before.id);
         process_find(&p->finder, &now);
-        if (!old_lives && mark_is_newer(&p->mark, &now)) {
+        if (!old_lives && is_new(p, &now)) {
             *ret_pid = now.id.pid;
             return 0;
         }

@@ -323,7 +323,11 @@ static void test_no_way_back_past_a_change(void **state)
     assert_true(encrypts(p));
     assert_int_equal(file_read(p->manifest, 4000, &text, NULL), 0);
     assert_int_equal(buf_adds(&text, "# mine\n", NULL), 0);
+    pid_t before = p->server;
     assert_int_equal(file_replace(p->manifest, p->dir, text.data, text.len, NULL), 0);
+    for (int i = 0; i < 5000 && (p->server == before || p->server == 0); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+    bench_await_arguments(p->server);
     must_restart(p);
     assert_true(encrypts(p));
     assert_false(is_kept(p));
