@@ -270,11 +270,13 @@ static void find_plain(const struct process_finder *f, struct process_found *ret
 {
     _cleanup_(buf_freep) struct buf exact = BUF_INIT(CMDLINE_MAX_BYTES);
     struct process_found plain = {0};
+    snprintf(ret->why, sizeof(ret->why),
+             "no process has the argument " FLAG "=%.200s: the API server does not run", f->config_path);
     if (f->arguments(f->config, &exact, NULL) < 0 || exact.len == 0)
         return;
     scan_again(f, &exact, &plain);
     if (plain.count == PROCESS_NONE)
-        return; /* the reason stands there already */
+        return;
     *ret = plain;
     ret->plain = plain.count == PROCESS_ONE;
 }

@@ -164,6 +164,7 @@ static void test_without_a_config(void **state)
     process_find(&f, &p);
     assert_int_equal(p.count, PROCESS_NONE);
     assert_contains(p.why, b->file);
+    assert_contains(p.why, "the API server does not run");
     pid_t plain = start("--only-this", NULL);
     process_find(&f, &p);
     assert_int_equal(p.count, PROCESS_ONE);
