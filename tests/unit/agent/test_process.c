@@ -142,6 +142,9 @@ static void test_pid_file(void **state)
     unlink(b->pid);
 }
 
+/* By this word the child knows that it plays a server; the flag it is not. */
+#define KNOWN "--encryption-provider-config-is-not-here"
+
 static int known_arguments(const struct config *c, struct buf *out, struct error *err)
 {
     (void)c;
@@ -150,7 +153,7 @@ static int known_arguments(const struct config *c, struct buf *out, struct error
     assert_true(n > 0);
     exe[n] = 0;
     int rc = buf_add(out, exe, strlen(exe) + 1, err);
-    return rc < 0 ? rc : buf_add(out, "--only-this", sizeof("--only-this"), err);
+    return rc < 0 ? rc : buf_add(out, KNOWN, sizeof(KNOWN), err);
 }
 
 /* An API server without an encryption config is known by all its arguments, and comes second to one that has
@@ -160,17 +163,17 @@ static void test_without_a_config(void **state)
     struct bench *b = *state;
     struct process_finder f = {.proc = "/proc", .config_path = b->file, .arguments = known_arguments};
     struct process_found p;
-    pid_t other = start("--only-this", "--and-this");
+    pid_t other = start(KNOWN, "--and-this");
     process_find(&f, &p);
     assert_int_equal(p.count, PROCESS_NONE);
     assert_contains(p.why, b->file);
     assert_contains(p.why, "the API server does not run");
-    pid_t plain = start("--only-this", NULL);
+    pid_t plain = start(KNOWN, NULL);
     process_find(&f, &p);
     assert_int_equal(p.count, PROCESS_ONE);
     assert_int_equal(p.id.pid, plain);
     assert_true(p.plain);
-    pid_t twin = start("--only-this", NULL);
+    pid_t twin = start(KNOWN, NULL);
     process_find(&f, &p);
     assert_int_equal(p.count, PROCESS_MANY);
     assert_false(p.plain);
