@@ -92,8 +92,14 @@ int agent_open(struct agent *a, const struct config *config, const struct agent_
     a->config = config;
     a->ops = ops;
     int rc = open_parts(a, err);
-    a->finder = (struct process_finder){"/proc", config->encryption_config, config->pid_file,
-                                        a->driver ? a->driver->program : NULL};
+    a->finder = (struct process_finder){
+        .proc = "/proc",
+        .config_path = config->encryption_config,
+        .pid_file = config->pid_file,
+        .program = a->driver ? a->driver->program : NULL,
+        .arguments = a->driver ? a->driver->arguments : NULL,
+        .config = config,
+    };
     process_boot(a->finder.proc, a->boot);
     if (rc == 0)
         rc = state_lock(&a->dir, LOCK_MS, err);

@@ -24,6 +24,10 @@ command_main k3s_restart_main;
  */
 command_main service_restart_main;
 
+/* Restarts the API server by a change of its static pod's manifest (driver static-pod), and waits until
+ * kubelet has started another one. Run by the agent itself. */
+command_main pod_restart_main;
+
 /* "secrets-encrypt-agent: …" on stderr; returns 1. */
 int complain(const struct error *err);
 

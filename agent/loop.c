@@ -256,6 +256,8 @@ static int daemon_open(struct daemon *d, const struct config *config, struct err
         rc = agent_open(&d->agent, config, &d->remote.ops, err);
     if (rc == 0)
         rc = d->agent.driver->check(config, err);
+    if (rc == 0 && d->agent.driver->prepare)
+        rc = d->agent.driver->prepare(config, err);
     if (rc < 0)
         return rc;
     publisher_init(&d->publisher, &d->remote);

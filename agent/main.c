@@ -51,6 +51,7 @@ static const struct {
     {"k3s-call", k3s_call_main, true},
     {"k3s-restart", k3s_restart_main, false},
     {"await-reload", await_reload_main, false},
+    {"pod-restart", pod_restart_main, false},
 };
 
 int complain(const struct error *err)

@@ -14,12 +14,15 @@
 #define PROCESS_IDLE_MS 2000
 #define LOCK_MS         2000
 
-/* Parses the text for its config id. */
-static int identify(const struct secret *text, const char *path, char id[CLUSTER_HASH_MAX], struct error *err)
+/* Parses the text for what it says. */
+static int identify(const struct secret *text, const char *path, struct observation *o, struct error *err)
 {
     _cleanup_(encryption_config_freep) struct encryption_config *c = NULL;
     int rc = encryption_config_parse(text->data, text->len, path, &c, err);
-    return rc < 0 ? rc : encryption_config_id(c, id, err);
+    if (rc == 0)
+        rc = encryption_config_id(c, o->config_id, err);
+    o->file_plain = rc == 0 && encryption_is_plain(c);
+    return rc;
 }
 
 static void file_parse(struct agent *a)
@@ -29,9 +32,10 @@ static void file_parse(struct agent *a)
     struct error err = ERROR_INIT;
     o->config_id[0] = 0;
     o->file_error[0] = 0;
+    o->file_plain = false;
     int rc = file_read_secret(a->config->encryption_config, ENCRYPTION_CONFIG_MAX, &text, &err);
     if (rc == 0)
-        rc = identify(text, a->config->encryption_config, o->config_id, &err);
+        rc = identify(text, a->config->encryption_config, o, &err);
     if (rc < 0) {
         o->config_id[0] = 0;
         agent_note(o->file_error, "%s", err.text);
@@ -144,7 +148,9 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
 static void observe_loaded(struct agent *a)
 {
     const struct early *early = a->driver->program ? &a->early : NULL;
-    if (!proof_update(&a->state, &a->seen.process, &a->seen.file, early))
+    struct file_seen file = a->seen.file;
+    file.plain = a->seen.config_id[0] && a->seen.file_plain;
+    if (!proof_update(&a->state, &a->seen.process, &file, early))
         return;
     a->state.loaded.generation = agent_present(a).generation;
     if (!a->state.loaded.hash[0])

@@ -176,13 +176,17 @@ static bool is_pid(const char *name)
            strlen(name) < 12;
 }
 
-static bool process_matches(const struct process_finder *f, const char *pid)
+/* `exact`: an argument list that it must have; NULL: it must name the config. */
+static bool process_matches(const struct process_finder *f, const struct buf *exact, const char *pid)
 {
     char name[64];
     snprintf(name, sizeof(name), "%s/cmdline", pid);
     _cleanup_(buf_freep) struct buf args = BUF_INIT(CMDLINE_MAX_BYTES);
-    return read_proc(f->proc, name, CMDLINE_MAX_BYTES, &args, NULL) == 0 && args.len > 0 &&
-           (f->program ? runs_server(f, &args) : arguments_match(f, pid, &args));
+    if (read_proc(f->proc, name, CMDLINE_MAX_BYTES, &args, NULL) < 0 || args.len == 0)
+        return false;
+    if (exact)
+        return args.len == exact->len && memcmp(args.data, exact->data, args.len) == 0;
+    return f->program ? runs_server(f, &args) : arguments_match(f, pid, &args);
 }
 
 static void none(struct process_found *ret, enum process_count count)
@@ -201,7 +205,7 @@ static int open_proc(const struct process_finder *f, DIR **ret_dir, struct proce
     return ERR_IO;
 }
 
-static void scan(const struct process_finder *f, struct process_found *ret)
+static void scan(const struct process_finder *f, const struct buf *exact, struct process_found *ret)
 {
     DIR *dir = NULL;
     if (open_proc(f, &dir, ret) < 0)
@@ -211,7 +215,7 @@ static void scan(const struct process_finder *f, struct process_found *ret)
     none(ret, PROCESS_NONE);
     for (struct dirent *e = readdir(dir); e && count < 2; e = readdir(dir)) {
         struct process_id id;
-        if (!is_pid(e->d_name) || !process_matches(f, e->d_name))
+        if (!is_pid(e->d_name) || !process_matches(f, exact, e->d_name))
             continue;
         int64_t pid = strtoll(e->d_name, NULL, 10);
         if (pid == getpid() || process_identify(f->proc, pid, &id, NULL) < 0)
@@ -230,6 +234,10 @@ static void scan(const struct process_finder *f, struct process_found *ret)
         snprintf(ret->why, sizeof(ret->why),
                  "no process has the argument " FLAG "=%.200s; if the API server runs, set pid_file",
                  f->config_path);
+    else if (count > 1 && exact)
+        snprintf(ret->why, sizeof(ret->why),
+                 "processes %" PRId64 " and %" PRId64 " both have the API server's argument list; end one",
+                 pids[0], pids[1]);
     else if (count > 1)
         snprintf(ret->why, sizeof(ret->why),
                  "processes %" PRId64 " and %" PRId64 " both have the argument " FLAG
@@ -275,19 +283,41 @@ static void add_times(struct process_found *p)
     p->started_wall_ms = clock_wall_ms() - (clock_mono_ms() - p->started_boot_ms);
 }
 
+/* Between its fork and its exec a child shows its parent's arguments: look again before two are believed. */
+static void scan_again(const struct process_finder *f, const struct buf *exact, struct process_found *ret)
+{
+    for (int i = 0; i < SCANS_MAX; i++) {
+        scan(f, exact, ret);
+        if (ret->count != PROCESS_MANY)
+            break;
+    }
+}
+
+/* One that has no encryption config at all. */
+static void find_plain(const struct process_finder *f, struct process_found *ret)
+{
+    _cleanup_(buf_freep) struct buf exact = BUF_INIT(CMDLINE_MAX_BYTES);
+    struct process_found plain = {0};
+    snprintf(ret->why, sizeof(ret->why),
+             "no process has the argument " FLAG "=%.200s: the API server does not run", f->config_path);
+    if (f->arguments(f->config, &exact, NULL) < 0 || exact.len == 0)
+        return;
+    scan_again(f, &exact, &plain);
+    if (plain.count == PROCESS_NONE)
+        return;
+    *ret = plain;
+    ret->plain = plain.count == PROCESS_ONE;
+}
+
 void process_find(const struct process_finder *f, struct process_found *ret)
 {
     memset(ret, 0, sizeof(*ret));
     if (f->pid_file && f->pid_file[0]) {
         by_pid_file(f, ret);
     } else {
-        /* Between its fork and its exec a child shows its parent's arguments: look again before two are
-         * believed. */
-        for (int i = 0; i < SCANS_MAX; i++) {
-            scan(f, ret);
-            if (ret->count != PROCESS_MANY)
-                break;
-        }
+        scan_again(f, NULL, ret);
+        if (ret->count == PROCESS_NONE && f->arguments)
+            find_plain(f, ret);
     }
     if (ret->count == PROCESS_ONE) {
         ret->why[0] = 0;

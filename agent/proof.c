@@ -27,8 +27,9 @@ bool mark_is_newer(const struct mark *m, const struct process_found *p)
         return false;
     /* A search of all argument lists misses none that had been executed, so whatever it did not see came
      * later. That is not so where there were several, nor with a pid file, which lags behind its process;
-     * nor when one of the two was found by the other method: then only its start time can tell. */
-    bool exact = m->kind != MARK_MANY && !m->by_pid_file && !p->by_pid_file;
+     * nor when one of the two was found by the other method, or by a list of arguments that may have been
+     * another one then: only its start time can tell. */
+    bool exact = m->kind != MARK_MANY && !m->by_pid_file && !p->by_pid_file && !p->plain;
     return exact || p->started_boot_ms > m->boot_ms;
 }
 
@@ -53,6 +54,8 @@ static bool loaded_present_file(const struct agent_state *s, const struct proces
     const struct file_record *r = &s->file;
     if (!file->hash[0])
         return false;
+    if (p->plain)
+        return file->plain;
     if (mark_fits(&s->seen.mark, s->seen.hash, s->seen.ctime_us, file) && mark_is_newer(&s->seen.mark, p))
         return true;
     /* Our own mark stands right behind the write: nothing earlier is to be believed, least of all a wall

@@ -64,5 +64,7 @@ static int own(const struct config *c, struct driver_own *ret, struct error *err
 }
 
 /* K3s runs its API server inside of itself; RKE2's is a process with an argument list of its own. */
-const struct driver driver_k3s = {"k3s", check, restart, "k3s", call, own};
-const struct driver driver_rke2 = {"rke2", check, restart, NULL, call, own};
+const struct driver driver_k3s = {
+    .name = "k3s", .check = check, .restart = restart, .program = "k3s", .call = call, .own = own};
+const struct driver driver_rke2 = {
+    .name = "rke2", .check = check, .restart = restart, .call = call, .own = own};

@@ -5,7 +5,7 @@
 #define RELOAD_GRACE_S 30 /* so that it says itself what it waited for before it is ended */
 
 static const struct driver *const drivers[] = {
-    &driver_exec, &driver_k3s, &driver_rke2, &driver_openrc, &driver_systemd,
+    &driver_exec, &driver_k3s, &driver_rke2, &driver_openrc, &driver_static_pod, &driver_systemd,
 };
 
 const struct driver *driver_find(const char *name)

@@ -33,6 +33,7 @@ import files  # noqa: E402
 import https  # noqa: E402
 import kube  # noqa: E402
 import processes  # noqa: E402
+import static_pods  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
@@ -73,7 +74,10 @@ class Server:
         self.name = f"s{index + 1}"
         self.dir = lab.dir / self.name
         self.url = f"https://{address}:{lab.api_port}"
-        self.encryption_config = self.dir / ("encryption-config." + ("json" if lab.form == "json" else "yaml"))
+        folder = self.dir / "enc" if lab.kubelet else self.dir
+        self.encryption_config = folder / ("encryption-config." + ("json" if lab.form == "json" else "yaml"))
+        self.manifest = self.dir / "manifests" / "kube-apiserver.yaml"
+        self.kubelet = None
         self.config = self.dir / "config.yaml"
         self.pid_file = self.dir / "kube-apiserver.pid"
         self.log = self.dir / "kube-apiserver.log"
@@ -98,13 +102,21 @@ class Server:
             flag.unlink(missing_ok=True)
 
 
+    def broken_when(self, argument):
+        """Static pods: a container with an argument that begins like this ends at its start; broken() mends it."""
+        processes.write_atomic(self.dir / "broken", json.dumps({"with_argument": argument}))
+
+
 class Lab:
-    """See the top of the file. `settings` are members of the programs' config that replace the lab's own."""
+    """See the top of the file. `settings` are members of the programs' config that replace the lab's own; `kubelet`:
+    the API servers are static pods; not `encrypted` (those only): without an encryption config."""
 
     def __init__(self, servers=3, members=3, entries=None, form="json", resources=("secrets",), settings=None,
-                 sync_on_start=False, restart_etcd=False, keep=False, bin_dir=None, kube_apiserver=None):
+                 sync_on_start=False, restart_etcd=False, keep=False, bin_dir=None, kube_apiserver=None, kubelet=False,
+                 encrypted=True):
         self.dir = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.keep, self.form, self.resources = keep, form, list(resources)
+        self.kubelet, self.encrypted = kubelet, encrypted
         self.bin = Path(bin_dir or os.environ.get("SECRETS_ENCRYPT_BIN") or TOP / "build" / "release" / "bin")
         self.kube_apiserver, self.apiserver_extra = kube_apiserver, []
         self.cluster, self.settings = "lab", {"lease_ttl": 5, "ready_timeout": 90, **(settings or {})}
@@ -141,8 +153,13 @@ class Lab:
         for server in self.servers:
             server.dir.mkdir(mode=0o700)
             (server.dir / "state").mkdir(mode=0o700)
-            processes.write_atomic(server.encryption_config, text)
-            processes.write_atomic(server.config, files.yaml(files.program_config(self, server)))
+            if self.kubelet:
+                static_pods.write_files(self, server)
+            if self.encrypted:
+                processes.write_atomic(server.encryption_config, text)
+            settings = files.program_config(self, server)
+            processes.write_atomic(server.config, files.yaml(static_pods.settings(server, settings) if self.kubelet
+                                                             else settings))
         processes.write_atomic(self.cli_config, files.yaml(files.program_config(self)))
         script = files.RESTART.format(folder=shlex.quote(str(self.dir)), python=shlex.quote(sys.executable),
                                       script=shlex.quote(str(HERE / "restart.py")))
@@ -155,7 +172,7 @@ class Lab:
                     "argv": etcd.member_argv(self.dir, i, self.network.members, self.network.etcd_port,
                                              self.network.etcd_port + 1)} for i in range(len(self.etcd_urls))]
         servers = {s.name: {"argv": files.apiserver_argv(self, s), "log": str(s.log), "pid_file": str(s.pid_file),
-                            "encryption_config": str(s.encryption_config),
+                            "encryption_config": str(s.encryption_config), "program": str(self.kube_apiserver),
                             "sync": [*s.agent.argv, "sync"]} for s in self.servers}
         processes.write_atomic(self.dir / "lab.json", json.dumps(
             {"etcd": members, "servers": servers, "flags": self.flags}, indent=1))
@@ -210,14 +227,17 @@ class Lab:
     def start_apiservers(self):
         for server in self.servers:
             server.kube = kube.Kube(server.name, server.url, self.dir / "certs" / "ca.crt", self.admin_token)
-            self._run_restart(server.name, "--start")
+            if self.kubelet:
+                static_pods.start(self, server)
+            else:
+                self._run_restart(server.name, "--start")
         for server in self.servers:
             self.wait_ready(server)
 
     def wait_ready(self, server, seconds=START_TIMEOUT):
         """Waits until the API server answers /readyz, or is known not to come."""
         def check():
-            if not processes.is_same(server.entry()):
+            if not self.kubelet and not processes.is_same(server.entry()):
                 raise LabError(f"{server.name}: the API server ended")
             return server.kube.ready(2)
         try:
@@ -283,6 +303,12 @@ class Lab:
             log.write(f"$ secrets-encrypt {shlex.join(args)}\n{result.stdout}{result.stderr}-> {result.returncode}\n")
         return result
 
+    def run_agent(self, server, *args, timeout=60):
+        """Runs a subcommand of a server's agent; returns what it printed."""
+        result = subprocess.run([*server.agent.argv, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                timeout=timeout, check=False)
+        return result.stdout + result.stderr
+
     def cli_start(self, *args):
         """Starts the CLI in the background; returns its processes.Process (exit_code, log)."""
         name = f"cli-{time.monotonic_ns()}"
@@ -332,8 +358,8 @@ class Lab:
         """What one wants to see when something went wrong."""
         parts = []
         for server in self.servers:
-            for program in (server.coordinator, server.agent):
-                if program.log.exists():
+            for program in (server.coordinator, server.agent, server.kubelet):
+                if program and program.log.exists():
                     state = "runs" if program.alive else f"ended ({program.exit_code})"
                     parts.append(f"--- {program.name} {state}\n{program.tail(lines)}")
             if server.log.exists() and not processes.is_same(server.entry()):

@@ -171,6 +171,71 @@ int file_write_atomic(const char *path, const void *data, size_t len, mode_t mod
     return 0;
 }
 
+/* A new file of that owner and mode. */
+static int write_like(int dir, const char *temp, const struct stat *like, const char *path, const void *data,
+                      size_t len, struct error *err)
+{
+    if (unlinkat(dir, temp, 0) < 0 && errno != ENOENT)
+        return error_errno(err, errno, "removing an old temp file for %s", path);
+    _cleanup_close_ int fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_errno(err, errno, "creating a temp file for %s", path);
+    if (fchown(fd, like->st_uid, like->st_gid) < 0 || fchmod(fd, like->st_mode & 07777) < 0)
+        return error_errno(err, errno, "owner and mode of %s", path);
+    int rc = write_all(fd, path, data, len, err);
+    if (rc < 0)
+        return rc;
+    return fsync(fd) < 0 ? error_errno(err, errno, "fsync of %s", path) : 0;
+}
+
+static int open_temp_folder(const char *temp_folder, const char *path, const struct stat *like, int *ret_fd,
+                            struct error *err)
+{
+    struct stat st;
+    int fd = open(temp_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int rc = error_errno(err, errno, "folder %s", temp_folder);
+        closep(&fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return st.st_dev == like->st_dev
+               ? 0
+               : error_set(err, ERR_UNSUPPORTED, "%s is on another file system than %s", temp_folder, path);
+}
+
+int file_replace(const char *path, const char *temp_folder, const void *data, size_t len, struct error *err)
+{
+    _cleanup_close_ int dir = -1, temp_dir = -1;
+    const char *name = NULL;
+    struct stat st;
+    char temp[NAME_MAX + 1];
+    int rc = open_folder(path, &dir, &name, err);
+    if (rc < 0)
+        return rc;
+    if (snprintf(temp, sizeof(temp), ".%s.tmp", name) >= (int)sizeof(temp))
+        return error_set(err, ERR_INVALID, "%s: the file's name is too long", path);
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_errno(err, errno, "%s", path);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERR_INVALID, "%s: not a regular file", path);
+    rc = open_temp_folder(temp_folder, path, &st, &temp_dir, err);
+    if (rc < 0)
+        return rc;
+    rc = write_like(temp_dir, temp, &st, path, data, len, err);
+    if (rc == 0 && renameat(temp_dir, temp, dir, name) < 0)
+        rc = errno == EXDEV
+                 ? error_set(err, ERR_UNSUPPORTED, "%s is on another file system than %s", temp_folder, path)
+                 : error_errno(err, errno, "replacing %s", path);
+    if (rc < 0) {
+        (void)unlinkat(temp_dir, temp, 0); /* best effort: the next write removes it too */
+        return rc;
+    }
+    if (fsync(dir) < 0 || fsync(temp_dir) < 0)
+        return error_errno(err, errno, "fsync of the folder of %s", path);
+    return 0;
+}
+
 int dir_make(const char *path, mode_t mode, struct error *err)
 {
     char part[PATH_MAX];

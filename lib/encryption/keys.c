@@ -241,3 +241,12 @@ size_t encryption_keys(const struct encryption_config *c, struct resource_set ma
         memcpy(out, all, n * sizeof(*all));
     return l.count;
 }
+
+bool encryption_is_plain(const struct encryption_config *c)
+{
+    for (size_t i = 0; i < c->entry_count; i++)
+        for (size_t k = 0; k < c->entries[i].stage_count; k++)
+            if (c->entries[i].stages[k].kind != PROVIDER_IDENTITY)
+                return false;
+    return true;
+}

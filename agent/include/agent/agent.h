@@ -34,6 +34,7 @@ struct agent_ops {
 struct observation {
     struct file_seen file;
     char config_id[CLUSTER_HASH_MAX];  /* "" when it does not parse */
+    bool file_plain;                   /* it parses, and encrypts nothing */
     char file_error[CLUSTER_TEXT_MAX]; /* why not */
     struct process_found process;
     bool ready;

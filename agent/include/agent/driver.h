@@ -2,6 +2,7 @@
 #ifndef AGENT_DRIVER_H
 #define AGENT_DRIVER_H
 
+#include <base/buf.h>
 #include <base/error.h>
 #include <cluster/types.h>
 #include <config/config.h>
@@ -36,6 +37,12 @@ struct driver {
      * was done already, it does nothing. */
     int (*call)(const struct config *c, const char *call, struct driver_command *ret, struct error *err);
     int (*own)(const struct config *c, struct driver_own *ret, struct error *err);
+    /* May be NULL. Once, when the agent starts, after `check`: what has to be there before anything
+     * is seen. */
+    int (*prepare)(const struct config *c, struct error *err);
+    /* Appends the argument list (a NUL after each) that the API server has while it runs without an
+     * encryption config. ERR_NOT_FOUND: it has one. */
+    int (*arguments)(const struct config *c, struct buf *out, struct error *err);
 };
 
 /* The program that runs, also when its file was replaced meanwhile. */
@@ -61,5 +68,6 @@ extern const struct driver driver_k3s;
 extern const struct driver driver_rke2;
 extern const struct driver driver_openrc;
 extern const struct driver driver_systemd;
+extern const struct driver driver_static_pod;
 
 #endif

@@ -5,8 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <base/buf.h>
 #include <base/error.h>
 #include <cluster/types.h>
+
+struct config;
 
 #define PROCESS_BOOT_MAX 40
 
@@ -22,6 +25,7 @@ enum process_count { PROCESS_NONE, PROCESS_ONE, PROCESS_MANY };
 struct process_found {
     enum process_count count;
     bool by_pid_file;
+    bool plain;                 /* ONE: it runs without an encryption config */
     struct process_id id;       /* ONE */
     int64_t started_boot_ms;    /* ONE: by the clock of clock_mono_ms, rounded down to a clock tick */
     int64_t started_wall_ms;    /* ONE */
@@ -34,6 +38,10 @@ struct process_finder {
     const char *pid_file;    /* "" or NULL: search all argument lists */
     /* Not NULL: the API server runs inside of this program ("k3s"), which is called as "k3s server …". */
     const char *program;
+    /* Where no process names the file, may be NULL: the argument list (a NUL after each) of an API server
+     * that runs without an encryption config, for one that has exactly these. A driver's (agent/driver.h). */
+    int (*arguments)(const struct config *c, struct buf *out, struct error *err);
+    const struct config *config;
 };
 
 /* Looks once. By the pid file where one is given; else for the one process that has the argument

@@ -10,6 +10,7 @@ struct file_seen {
     char hash[CLUSTER_HASH_MAX]; /* "" when there is none, or it cannot be read */
     int64_t ctime_us;            /* wall clock */
     bool shared;                 /* others than its owner may read or write it */
+    bool plain;                  /* it encrypts nothing and holds no key: as good as none */
 };
 
 /* A program that writes the file itself while it starts, before the API server inside of it reads it: the
@@ -37,8 +38,9 @@ bool mark_is_newer(const struct mark *m, const struct process_found *p);
 /* Brings s->loaded up to date with the process found: the same process keeps what it was started with; a new
  * one loaded the file as it is now if it was certainly executed after the file's last change, and an unknown
  * one otherwise. `early` (NULL: the API server's program does not write the file): nothing is known before
- * it was ready, and then also what early_proves says. Returns true when it changed. Nothing changes unless
- * exactly one process was found. */
+ * it was ready, and then also what early_proves says. One that runs without an encryption config reads and
+ * writes as with a plain file, so it counts as having loaded that, and never any other. Returns true when it
+ * changed. Nothing changes unless exactly one process was found. */
 bool proof_update(struct agent_state *s, const struct process_found *p, const struct file_seen *file,
                   const struct early *early);
 

@@ -143,6 +143,50 @@ static void test_pid_file(void **state)
     unlink(b->pid);
 }
 
+/* By this word the child knows that it plays a server; the flag it is not. */
+#define KNOWN "--encryption-provider-config-is-not-here"
+
+static int known_arguments(const struct config *c, struct buf *out, struct error *err)
+{
+    (void)c;
+    char exe[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    assert_true(n > 0);
+    exe[n] = 0;
+    int rc = buf_add(out, exe, strlen(exe) + 1, err);
+    return rc < 0 ? rc : buf_add(out, KNOWN, sizeof(KNOWN), err);
+}
+
+/* An API server without an encryption config is known by all its arguments, and comes second to one that has
+ * it. */
+static void test_without_a_config(void **state)
+{
+    struct bench *b = *state;
+    struct process_finder f = {.proc = "/proc", .config_path = b->file, .arguments = known_arguments};
+    struct process_found p;
+    pid_t other = start(KNOWN, "--and-this");
+    process_find(&f, &p);
+    assert_int_equal(p.count, PROCESS_NONE);
+    assert_contains(p.why, b->file);
+    assert_contains(p.why, "the API server does not run");
+    pid_t plain = start(KNOWN, NULL);
+    process_find(&f, &p);
+    assert_int_equal(p.count, PROCESS_ONE);
+    assert_int_equal(p.id.pid, plain);
+    assert_true(p.plain);
+    pid_t twin = start(KNOWN, NULL);
+    process_find(&f, &p);
+    assert_int_equal(p.count, PROCESS_MANY);
+    assert_false(p.plain);
+    end(twin);
+    pid_t server = bench_start_server(b);
+    process_find(&f, &p);
+    assert_int_equal(p.id.pid, server);
+    assert_false(p.plain);
+    end(plain);
+    end(other);
+}
+
 static void test_same(void **state)
 {
     (void)state;
@@ -308,6 +352,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_program, setup, teardown),
         cmocka_unit_test_setup_teardown(test_program_several, setup, teardown),
         cmocka_unit_test_setup_teardown(test_program_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_without_a_config, setup, teardown),
         cmocka_unit_test(test_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,42 @@ static void test_update_with_early(void **state)
     assert_string_equal(s.loaded.hash, "new");
 }
 
+/* Without an encryption config it is as with a file that encrypts nothing, whenever that was written; and
+ * never as with any other. */
+static void test_plain(void **state)
+{
+    (void)state;
+    struct process_found p = process(7, 5000);
+    struct agent_state s = {0};
+    struct file_seen plain = file("plain", 1000000000), keys = file("keys", 1);
+    p.plain = plain.plain = true;
+    assert_true(proof_update(&s, &p, &keys, NULL));
+    assert_string_equal(s.loaded.hash, "");
+    assert_false(proof_update(&s, &p, &keys, NULL));
+    assert_true(proof_update(&s, &p, &plain, NULL));
+    assert_string_equal(s.loaded.hash, "plain");
+    assert_false(proof_update(&s, &p, &keys, NULL)); /* it goes on with what it has */
+    struct file_seen none = {.plain = true};
+    struct process_found next = process(8, 6000);
+    next.plain = true;
+    assert_true(proof_update(&s, &next, &none, NULL));
+    assert_string_equal(s.loaded.hash, "");
+}
+
+/* The list of arguments that it is known by may have been another one when the mark was taken. */
+static void test_plain_is_newer_by_its_start_alone(void **state)
+{
+    (void)state;
+    struct process_found none = {.count = PROCESS_NONE}, p = process(7, 5000);
+    struct mark m;
+    mark_take(&m, &none, BOOT, 6000);
+    assert_true(mark_is_newer(&m, &p));
+    p.plain = true;
+    assert_false(mark_is_newer(&m, &p));
+    mark_take(&m, &none, BOOT, 4000);
+    assert_true(mark_is_newer(&m, &p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +344,8 @@ int main(void)
         cmocka_unit_test(test_early_proves_nothing),
         cmocka_unit_test(test_early_of_the_next_process),
         cmocka_unit_test(test_update_with_early),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_plain_is_newer_by_its_start_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,38 @@ static void writes_whole_and_private(void **state)
     assert_int_not_equal(access(in_folder(".a.tmp"), F_OK), 0);
 }
 
+/* The folder of the file never holds another one. */
+static void replaces_by_way_of_another_folder(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    _cleanup_(buf_freep) struct buf b = BUF_INIT(100);
+    assert_int_equal(dir_make(in_folder("d/e"), 0700, &err), 0);
+    char path[128], link[128];
+    snprintf(path, sizeof(path), "%s", in_folder("d/e/f"));
+    assert_int_equal(file_replace(path, folder, "x", 1, &err), ERR_NOT_FOUND);
+    assert_int_equal(file_write_atomic(path, "one", 3, 0640, &err), 0);
+    if (geteuid() == 0)
+        assert_int_equal(chown(path, 12, 34), 0);
+    assert_int_equal(chmod(in_folder("d/e"), 0500), 0);
+    assert_int_equal(file_replace(path, "/proc", "two", 3, &err), ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "/proc is on another file system than"));
+    assert_int_equal(chmod(in_folder("d/e"), 0700), 0);
+    assert_int_equal(file_replace(path, folder, "two", 3, &err), 0);
+    assert_int_equal(file_read(path, 100, &b, &err), 0);
+    assert_string_equal(buf_str(&b), "two");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    if (geteuid() == 0)
+        assert_true(st.st_uid == 12 && st.st_gid == 34);
+    assert_int_not_equal(access(in_folder(".f.tmp"), F_OK), 0);
+    snprintf(link, sizeof(link), "%s", in_folder("a"));
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(file_replace(link, folder, "three", 5, &err), ERR_INVALID);
+    assert_int_equal(file_replace(path, in_folder("none"), "three", 5, &err), ERR_NOT_FOUND);
+}
+
 static void failed_write_leaves_the_old_file(void **state)
 {
     (void)state;
@@ -103,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(writes_whole_and_private, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(replaces_by_way_of_another_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_write_leaves_the_old_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_files_have_their_own_codes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makes_folders, set_up, tear_down),

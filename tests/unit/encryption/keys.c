@@ -88,13 +88,29 @@ static void values(void **state)
     assert_null(encryption_key_value(c, both, PROVIDER_IDENTITY, "a"));
 }
 
+static void plain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool plain;
+    } rows[] = {{ONE(IDENTITY), true},
+                {TWO(IDENTITY, IDENTITY), true},
+                {K3S, false},
+                {ONE(IDENTITY "," CBC(KEY("b", KB))), false},
+                {TWO(IDENTITY, CBC(KEY("b", KB))), false},
+                {ONE(KMS), false}};
+    for (size_t i = 0; i < array_len(rows); i++) {
+        _cleanup_(encryption_config_freep) struct encryption_config *c = must_parse(rows[i].text);
+        assert_int_equal(encryption_is_plain(c), rows[i].plain);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists),
-        cmocka_unit_test(reads_and_writes),
-        cmocka_unit_test(disabled),
-        cmocka_unit_test(values),
+        cmocka_unit_test(plain),    cmocka_unit_test(lists),  cmocka_unit_test(reads_and_writes),
+        cmocka_unit_test(disabled), cmocka_unit_test(values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,13 @@ int file_read_secret(const char *path, size_t max, struct secret **ret, struct e
 int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode,
                       struct error *err) _must_check_;
 
+/* Writes an existing file anew, in one step as file_write_atomic does, but by a temp file (".<name>.tmp") in
+ * another folder: for folders in which somebody reads every file that appears. Owner, group and mode stay.
+ * ERR_INVALID: not a regular file (a symbolic link is none); ERR_UNSUPPORTED: temp_folder is on another file
+ * system. */
+int file_replace(const char *path, const char *temp_folder, const void *data, size_t len,
+                 struct error *err) _must_check_;
+
 /* Makes the folder and its missing parents with `mode`; an existing one is left as it is. */
 int dir_make(const char *path, mode_t mode, struct error *err) _must_check_;
 

@@ -83,6 +83,10 @@ size_t encryption_keys(const struct encryption_config *c, struct resource_set ma
 /* True when values are written encrypted in every managed entry (no identity first). */
 bool encryption_enabled(const struct encryption_config *c, struct resource_set managed);
 
+/* True when nothing at all is encrypted, managed or not, and no key stands there: an API server reads and
+ * writes with it as it does without any. */
+bool encryption_is_plain(const struct encryption_config *c);
+
 /* True when every managed entry can read values under `name` of `provider` (for PROVIDER_IDENTITY: plain
  * ones). */
 bool encryption_can_read(const struct encryption_config *c, struct resource_set managed,
