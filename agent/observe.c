@@ -66,6 +66,7 @@ static void sight(struct agent *a)
     s->ctime_us = f->ctime_us;
     process_find(&a->finder, &found);
     mark_take(&s->mark, &found, a->boot, clock_mono_ms());
+    a->seen.sighted = true;
     if (!same)
         log_event(LOG_LEVEL_INFO, "encryption config seen", LOG_S("hash", f->hash),
                   LOG_I("generation", agent_present(a).generation), LOG_S("why", a->seen.file_error));
@@ -144,6 +145,10 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
 static void observe_loaded(struct agent *a)
 {
     const struct early *early = a->driver->program ? &a->early : NULL;
+    /* The process was found before that mark was taken, and may have ended in between: it would look like one
+     * that came later, and so like one that has read the file. The next look tells. */
+    if (a->seen.sighted)
+        return;
     if (!proof_update(&a->state, &a->seen.process, &a->seen.file, early))
         return;
     a->state.loaded.generation = agent_present(a).generation;
@@ -181,6 +186,7 @@ static void observe_own(struct agent *a, int64_t now_ms)
  * is ready only if it was so after its process was found. */
 void agent_observe(struct agent *a, int64_t now_ms, bool force)
 {
+    a->seen.sighted = false;
     bool other = observe_process(a, now_ms, force);
     observe_file(a, force);
     observe_own(a, now_ms);

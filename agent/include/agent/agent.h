@@ -36,6 +36,7 @@ struct observation {
     char config_id[CLUSTER_HASH_MAX];  /* "" when it does not parse */
     char file_error[CLUSTER_TEXT_MAX]; /* why not */
     struct process_found process;
+    bool sighted; /* the file was first seen in this look, and its mark taken behind the process's */
     bool ready;
     char ready_why[CLUSTER_TEXT_MAX];
     struct driver_own own; /* hash "" : not known, `own_why` */

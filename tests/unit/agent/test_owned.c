@@ -4,8 +4,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <agent/k3s.h>
 #include <base/clock.h>
@@ -27,6 +29,8 @@ static const char prepared[] = CONFIG(KEY_1 "," KEY_2);
 /* What the "server" does when it is asked: the next file in place, then its own record of it. */
 #define MAKES   "cp next .next && mv .next encryption.json\n"
 #define RECORDS "cp own-next .next && mv .next own\n"
+/* Its API server starts well after that, as a real one does: so what it read is known. */
+#define STARTS "sleep 0.3\nrestart"
 
 /* ---------- the driver ---------- */
 
@@ -395,7 +399,7 @@ static void test_follow(void **state)
     struct bench *b = *state;
     bench_start_server(b);
     put_next(STAGE_PREPARE, b->texts[2]);
-    bench_script(b, MAKES RECORDS "restart");
+    bench_script(b, MAKES RECORDS STARTS);
     give_follow(b, 1);
     assert_true(bench_run(b, 10000));
     assert_state(b, ORDER_DONE);
@@ -420,7 +424,7 @@ static void test_follow_at_the_second_time(void **state)
     struct bench *b = *state;
     bench_start_server(b);
     put_next(STAGE_PREPARE, b->texts[2]);
-    bench_script(b, "if [ -e times ]; then\n" MAKES RECORDS "fi\necho >>times\nrestart");
+    bench_script(b, "if [ -e times ]; then\n" MAKES RECORDS "fi\necho >>times\n" STARTS);
     give_follow(b, 1);
     assert_true(bench_run(b, 20000));
     assert_state(b, ORDER_DONE);
@@ -453,7 +457,7 @@ static void test_other_stage(void **state)
     struct bench *b = *state;
     bench_start_server(b);
     put_next(STAGE_START, b->texts[2]);
-    bench_script(b, MAKES RECORDS "restart");
+    bench_script(b, MAKES RECORDS STARTS);
     give_follow(b, 1);
     assert_true(bench_run(b, 30000));
     assert_state(b, ORDER_FAILED);
@@ -482,7 +486,7 @@ static void test_never_ready(void **state)
     struct bench *b = *state;
     bench_start_server(b);
     put_next(STAGE_PREPARE, b->texts[2]);
-    bench_script(b, MAKES RECORDS "restart");
+    bench_script(b, MAKES RECORDS STARTS);
     (void)text_copy(b->not_ready_hash, sizeof(b->not_ready_hash), b->hashes[2]);
     give_follow(b, 1);
     assert_true(bench_run(b, 30000));
@@ -514,7 +518,7 @@ static void test_foreign_file_is_copied_first(void **state)
     bench_start_server(b);
     bench_write(b, b->texts[0]);
     put_next(STAGE_PREPARE, b->texts[2]);
-    bench_script(b, "ls state | grep -c replaced >times\n" MAKES RECORDS "restart");
+    bench_script(b, "ls state | grep -c replaced >times\n" MAKES RECORDS STARTS);
     give_follow(b, 1);
     assert_true(bench_run(b, 10000));
     assert_state(b, ORDER_DONE);
@@ -553,6 +557,46 @@ static void test_no_copy_no_restart(void **state)
     assert_contains(bench_report(b)->order_why, "no copy of it could be kept");
     assert_int_equal(lines("times"), 0);
     assert_int_equal(copies(b, path), 0);
+}
+
+/* ---------- what is known of its process ---------- */
+
+static void *end_server(void *arg)
+{
+    struct bench *b = arg;
+    char path[PATH_MAX];
+    at(path, "state/lock");
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        return NULL;
+    put("go", "", 0600);
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 300 * 1000 * 1000}, NULL);
+    bench_stop_server(b);
+    close(fd);
+    return b;
+}
+
+/* The server ends between the look at its process and the look at its new file: it has not read that one.
+ * (Should it end before both, there is nothing to see, and the test passes all the same.) */
+static void test_ended_between_two_looks(void **state)
+{
+    struct bench *b = *state;
+    char path[PATH_MAX];
+    pthread_t thread;
+    void *ended = NULL;
+    bench_start_server(b);
+    agent_observe(&b->agent, clock_mono_ms(), true);
+    agent_observe(&b->agent, clock_mono_ms(), true);
+    bench_write(b, b->texts[2]);
+    assert_int_equal(pthread_create(&thread, NULL, end_server, b), 0);
+    at(path, "go");
+    while (access(path, F_OK) != 0) /* it has the lock, which the look at a new file waits for */
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+    agent_observe(&b->agent, clock_mono_ms(), true);
+    assert_int_equal(pthread_join(thread, &ended), 0);
+    assert_non_null(ended);
+    assert_string_not_equal(b->agent.state.loaded.hash, b->hashes[2]);
+    assert_string_equal(bench_report(b)->hash, b->hashes[2]);
 }
 
 /* ---------- what it says of itself ---------- */
@@ -625,6 +669,7 @@ int main(int argc, char **argv)
         TEST(test_never_ready),
         TEST(test_foreign_file_is_copied_first),
         TEST(test_no_copy_no_restart),
+        TEST(test_ended_between_two_looks),
         TEST(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
