@@ -142,14 +142,23 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
                   LOG_S("why", o->ready_why));
 }
 
-static void observe_loaded(struct agent *a)
+/* The process was found before a mark of this very look was taken, and may have ended in between: it would
+ * seem to have come later, and so to have read the file. The next look may go by that mark. */
+static bool update_proof(struct agent *a)
 {
     const struct early *early = a->driver->program ? &a->early : NULL;
-    /* The process was found before that mark was taken, and may have ended in between: it would look like one
-     * that came later, and so like one that has read the file. The next look tells. */
+    struct mark *m = &a->state.seen.mark;
+    enum mark_kind kind = m->kind;
     if (a->seen.sighted)
-        return;
-    if (!proof_update(&a->state, &a->seen.process, &a->seen.file, early))
+        m->kind = MARK_NEVER;
+    bool changed = proof_update(&a->state, &a->seen.process, &a->seen.file, early);
+    m->kind = kind;
+    return changed;
+}
+
+static void observe_loaded(struct agent *a)
+{
+    if (!update_proof(a))
         return;
     a->state.loaded.generation = agent_present(a).generation;
     if (!a->state.loaded.hash[0])
