@@ -70,6 +70,7 @@ static void sight(struct agent *a)
     s->ctime_us = f->ctime_us;
     process_find(&a->finder, &found);
     mark_take(&s->mark, &found, a->boot, clock_mono_ms());
+    a->seen.sighted = true;
     if (!same)
         log_event(LOG_LEVEL_INFO, "encryption config seen", LOG_S("hash", f->hash),
                   LOG_I("generation", agent_present(a).generation), LOG_S("why", a->seen.file_error));
@@ -145,12 +146,25 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
                   LOG_S("why", o->ready_why));
 }
 
-static void observe_loaded(struct agent *a)
+/* The process was found before a mark of this very look was taken, and may have ended in between: it would
+ * seem to have come later, and so to have read the file. The next look may go by that mark. */
+static bool update_proof(struct agent *a)
 {
     const struct early *early = a->driver->program ? &a->early : NULL;
+    struct mark *m = &a->state.seen.mark;
+    enum mark_kind kind = m->kind;
+    if (a->seen.sighted)
+        m->kind = MARK_NEVER;
     struct file_seen file = a->seen.file;
     file.plain = a->seen.config_id[0] && a->seen.file_plain;
-    if (!proof_update(&a->state, &a->seen.process, &file, early))
+    bool changed = proof_update(&a->state, &a->seen.process, &file, early);
+    m->kind = kind;
+    return changed;
+}
+
+static void observe_loaded(struct agent *a)
+{
+    if (!update_proof(a))
         return;
     a->state.loaded.generation = agent_present(a).generation;
     if (!a->state.loaded.hash[0])
@@ -194,6 +208,7 @@ static void observe_own(struct agent *a, int64_t now_ms)
  * is ready only if it was so after its process was found. */
 void agent_observe(struct agent *a, int64_t now_ms, bool force)
 {
+    a->seen.sighted = false;
     bool other = observe_process(a, now_ms, force);
     observe_file(a, force);
     observe_own(a, now_ms);

@@ -37,6 +37,7 @@ struct observation {
     bool file_plain;                   /* it parses, and encrypts nothing */
     char file_error[CLUSTER_TEXT_MAX]; /* why not */
     struct process_found process;
+    bool sighted; /* the file was first seen in this look, and its mark taken behind the process's */
     bool ready;
     char ready_why[CLUSTER_TEXT_MAX];
     struct driver_own own; /* hash "" : not known, `own_why` */
