@@ -27,7 +27,7 @@ int service_restart_main(const struct config *config, const char *word)
 {
     (void)word;
     struct error err = ERROR_INIT;
-    enum service_init init;
+    enum service_init init = SERVICE_SYSTEMD;
     const char *unit = service_unit_of(config);
     if (init_of(config, &init, &err) < 0)
         return complain(&err);
