@@ -136,13 +136,24 @@ int service_main_pid(enum service_init init, const char *unit, bool *ret_active,
 
 /* --- logs --- */
 
+/* A program's last line may still be on its way when its end is known. */
+static void sync_journal(int64_t deadline_ms)
+{
+    const char *argv[] = {"journalctl", "--sync", NULL};
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(1024);
+    struct command_result result = {0};
+    (void)!command_run(argv, deadline_ms, &out, &result, NULL);
+}
+
 static int journal_tail(const char *name, unsigned lines, struct buf *out, struct error *err)
 {
     char count[16];
     snprintf(count, sizeof(count), "%u", lines);
     const char *argv[] = {"journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", count, "-u", name, NULL};
     struct command_result result = {0};
-    int rc = command_run(argv, clock_mono_ms() + LOG_MS, out, &result, err);
+    int64_t deadline_ms = clock_mono_ms() + LOG_MS;
+    sync_journal(deadline_ms - LOG_MS / 2);
+    int rc = command_run(argv, deadline_ms, out, &result, err);
     if (rc == 0 && result.code != 0)
         rc = error_set(err, ERR_IO, "journalctl -u %s: exit status %d", name, result.code);
     return rc;

@@ -27,13 +27,11 @@ static void ctl_close(void *ctx)
 /* The line that begins with its "Failed to …", or the first one: warnings and advice stand around it. */
 static const char *own_words(struct buf *b)
 {
-    static const char silent[] = "systemctl failed and said nothing";
-    if (!b->data)
-        return silent;
-    char *at = strstr(b->data, "Failed to ");
+    char *at = b->data ? strstr(b->data, "Failed to ") : NULL;
     at = at ? at : b->data;
-    at[strcspn(at, "\n")] = 0;
-    return at[0] ? at : silent;
+    if (at)
+        at[strcspn(at, "\n")] = 0;
+    return at && at[0] ? at : "systemctl failed and said nothing";
 }
 
 static int ctl_look(void *ctx, const char *unit, struct unit_state *ret, struct error *err)

@@ -55,7 +55,7 @@ finish_openrc() {
     chroot "$root" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a || return 1
     chroot "$root" dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | grep -v '^ii' && return 1
     if [ -e "$root/sbin/start-stop-daemon.REAL" ]; then
-        mv "$root/sbin/start-stop-daemon.REAL" "$root/sbin/start-stop-daemon"
+        mv "$root/sbin/start-stop-daemon.REAL" "$root/sbin/start-stop-daemon" || return 1
     fi
     rm -rf "$root/debootstrap" "$root/usr/sbin/policy-rc.d"
     # What mounts, checks and sets in these levels is systemd-nspawn's part here.
@@ -69,9 +69,14 @@ build() {
     keyring=$(keyring_of "$(source_of SOURCESENTRY)")
     packages=$(awk -v s="$section" '/^\[/ {on = ($0 == s); next} on && NF && !/^#/ {print $1}' "$list" | paste -sd,)
     say "unpacking Debian 12 (half a minute, once)"
-    if ! debootstrap --variant=minbase ${keyring:+--keyring="$keyring"} --include="$packages" \
-        ${exclude:+--exclude="$exclude"} "$release" "$folder/root" "$mirror" </dev/null >"$folder/log" 2>&1 &&
-        ! { [ "$section" = "[machine-image-openrc]" ] && finish_openrc "$folder/root" </dev/null >>"$folder/log" 2>&1; }; then
+    local unpacked=
+    debootstrap --variant=minbase ${keyring:+--keyring="$keyring"} --include="$packages" ${exclude:+--exclude="$exclude"} \
+        "$release" "$folder/root" "$mirror" </dev/null >"$folder/log" 2>&1 && unpacked=1
+    if [ "$section" = "[machine-image-openrc]" ]; then
+        unpacked=
+        finish_openrc "$folder/root" </dev/null >>"$folder/log" 2>&1 && unpacked=1
+    fi
+    if [ -z "$unpacked" ]; then
         tail -n 20 "$folder/log" >&2
         die "debootstrap failed, see above"
     fi

@@ -20,7 +20,7 @@ import lab as labs  # noqa: E402
 import namespaces  # noqa: E402
 from machines import Machines, image  # noqa: E402
 
-PROGRAM = "/usr/bin/secrets-encrypt-agent"
+PROGRAM, PROBE = "/usr/bin/secrets-encrypt-agent", "/usr/bin/service_probe"
 CONFIG, MODE = "/etc/secrets-encrypt/config.yaml", "/etc/service-mode"
 LAST_WORDS = "cannot open the encryption config"
 SERVICE = f"""#!/usr/bin/perl
@@ -58,9 +58,10 @@ class ServiceMachineTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        program = cls.folder / "secrets-encrypt-agent"
-        shutil.copy2(Path(os.environ["SECRETS_ENCRYPT_BIN"]) / program.name, program)
-        cls.machines = Machines(cls.folder, 1, [(program, PROGRAM)], init=cls.INIT)
+        built = Path(os.environ["SECRETS_ENCRYPT_BIN"])
+        program = shutil.copy2(built / "secrets-encrypt-agent", cls.folder)
+        probe = shutil.copy2(built.parent / "tests" / "service_probe", cls.folder)
+        cls.machines = Machines(cls.folder, 1, [(program, PROGRAM), (probe, PROBE)], init=cls.INIT)
         cls.machine = cls.machines["s1"]
         cls.machine.write("/usr/bin/test-service", SERVICE, 0o755)
         cls.machine.write("/etc/secrets-encrypt/token", "0123456789abcdef0123456789abcdef\n", 0o600)
@@ -87,6 +88,17 @@ class ServiceMachineTest(unittest.TestCase):
         lines = result.stdout.strip().splitlines() or [""]
         print(f"{command} {unit}: {result.returncode}: {lines[-1]}", file=sys.stderr, flush=True)
         return result.returncode, result.stdout, lines[-1]
+
+    def probe(self, unit, lines=5, init="find"):
+        """What other drivers see of a unit: (first line: "active PID", the lines of its log)."""
+        first, *log = self.machine.run(PROBE, init, unit, str(lines)).splitlines()
+        return first, log
+
+    def probe_fails(self, unit, *words):
+        result = self.machine.complete(PROBE, self.INIT, unit, "5", timeout=30)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        for word in words:
+            self.assertIn(word, result.stderr)
 
     def restart_fails(self, unit, *words, timeout=30):
         """It fails with one line that has all these words, short enough to be shown whole; the whole output."""

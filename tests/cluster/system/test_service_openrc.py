@@ -117,6 +117,20 @@ class ServiceOpenrcTest(ServiceMachineTest):
         self.service("needs", depend="need etcd-broken")
         self.restart_fails("needs", "needs: stopped", "cannot start needs as etcd-broken would not start")
 
+    # --- for other drivers ---
+
+    def test_probe(self):
+        for more in (IN_BACKGROUND, SUPERVISED):
+            pid = self.start("probed", more)
+            self.machine.write("/var/log/probed.log", "".join(f"line {i}\n" for i in range(20000)))
+            self.assertEqual(self.probe("probed", 3), (f"active {pid}", ["line 19997", "line 19998", "line 19999"]))
+            self.stop("probed")
+            self.assertEqual(self.probe("probed.service", 1), ("inactive 0", ["line 19999"]))
+        self.assertEqual(len(self.probe("probed", 100000)[1]), 200, "the number of lines is bounded")
+        self.machine.path("/var/log/probed.log").unlink()
+        self.probe_fails("probed", "/var/log/probed.log: No such file")
+        self.probe_fails("missing", "OpenRC has no such service")
+
     # --- there is nothing to restart ---
 
     def test_missing(self):

@@ -135,6 +135,21 @@ class ServiceSystemdTest(ServiceMachineTest):
         self.unit("conditional", head="ConditionPathExists=/no/such/file\nStartLimitIntervalSec=0")
         self.restart_fails("conditional", "not started", "Condition")
 
+    # --- for other drivers ---
+
+    def test_probe(self):
+        pid = self.start("probed")
+        self.assertEqual(self.probe("probed")[0], f"active {pid}")
+        self.machine.run("systemctl", "stop", "probed.service")
+        self.assertEqual(self.probe("probed.service")[0], "inactive 0")
+        self.mode("die")
+        self.restart_fails("probed", "exit-code")
+        first, log = self.probe("probed", 100)
+        self.assertEqual(first, "inactive 0")
+        self.assertIn(LAST_WORDS, log)
+        self.assertEqual(len(self.probe("probed", 2)[1]), 2)
+        self.probe_fails("missing", "missing.service: not-found")
+
     # --- there is nothing to restart ---
 
     def test_masked(self):
