@@ -293,8 +293,8 @@ class SingleServer(StandIn):
         self.refused("context deadline exceeded: apiserver has not reloaded encryption configuration", "rotate-keys")
         self.assertEqual(2, len(self.names()), "the new key is on the disk")
 
-    def test_5_state_request(self):
-        """A re-encryption that the state file tells of begins again with the server."""
+    def test_5_reencryption_that_does_not_end(self):
+        """One that dropped the key and told nobody; one that begins again with the server."""
         self.restart_from_datastore()
         self.before, old = set(self.names()), self.names()[0]
         self.k3s("prepare")
@@ -302,6 +302,14 @@ class SingleServer(StandIn):
         self.restart("s1")
         self.k3s("rotate")
         self.restart("s1")
+        self.age("s1")
+        self.cluster.trouble("s1", active_forever="removed", reencrypt_rate=50)
+        self.k3s("reencrypt", says="reencryption started")
+        self.status("reencrypt_active", self.rows(new), seconds=10)  # the key is gone, the stage is not told
+        self.cluster.trouble("s1", active_forever=None, reencrypt_rate=None)
+        self.assertEqual(1, len(self.cluster.restart("s1", check=False)))
+        self.newer_than_datastore("s1")
+        self.status("rotate", self.rows(new, old))
         self.cluster.trouble("s1", active_forever=1, state_request=True)
         self.k3s("reencrypt", says="reencryption started")
         self.status("reencrypt_active", self.rows(new, old), seconds=5)
