@@ -56,6 +56,13 @@ static void load_state(struct agent *a)
                   LOG_I("generation", a->state.file.written.generation));
 }
 
+static int64_t command_timeout_s(const struct agent *a)
+{
+    const struct cluster_order *o = &a->state.job.order;
+    return a->state.job.step == STEP_CALLING ? driver_call_timeout_s(a->driver, a->config, o->call)
+                                             : driver_timeout_s(a->driver, a->config);
+}
+
 /* A restart that an earlier run began is waited for, or repeated. */
 static void resume(struct agent *a)
 {
@@ -69,7 +76,7 @@ static void resume(struct agent *a)
      */
     if (!process_alive(a->finder.proc, &j->child) || strcmp(a->config->reload, "on") == 0)
         return;
-    if (command_attach(&j->child, driver_timeout_s(a->driver, a->config), &a->work.command, NULL) == 0)
+    if (command_attach(&j->child, command_timeout_s(a), &a->work.command, NULL) == 0)
         a->work.restart = RESTART_RUNNING;
 }
 

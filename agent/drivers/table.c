@@ -22,6 +22,12 @@ int64_t driver_timeout_s(const struct driver *d, const struct config *c)
     return d->restart(c, &command, NULL) < 0 ? c->service_timeout_s : command.timeout_s;
 }
 
+int64_t driver_call_timeout_s(const struct driver *d, const struct config *c, const char *call)
+{
+    struct driver_command command = {0};
+    return !d->call || d->call(c, call, &command, NULL) < 0 ? c->service_timeout_s : command.timeout_s;
+}
+
 int driver_call(const struct driver *d, const struct config *c, const char *call, const char *output_path,
                 struct command **ret, struct error *err)
 {

@@ -62,6 +62,7 @@ int driver_reload(const struct config *c, const char *output_path, struct comman
                   struct error *err) _must_check_;
 /* How long one may take, in seconds. */
 int64_t driver_timeout_s(const struct driver *d, const struct config *c);
+int64_t driver_call_timeout_s(const struct driver *d, const struct config *c, const char *call);
 
 extern const struct driver driver_exec;
 extern const struct driver driver_k3s;
