@@ -195,6 +195,13 @@ static ROW_QUALIFIER struct job_pattern jobs[] = {
      .row = {"restart-runs", ACT_WAIT, STEP_WAITING, ORDER_RESTARTING, "the restart command runs"}},
     {.kind = FOLLOW,
      .step = WAITING,
+     .restart = BIT(RESTART_FAILED),
+     .again = YES,
+     .row =
+         {"follow-failed", ACT_AGAIN, STEP_WAITING, ORDER_RESTARTING,
+          "the server did not start at once: its first start may have met an election of its datastore's"}},
+    {.kind = FOLLOW,
+     .step = WAITING,
      .restart = BIT(RESTART_OK),
      .file = NOT(FILE_TARGET),
      .ready = YES,

@@ -136,6 +136,7 @@ static void make_config(struct bench *b)
     c->exec_restart[0] = b->script;
     c->exec_restart_count = 1;
     c->exec_timeout_s = 10;
+    c->service_timeout_s = 10;
     c->pid_file = empty;
     c->reload = off;
     c->ready_timeout_s = 2;

@@ -94,7 +94,7 @@ static void test_restart_fails(void **state)
     assert_true(bench_run(b, 10000));
     owned_assert_state(b, ORDER_FAILED);
     assert_contains(bench_report(b)->order_why, "Job for k3s.service failed");
-    assert_int_equal(bench_report(b)->restarts, 1);
+    assert_int_equal(bench_report(b)->restarts, 3); /* the first may have met an election of its datastore's */
 }
 
 static void test_never_ready(void **state)
