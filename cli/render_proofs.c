@@ -34,7 +34,7 @@ static int servers_text(const struct cluster_proof *p, struct buf *out, struct e
     *out = (struct buf)BUF_INIT(SERVERS_MAX);
     for (size_t i = 0; i < p->servers_count && rc == 0; i++)
         rc = buf_addf(out, err, "%s%s %s", i ? ", " : "", p->servers[i].server,
-                      proof_state_name(p->servers[i].state));
+                      proof_word(p, p->servers[i].state));
     return rc;
 }
 
@@ -62,7 +62,7 @@ static int add_proof(const struct cluster_snapshot *s, const struct cluster_proo
     int rc = servers_text(p, &t->servers, err);
     const char *row[COLUMNS] = {claim_of(s->rotation.op.kind, p->phase),
                                 *p->method ? p->method : "-",
-                                proof_state_name(p->state),
+                                proof_word(p, p->state),
                                 t->revision,
                                 t->values,
                                 t->age,
