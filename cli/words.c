@@ -126,15 +126,15 @@ const char *proof_not_made_by(const struct cluster_proof *p)
 {
     static const struct {
         enum phase phase;
-        const char *method, *words;
+        const char *rule;
     } rules[] = {
-        {PHASE_OPENS, "decrypt", "decrypting"}, {PHASE_READABLE, "canary", "canary"},
-        {PHASE_WRITTEN, "canary", "canary"},    {PHASE_VERIFY, "scan", "scan"},
-        {PHASE_FINAL, "scan", "scan"},
+        {PHASE_OPENS, "decrypting"}, {PHASE_READABLE, "canary"}, {PHASE_WRITTEN, "canary"},
+        {PHASE_VERIFY, "scan"},      {PHASE_FINAL, "scan"},
     };
-    for (size_t i = 0; i < array_len(rules) && p->state == PROOF_MADE; i++)
-        if (rules[i].phase == p->phase && strcmp(rules[i].method, p->method) != 0)
-            return rules[i].words;
+    bool otherwise = strcmp(p->method, "list") == 0 || strcmp(p->method, "read") == 0;
+    for (size_t i = 0; i < array_len(rules) && otherwise && p->state == PROOF_MADE; i++)
+        if (rules[i].phase == p->phase)
+            return rules[i].rule;
     return NULL;
 }
 

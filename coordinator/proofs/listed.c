@@ -62,9 +62,9 @@ static int judge_pass(const struct cluster_reencrypt *r, const char *which, stru
 
 static void set_ended(struct cluster_reencrypt *r, void *arg)
 {
-    const struct error *why = arg;
-    r->state = why->code ? REENCRYPT_FAILED : REENCRYPT_ENDED;
-    text_copy(r->why, sizeof(r->why), why->code ? why->text : "");
+    const char *why = arg; /* "" : it went well */
+    r->state = *why ? REENCRYPT_FAILED : REENCRYPT_ENDED;
+    text_copy(r->why, sizeof(r->why), why);
 }
 
 static int one_pass(struct job *j, const char *which, struct error *err)
@@ -72,7 +72,7 @@ static int one_pass(struct job *j, const char *which, struct error *err)
     struct cluster_reencrypt r;
     struct error why = ERROR_INIT;
     int rc = reencrypt_api_run(j, &why);
-    job_update(j, set_ended, &why);
+    job_update(j, set_ended, rc < 0 ? why.text : "");
     job_progress(j, &r);
     return rc < 0 ? error_set(err, rc, "%s", why.text) : judge_pass(&r, which, err);
 }
