@@ -14,18 +14,19 @@
 static const struct {
     enum phase phase;
     enum job_kind kind;
-    const char *words; /* for the log */
+    const char *words;   /* for the log */
+    const char *not_raw; /* the same where values cannot be counted; NULL: no other */
 } jobs[] = {
-    {PHASE_REWRITE, JOB_REWRITE, "rewriting values"},
-    {PHASE_OPENS, JOB_OPENS, "opening every value"},
-    {PHASE_BACKUP, JOB_BACKUP, "saving the datastore"},
-    {PHASE_BACKUP_DROP, JOB_BACKUP, "saving the datastore"},
-    {PHASE_READABLE, JOB_READABLE, "proving that every server reads the key"},
-    {PHASE_WRITTEN, JOB_WRITTEN, "proving that every server writes with the key"},
-    {PHASE_VERIFY, JOB_SCAN, "counting values"},
-    {PHASE_FINAL, JOB_SCAN, "counting values once more"},
-    {PHASE_DROP, JOB_WATCH, "watching new writes"},
-    {PHASE_RETURN, JOB_WATCH, "watching new writes"},
+    {PHASE_REWRITE, JOB_REWRITE, "rewriting values", NULL},
+    {PHASE_OPENS, JOB_OPENS, "opening every value", "listing every object"},
+    {PHASE_BACKUP, JOB_BACKUP, "saving the datastore", NULL},
+    {PHASE_BACKUP_DROP, JOB_BACKUP, "saving the datastore", NULL},
+    {PHASE_READABLE, JOB_READABLE, "proving that every server reads the key", NULL},
+    {PHASE_WRITTEN, JOB_WRITTEN, "proving that every server writes with the key", NULL},
+    {PHASE_VERIFY, JOB_SCAN, "counting values", "rewriting values once more"},
+    {PHASE_FINAL, JOB_SCAN, "counting values once more", "listing every object"},
+    {PHASE_DROP, JOB_WATCH, "watching new writes", NULL},
+    {PHASE_RETURN, JOB_WATCH, "watching new writes", NULL},
 };
 
 static size_t job_of(enum phase phase)
@@ -172,8 +173,10 @@ static int start_job(struct coordinator *c, const struct cluster_snapshot *s,
         encryption_config_free(o->encryption);
         return rc;
     }
-    log_event(LOG_LEVEL_NOTICE, jobs[which].words, LOG_S("operation", o->operation),
-              LOG_S("phase", phase_name(s->rotation.op.phase)), LOG_I("step", o->step));
+    bool otherwise = o->spec.not_raw && jobs[which].not_raw;
+    log_event(LOG_LEVEL_NOTICE, otherwise ? jobs[which].not_raw : jobs[which].words,
+              LOG_S("operation", o->operation), LOG_S("phase", phase_name(s->rotation.op.phase)),
+              LOG_I("step", o->step));
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* Proof 2: every server writes with the key that shall write. A canary is created through each server's own
  * API; what the datastore then holds must stand under that key. Where it cannot be read raw, every other
- * server has to read the canary instead. */
+ * server has to read the canary instead, and to write under the same key. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -42,9 +42,11 @@ static void set_why(struct cluster_proof *p, void *arg)
 static void set_read(struct cluster_proof *p, void *arg)
 {
     (void)arg;
-    text_copy(p->why, sizeof(p->why),
-              "not seen in the datastore, which cannot be read raw: what each server writes was read through "
-              "every other one, and under which key it stands is not known");
+    text_copy(
+        p->why, sizeof(p->why),
+        "not seen in the datastore, which cannot be read raw: what each server writes every other one "
+        "reads, and does not write again when asked to, so that all write under one key; which one it is, "
+        "is not known");
 }
 
 static void set_list(struct cluster_proof *p, void *arg)

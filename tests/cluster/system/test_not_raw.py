@@ -63,6 +63,7 @@ class NotRawTest(LabTest):
         self.forgotten_server_blocks(lab)
         self.halts_before_the_drop(lab)
         s1 = lab.server("s1").kube
+        self.assertTrue(s1.ready())  # over a connection that is newer than its restarts
         s1.delete_secret("default", "invalid")
         s1.create_secret("kube-system", LEFT_BEHIND, {"marker": b"0"})
         with writers.Writers(lab.clients()) as users:
