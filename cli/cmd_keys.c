@@ -6,13 +6,16 @@
 
 #define DATASTORE_MS 2000
 
-/* How far the datastore has come; 0 where it does not answer: the table then says "unknown". */
+/* How far the datastore has come; 0 where it does not answer, or is not to be asked: the table then says
+ * "unknown". */
 static int64_t datastore_revision(const struct session *s)
 {
     _cleanup_(etcd_closep) struct etcd *datastore = NULL;
     struct error err = ERROR_INIT;
     struct etcd_range range = {0};
     const struct etcd_range_options nothing = {.prefix = s->config->datastore_prefix, .count_only = true};
+    if (strcmp(s->config->datastore_raw, "off") == 0)
+        return 0;
     int rc = store_etcd_open(&s->config->datastore, &datastore, &err);
     if (rc == 0)
         rc = etcd_list(datastore, &nothing, DATASTORE_MS, &range, &err);

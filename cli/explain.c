@@ -50,7 +50,7 @@ static int add_phase(const struct cluster_snapshot *s, struct buf *out, struct e
     const char *word = "";
     char doing[PHASE_TEXT_MAX];
     rotation_step(op, &number, &count, &word);
-    phase_doing(op->kind, op->phase, doing);
+    operation_doing(s, doing);
     int rc = buf_addf(out, err, "Step: %d of %d, stage %s\n", number, count, stage_name(status_stage(s)));
     if (rc < 0)
         return rc;

@@ -266,7 +266,7 @@ static void proof_text(const struct cluster_snapshot *s, char *out, size_t size)
     char object[PHASE_TEXT_MAX], bytes[SIZE_TEXT_MAX];
     enum phase phase = s->rotation.op.phase;
     const struct cluster_proof *p = proof_of_phase(s);
-    phase_object(s->rotation.op.kind, phase, object);
+    operation_object(s, object);
     bool saving = phase == PHASE_BACKUP || phase == PHASE_BACKUP_DROP;
     format_size(p ? p->values : 0, bytes);
     if (saving && p && p->values > 0)
@@ -461,7 +461,7 @@ static int log_phase(struct progress_log *log, const struct cluster_snapshot *s,
     if (!phase_verb(op->phase))
         return log_line(s, now_ms, out, err, "begins");
     char text[PHASE_TEXT_MAX];
-    phase_doing(op->kind, op->phase, text);
+    operation_doing(s, text);
     return log_line(s, now_ms, out, err, "%s", text);
 }
 
@@ -472,7 +472,7 @@ int progress_log_lines(struct progress_log *log, const struct cluster_snapshot *
     enum phase phase = s->rotation.op.phase;
     if (rc < 0 || phase == PHASE_DONE || s->rotation.op.state != OP_STATE_RUNNING)
         return rc;
-    if (phase == PHASE_REWRITE)
+    if (phase == PHASE_REWRITE || (phase == PHASE_VERIFY && s->spec.not_raw))
         rc = log_rewrite(log, s, now_ms, out, err);
     else if (phase_asks_servers(phase) || !rotation_phase_is_proof(phase))
         rc = log_servers(log, s, now_ms, out, err);

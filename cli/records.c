@@ -1,6 +1,7 @@
 #include "records.h"
 
 #include <cli/keys.h>
+#include <cli/words.h>
 
 static struct json *servers_node(struct builder *b, const struct cluster_proof *p)
 {
@@ -22,6 +23,8 @@ static struct json *proof_node(struct builder *b, const struct cluster_proof *p)
     build_string(b, o, "phase", phase_name(p->phase));
     build_string(b, o, "state", proof_state_name(p->state));
     build_string(b, o, "method", p->method);
+    if (proof_not_made_by(p))
+        build_string(b, o, "notmadeby", proof_not_made_by(p));
     build_int(b, o, "step", p->step);
     build_int(b, o, "generation", p->generation);
     build_int(b, o, "revision", p->revision);

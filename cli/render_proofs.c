@@ -21,10 +21,25 @@ static bool is_snapshot(enum phase phase)
     return phase == PHASE_BACKUP || phase == PHASE_BACKUP_DROP;
 }
 
+/* What was shown where that is not what the phase is for. */
+static const struct {
+    enum phase phase;
+    const char *method, *claim;
+} others[] = {
+    {PHASE_OPENS, "list", "every server lists every object"},
+    {PHASE_WRITTEN, "read", "every server writes with the key of the others"},
+    {PHASE_VERIFY, "list", "every object was rewritten twice"},
+    {PHASE_FINAL, "list", "every server lists every object still"},
+};
+
 /* What the proof says: of the drops, that is the watch. */
-static const char *claim_of(enum operation_kind kind, enum phase phase)
+static const char *claim_of(enum operation_kind kind, const struct cluster_proof *p)
 {
+    enum phase phase = p->phase;
     bool drops = phase == PHASE_DROP || phase == PHASE_RETURN;
+    for (size_t i = 0; i < array_len(others); i++)
+        if (others[i].phase == phase && strcmp(others[i].method, p->method) == 0)
+            return others[i].claim;
     return drops ? "no new write is under a key that goes" : phase_claim(kind, phase);
 }
 
@@ -34,7 +49,7 @@ static int servers_text(const struct cluster_proof *p, struct buf *out, struct e
     *out = (struct buf)BUF_INIT(SERVERS_MAX);
     for (size_t i = 0; i < p->servers_count && rc == 0; i++)
         rc = buf_addf(out, err, "%s%s %s", i ? ", " : "", p->servers[i].server,
-                      proof_state_name(p->servers[i].state));
+                      proof_word(p, p->servers[i].state));
     return rc;
 }
 
@@ -60,9 +75,9 @@ static int add_proof(const struct cluster_snapshot *s, const struct cluster_proo
     if (p->time_ms > 0)
         format_age(s->now_ms - p->time_ms, t->age);
     int rc = servers_text(p, &t->servers, err);
-    const char *row[COLUMNS] = {claim_of(s->rotation.op.kind, p->phase),
+    const char *row[COLUMNS] = {claim_of(s->rotation.op.kind, p),
                                 *p->method ? p->method : "-",
-                                proof_state_name(p->state),
+                                proof_word(p, p->state),
                                 t->revision,
                                 t->values,
                                 t->age,

@@ -42,8 +42,9 @@ static const char *vector_text(const struct cluster_snapshot *s, const struct sn
 static const char *proof_text(const struct cluster_snapshot *s, const struct snapshot_server *v,
                               enum phase phase)
 {
-    const struct cluster_server_proof *p = proof_of_server(snapshot_proof(s, phase), v->name);
-    return p ? proof_state_name(p->state) : "-";
+    const struct cluster_proof *whole = snapshot_proof(s, phase);
+    const struct cluster_server_proof *p = proof_of_server(whole, v->name);
+    return p ? proof_word(whole, p->state) : "-";
 }
 
 struct server_texts {

@@ -77,6 +77,25 @@ void phase_doing(enum operation_kind kind, enum phase phase, char out[PHASE_TEXT
         snprintf(out, PHASE_TEXT_MAX, "%s %s", phase_verb(phase), object);
 }
 
+void operation_object(const struct cluster_snapshot *s, char out[PHASE_TEXT_MAX])
+{
+    enum phase phase = s->rotation.op.phase;
+    phase_object(s->rotation.op.kind, phase, out);
+    if (s->spec.not_raw && phase == PHASE_VERIFY)
+        snprintf(out, PHASE_TEXT_MAX, "rewriting every object a second time");
+    if (s->spec.not_raw && phase == PHASE_FINAL)
+        snprintf(out, PHASE_TEXT_MAX, "listing every object once more");
+}
+
+void operation_doing(const struct cluster_snapshot *s, char out[PHASE_TEXT_MAX])
+{
+    enum phase phase = s->rotation.op.phase;
+    if (s->spec.not_raw && (phase == PHASE_VERIFY || phase == PHASE_FINAL))
+        operation_object(s, out);
+    else
+        phase_doing(s->rotation.op.kind, phase, out);
+}
+
 bool phase_asks_servers(enum phase phase)
 {
     return phase == PHASE_READABLE || phase == PHASE_WRITTEN;
@@ -103,17 +122,38 @@ void format_size(int64_t bytes, char out[SIZE_TEXT_MAX])
     snprintf(out, SIZE_TEXT_MAX, "%" PRId64 " MiB", mib > 0 ? mib : 1);
 }
 
+const char *proof_not_made_by(const struct cluster_proof *p)
+{
+    static const struct {
+        enum phase phase;
+        const char *rule;
+    } rules[] = {
+        {PHASE_OPENS, "decrypting"}, {PHASE_READABLE, "canary"}, {PHASE_WRITTEN, "canary"},
+        {PHASE_VERIFY, "scan"},      {PHASE_FINAL, "scan"},
+    };
+    bool otherwise = strcmp(p->method, "list") == 0 || strcmp(p->method, "read") == 0;
+    for (size_t i = 0; i < array_len(rules) && otherwise && p->state == PROOF_MADE; i++)
+        if (rules[i].phase == p->phase)
+            return rules[i].rule;
+    return NULL;
+}
+
+const char *proof_word(const struct cluster_proof *p, enum proof_state state)
+{
+    return state == PROOF_MADE && proof_not_made_by(p) ? "otherwise" : proof_state_name(state);
+}
+
 int proof_trouble(const struct cluster_proof *p, struct buf *out, struct error *err)
 {
     const char *name = phase_name(p->phase), *why = *p->why ? p->why : "no reason is given";
     const char *method = *p->method ? p->method : "no method";
-    bool weaker = phase_asks_servers(p->phase) && p->state == PROOF_MADE && strcmp(p->method, "canary") != 0;
+    const char *otherwise = proof_not_made_by(p);
     if (p->state == PROOF_UNMADE)
         return buf_addf(out, err, "Proof not made: %s (%s): %s\n", name, method, why);
     if (p->state == PROOF_FAILED)
         return buf_addf(out, err, "Proof failed: %s (%s): %s\n", name, method, why);
-    if (weaker)
-        return buf_addf(out, err, "Proof not made by canary: %s (%s)%s%s\n", name, method,
+    if (otherwise)
+        return buf_addf(out, err, "Proof not made by %s: %s (%s)%s%s\n", otherwise, name, method,
                         *p->why ? ": " : "", p->why);
     return 0;
 }

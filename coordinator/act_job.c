@@ -14,18 +14,19 @@
 static const struct {
     enum phase phase;
     enum job_kind kind;
-    const char *words; /* for the log */
+    const char *words;   /* for the log */
+    const char *not_raw; /* the same where values cannot be counted; NULL: no other */
 } jobs[] = {
-    {PHASE_REWRITE, JOB_REWRITE, "rewriting values"},
-    {PHASE_OPENS, JOB_OPENS, "opening every value"},
-    {PHASE_BACKUP, JOB_BACKUP, "saving the datastore"},
-    {PHASE_BACKUP_DROP, JOB_BACKUP, "saving the datastore"},
-    {PHASE_READABLE, JOB_READABLE, "proving that every server reads the key"},
-    {PHASE_WRITTEN, JOB_WRITTEN, "proving that every server writes with the key"},
-    {PHASE_VERIFY, JOB_SCAN, "counting values"},
-    {PHASE_FINAL, JOB_SCAN, "counting values once more"},
-    {PHASE_DROP, JOB_WATCH, "watching new writes"},
-    {PHASE_RETURN, JOB_WATCH, "watching new writes"},
+    {PHASE_REWRITE, JOB_REWRITE, "rewriting values", NULL},
+    {PHASE_OPENS, JOB_OPENS, "opening every value", "listing every object"},
+    {PHASE_BACKUP, JOB_BACKUP, "saving the datastore", NULL},
+    {PHASE_BACKUP_DROP, JOB_BACKUP, "saving the datastore", NULL},
+    {PHASE_READABLE, JOB_READABLE, "proving that every server reads the key", NULL},
+    {PHASE_WRITTEN, JOB_WRITTEN, "proving that every server writes with the key", NULL},
+    {PHASE_VERIFY, JOB_SCAN, "counting values", "rewriting values once more"},
+    {PHASE_FINAL, JOB_SCAN, "counting values once more", "listing every object"},
+    {PHASE_DROP, JOB_WATCH, "watching new writes", NULL},
+    {PHASE_RETURN, JOB_WATCH, "watching new writes", NULL},
 };
 
 static size_t job_of(enum phase phase)
@@ -126,8 +127,9 @@ static int describe(struct coordinator *c, const struct cluster_snapshot *s, str
     if (s->has_reencrypt && strcmp(s->reencrypt.operation, o->operation) == 0)
         o->so_far = s->reencrypt;
     text_copy(o->so_far.operation, sizeof(o->so_far.operation), o->operation);
-    o->engine = strcmp(op->engine, "datastore") == 0 ? ENGINE_DATASTORE : ENGINE_API;
-    o->offline = op->offline;
+    bool straight = !o->spec.not_raw && strcmp(op->engine, "datastore") == 0;
+    o->engine = straight ? ENGINE_DATASTORE : ENGINE_API;
+    o->offline = straight && op->offline;
     if (o->kind == JOB_BACKUP)
         return backup_name(op->id, op->phase == PHASE_BACKUP ? "rewrite" : "drop", o->snapshot_name, err);
     int rc = issue_open(c, s->rotation.generation, &o->encryption, err);
@@ -137,6 +139,18 @@ static int describe(struct coordinator *c, const struct cluster_snapshot *s, str
     o->from_revision = watch_from(s, o);
     rc = subject(s, o, err);
     return rc < 0 ? rc : keep(c, s, o, err);
+}
+
+/* Which step the record of the rewriting is of, from now on. A rewrite of another step is done with; the
+ * record that a scan adds its counts to is kept; where nothing can be counted the scan is a second pass. */
+static void begin_record(const struct cluster_operation *op, struct job_options *o)
+{
+    bool again = o->spec.not_raw && op->phase == PHASE_VERIFY;
+    o->rewritten_before = again && o->so_far.state == REENCRYPT_ENDED && o->so_far.step == o->step - 1;
+    if (o->kind == JOB_REWRITE && o->so_far.step != o->step)
+        memset(&o->so_far, 0, sizeof(o->so_far));
+    text_copy(o->so_far.operation, sizeof(o->so_far.operation), o->operation);
+    o->so_far.step = o->kind == JOB_REWRITE || again ? o->step : o->so_far.step;
 }
 
 static int start_job(struct coordinator *c, const struct cluster_snapshot *s,
@@ -151,11 +165,7 @@ static int start_job(struct coordinator *c, const struct cluster_snapshot *s,
         o->proof = *proof;
     int rc = describe(c, s, o, err);
     if (rc == 0) {
-        /* A rewrite of another step is done with; the record that a scan adds its counts to is kept. */
-        if (o->kind == JOB_REWRITE && o->so_far.step != o->step)
-            memset(&o->so_far, 0, sizeof(o->so_far));
-        text_copy(o->so_far.operation, sizeof(o->so_far.operation), o->operation);
-        o->so_far.step = o->kind == JOB_REWRITE ? o->step : o->so_far.step;
+        begin_record(&s->rotation.op, o);
         job_free(take(c->job));
         rc = job_start(o, &c->job, err);
     }
@@ -163,8 +173,10 @@ static int start_job(struct coordinator *c, const struct cluster_snapshot *s,
         encryption_config_free(o->encryption);
         return rc;
     }
-    log_event(LOG_LEVEL_NOTICE, jobs[which].words, LOG_S("operation", o->operation),
-              LOG_S("phase", phase_name(s->rotation.op.phase)), LOG_I("step", o->step));
+    bool otherwise = o->spec.not_raw && jobs[which].not_raw;
+    log_event(LOG_LEVEL_NOTICE, otherwise ? jobs[which].not_raw : jobs[which].words,
+              LOG_S("operation", o->operation), LOG_S("phase", phase_name(s->rotation.op.phase)),
+              LOG_I("step", o->step));
     return 0;
 }
 

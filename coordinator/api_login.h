@@ -6,7 +6,10 @@
 
 #include "job.h"
 
-/* Options for server i of the job's spec; strings are the job's. */
+/* Options for server i of a spec; strings are the config's and the spec's. */
+struct kube_options api_login_at(const struct config *c, const struct cluster_spec *spec, size_t i);
+
+/* The same for the job's. */
 struct kube_options api_login(const struct job_options *o, size_t i);
 
 #endif

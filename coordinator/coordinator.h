@@ -5,6 +5,7 @@
 #include <config/config.h>
 #include <etcd/etcd.h>
 #include <etcd/lease.h>
+#include <kube/kube.h>
 #include <rotation/rotation.h>
 #include <store/view.h>
 
@@ -27,8 +28,8 @@ struct freshness {
 struct coordinator {
     const struct config *config;
     struct store *store;
-    struct store_view *view;  /* of one term of leadership; NULL: none yet */
-    struct etcd *datastore;   /* where the Kubernetes objects are; a client of its own */
+    struct store_view *view; /* of one term of leadership; NULL: none yet */
+    struct etcd *datastore;  /* where the Kubernetes objects are; a client of its own. NULL: cannot be read */
     struct cluster_spec spec; /* from the config file */
     struct etcd_lease *lease;
     int64_t fence;     /* our leader key's create revision */
@@ -40,6 +41,9 @@ struct coordinator {
     int64_t apis_ms; /* when the datastore's records of API servers were last read; 0: never */
     bool apis_known; /* they were read once at least: else the record stands as it is */
     char unknown_api[CLUSTER_TEXT_MAX];
+    struct kube *apis_kube; /* without a datastore: where they are asked for; NULL: not open */
+    size_t apis_server;     /* the one that is asked; the next one once it does not answer */
+    bool apis_denied;       /* which was logged */
 };
 
 /* --- tick.c --- */

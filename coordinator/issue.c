@@ -48,13 +48,13 @@ static int open_managed(struct coordinator *c, int64_t generation, struct manage
     return rc;
 }
 
-/* The datastore's revision now; 0: it did not tell. */
+/* The datastore's revision now; 0: it did not tell, or is not to be asked. */
 static int64_t datastore_revision(struct coordinator *c)
 {
     struct etcd_range range = {0};
     struct etcd_range_options options = {
         .prefix = c->config->datastore_prefix, .limit = 1, .keys_only = true};
-    if (etcd_list(c->datastore, &options, STORE_DEADLINE_MS, &range, NULL) < 0)
+    if (c->spec.not_raw || etcd_list(c->datastore, &options, STORE_DEADLINE_MS, &range, NULL) < 0)
         return 0;
     int64_t revision = range.revision;
     etcd_range_free(&range);

@@ -38,11 +38,28 @@ static int rewrite(struct job *j, struct error *err)
     return engines[j->options.engine](j, err);
 }
 
-/* What each kind does on the job's thread. */
+/* A scan that cannot count: before the drop every object is rewritten once more. */
+static int uncounted(struct job *j, struct error *err)
+{
+    return j->options.proof.phase == PHASE_VERIFY ? twice_run(j, err) : listed_run(j, err);
+}
+
+static int not_possible(struct job *j, struct error *err)
+{
+    (void)j;
+    return error_set(err, ERR_STATE, "the datastore cannot be read raw (datastore.raw: off)");
+}
+
+/* What each kind does on the job's thread; and where nothing may touch the datastore. */
 static int (*const works[])(struct job *j, struct error *err) = {
     [JOB_REWRITE] = rewrite,       [JOB_OPENS] = opens_run,     [JOB_BACKUP] = backup_run,
     [JOB_READABLE] = readable_run, [JOB_WRITTEN] = written_run, [JOB_SCAN] = scan_run,
     [JOB_WATCH] = watch_run,
+};
+static int (*const works_not_raw[])(struct job *j, struct error *err) = {
+    [JOB_REWRITE] = reencrypt_api_run, [JOB_OPENS] = listed_run,    [JOB_BACKUP] = not_possible,
+    [JOB_READABLE] = readable_run,     [JOB_WRITTEN] = written_run, [JOB_SCAN] = uncounted,
+    [JOB_WATCH] = not_possible,
 };
 
 static void finish_rewrite(struct cluster_reencrypt *r, int rc, const struct error *err)
@@ -85,7 +102,7 @@ static bool needs_fence(const struct job_options *o)
 static int take_fence(struct job *j, struct error *err)
 {
     struct job_options *o = &j->options;
-    if (o->leadership == 0 || !needs_fence(o))
+    if (o->leadership == 0 || o->spec.not_raw || !needs_fence(o))
         return 0;
     for (unsigned i = 0;; i++) {
         int rc = fence_take(o->datastore, o->config, o->leadership, &o->fence, err);
@@ -102,7 +119,7 @@ static void *run(void *arg)
     struct error err = ERROR_INIT;
     int rc = take_fence(j, &err);
     if (rc == 0)
-        rc = works[j->options.kind](j, &err);
+        rc = (j->options.spec.not_raw ? works_not_raw : works)[j->options.kind](j, &err);
     finish(j, rc, &err);
     return NULL;
 }

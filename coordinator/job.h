@@ -38,7 +38,7 @@ struct job_key {
 struct job_options {
     enum job_kind kind;
     const struct config *config;
-    struct etcd *datastore;
+    struct etcd *datastore; /* NULL with spec.not_raw: nothing may touch it then */
     struct cluster_spec spec;
     char operation[CLUSTER_ID_MAX];
     int64_t step;
@@ -54,7 +54,8 @@ struct job_options {
     int64_t from_revision;   /* WATCH: the first revision to look at */
     char snapshot_name[128]; /* BACKUP: file name */
     struct cluster_reencrypt
-        so_far;                 /* REWRITE: the record to go on from; SCAN: the record to add counts to */
+        so_far;            /* REWRITE: the record to go on from; SCAN: the record to add counts to */
+    bool rewritten_before; /* SCAN, spec.not_raw, PHASE_VERIFY: so_far is of a first pass that has ended */
     struct cluster_proof proof; /* all but REWRITE: as begun (rotation_proof_begin) */
     enum engine engine;         /* REWRITE */
     bool offline;               /* REWRITE, ENGINE_DATASTORE: every API server is stopped */
@@ -116,5 +117,8 @@ int backup_run(struct job *j, struct error *err) _must_check_;
 int readable_run(struct job *j, struct error *err) _must_check_;
 int written_run(struct job *j, struct error *err) _must_check_;
 int watch_run(struct job *j, struct error *err) _must_check_;
+/* With spec.not_raw: what stands in for OPENS and the last SCAN; for the one before the drop. */
+int listed_run(struct job *j, struct error *err) _must_check_;
+int twice_run(struct job *j, struct error *err) _must_check_;
 
 #endif

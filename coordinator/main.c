@@ -67,6 +67,7 @@ static int spec_from_config(const struct config *config, struct cluster_spec *sp
     spec->auto_repair = strcmp(config->repair, "auto") == 0;
     spec->escrow_days = config->escrow_days;
     spec->owned = strcmp(config->driver, "k3s") == 0 || strcmp(config->driver, "rke2") == 0;
+    spec->not_raw = strcmp(config->datastore_raw, "off") == 0;
     return 0;
 }
 
@@ -157,7 +158,7 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     rc = spec_from_config(*config, &c->spec, err);
     if (rc == 0)
         rc = store_open(*config, &c->store, err);
-    if (rc == 0)
+    if (rc == 0 && !c->spec.not_raw)
         rc = store_etcd_open(&(*config)->datastore, &c->datastore, err);
     return rc;
 }
@@ -171,12 +172,13 @@ static int run(const char *path, int stop_fd)
     if (rc == 0) {
         log_event(LOG_LEVEL_NOTICE, "started", LOG_S("version", SECRETS_ENCRYPT_VERSION),
                   LOG_S("cluster", config->cluster), LOG_S("state_store", etcd_name(store_etcd(c->store))),
-                  LOG_S("datastore", etcd_name(c->datastore)));
+                  LOG_S("datastore", c->datastore ? etcd_name(c->datastore) : "not to be read"));
         rc = serve(c, stop_fd, &err);
     }
     if (rc < 0)
         fprintf(stderr, PROGRAM ": %s\n", err.text);
     if (c) {
+        kube_close(c->apis_kube);
         etcd_close(c->datastore);
         store_free(c->store);
     }

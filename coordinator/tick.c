@@ -1,4 +1,5 @@
 /* One turn: observe, decide, take one step. */
+#include "api_login.h"
 #include "coordinator.h"
 #include "proofs/apiservers.h"
 
@@ -57,6 +58,33 @@ static void log_decision(struct coordinator *c, const struct cluster_snapshot *s
 #define APIS_EVERY_MS    2000
 #define APIS_DEADLINE_MS 1500
 
+/* One server is asked at a look, so that a look has one deadline. */
+static int ask_an_api(struct coordinator *c, char why[CLUSTER_TEXT_MAX], struct error *err)
+{
+    struct kube_options login = api_login_at(c->config, &c->spec, c->apis_server);
+    int rc = c->apis_kube ? 0 : kube_open(&login, &c->apis_kube, err);
+    if (rc == 0)
+        rc = apiservers_unknown_api(c->apis_kube, c->config, APIS_DEADLINE_MS, why, err);
+    if (rc == 0)
+        return 0;
+    kube_close(take(c->apis_kube));
+    c->apis_server = (c->apis_server + 1) % c->spec.servers_count;
+    return rc;
+}
+
+static int ask_for_apis(struct coordinator *c, char why[CLUSTER_TEXT_MAX])
+{
+    struct error err = ERROR_INIT;
+    if (!c->spec.not_raw)
+        return apiservers_unknown(c->datastore, c->config, APIS_DEADLINE_MS, why, NULL);
+    int rc = ask_an_api(c, why, &err);
+    if (rc == ERR_DENIED && !c->apis_denied)
+        log_event(LOG_LEVEL_WARNING, "API servers that nobody listed would not be seen",
+                  LOG_S("why", err.text));
+    c->apis_denied = rc == ERR_DENIED;
+    return rc;
+}
+
 /* The API servers that are alive by the datastore's own records. What cannot be read now stays as it was. */
 static int look_for_unknown_apis(struct coordinator *c, struct cluster_snapshot *s, struct error *err)
 {
@@ -64,7 +92,7 @@ static int look_for_unknown_apis(struct coordinator *c, struct cluster_snapshot 
     if (c->apis_ms == 0 || now - c->apis_ms >= APIS_EVERY_MS) {
         char why[CLUSTER_TEXT_MAX] = "";
         c->apis_ms = now;
-        if (apiservers_unknown(c->datastore, c->config, APIS_DEADLINE_MS, why, NULL) == 0) {
+        if (ask_for_apis(c, why) == 0) {
             text_copy(c->unknown_api, sizeof(c->unknown_api), why);
             c->apis_known = true;
         }

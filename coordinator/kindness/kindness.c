@@ -28,7 +28,7 @@ struct kindness {
     pthread_t thread;
     atomic_bool stop;
     struct probes probes;
-    struct room_watch *room;
+    struct room_watch *room; /* NULL: the datastore is not to be asked */
     struct controller controller;
     struct signals signals; /* of the present turn */
     double room_rate;       /* ceiling for history's sake; 0: none */
@@ -56,12 +56,13 @@ static void take_own(struct kindness *k, struct signals *s)
 
 static void take_room(struct kindness *k, struct signals *s)
 {
-    struct room_state r;
-    room_watch_get(k->room, &r);
+    struct room_state r = {.bytes = -1, .in_use = -1};
+    if (k->room)
+        room_watch_get(k->room, &r);
     s->db_bytes = r.bytes;
     s->db_in_use = r.in_use;
     s->alarm = r.alarm;
-    s->quota_bytes = job_opts(k->job)->config->datastore_quota;
+    s->quota_bytes = k->room ? job_opts(k->job)->config->datastore_quota : 0;
 }
 
 /* The lower of the operator's ceiling and history's; 0: neither is set. */
@@ -120,17 +121,20 @@ static int check_room(struct kindness *k, int64_t values, int64_t bytes, struct 
                       struct error *err)
 {
     const struct job_options *o = job_opts(k->job);
+    if (o->spec.not_raw) /* how large it is, and may get, is not known */
+        return 0;
     room_ask(o->datastore, ret);
     return controller_room(values, bytes, ret->in_use, o->config->datastore_quota, &k->room_rate, err);
 }
 
 static int begin(struct kindness *k, int64_t values, int64_t bytes, struct error *err)
 {
+    bool raw = !job_opts(k->job)->spec.not_raw;
     struct room_state room;
     int rc = check_room(k, values, bytes, &room, err);
     if (rc == 0)
         rc = probes_begin(&k->probes, k->job, err);
-    if (rc == 0)
+    if (rc == 0 && raw)
         rc = room_watch_start(job_opts(k->job)->datastore, &room, &k->room, err);
     if (rc < 0)
         return rc;

@@ -356,6 +356,6 @@ void probes_end(struct probes *p)
     kube_prober_free(p->prober);
     p->prober = NULL;
     if (p->made)
-        (void)!canary_remove(job_opts(p->job)->datastore, p->object.etcd_key, REMOVE_MS, NULL);
+        (void)!canary_take_out(job_opts(p->job), &p->object, REMOVE_MS, NULL);
     p->made = false;
 }

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include <base/text.h>
+#include <json/json.h>
 
-#define FOLDER       "masterleases/"
-#define LEASES_MAX   1000
-#define HOST_MAX     256
-#define NAMED_MAX    3 /* strangers that are named; the rest is counted */
-#define ADDRESS_SIZE 16
+#define FOLDER         "masterleases/"
+#define ENDPOINTS_PATH "/api/v1/namespaces/default/endpoints/kubernetes"
+#define LEASES_MAX     1000
+#define HOST_MAX       256
+#define NAMED_MAX      3 /* strangers that are named; the rest is counted */
+#define ADDRESS_SIZE   16
 
 /* An address in figures; IPv4 in IPv6's form, so that both spellings are one. */
 struct address {
@@ -105,7 +107,7 @@ static bool fits_by_name(const struct config *c, const struct address *a, const 
 struct strangers {
     size_t count;
     char named[CLUSTER_TEXT_MAX / 2];
-    char key[CLUSTER_TEXT_MAX / 4]; /* of the first */
+    char key[CLUSTER_TEXT_MAX / 4]; /* where the first stands */
     const char *lost;               /* a server whose name does not resolve */
 };
 
@@ -126,9 +128,17 @@ static void tell(const struct strangers *s, char why[CLUSTER_TEXT_MAX])
     if (s->lost)
         snprintf(lost, sizeof(lost), " (unless it is %s, whose name does not resolve here)", s->lost);
     snprintf(why, CLUSTER_TEXT_MAX,
-             "%s%s %s alive in the datastore (%s), but no server of the list has that address%s: add it to "
+             "%s%s %s alive in %s, but no server of the list has that address%s: add it to "
              "servers (or give the server there its `address`), or shut it down",
              s->named, more, s->count == 1 ? "is" : "are", s->key, lost);
+}
+
+static void look_at(struct strangers *s, const struct config *config, const char *text, const char *where)
+{
+    struct address a;
+    if (parse_address(text, &a) && !is_loopback(&a) && !fits_in_figures(config, &a) &&
+        !fits_by_name(config, &a, &s->lost))
+        add_stranger(s, text, where);
 }
 
 int apiservers_unknown(struct etcd *datastore, const struct config *config, int deadline_ms,
@@ -143,16 +153,56 @@ int apiservers_unknown(struct etcd *datastore, const struct config *config, int 
     if (rc < 0)
         return error_prefix(err, rc, "looking for API servers in the datastore");
     for (size_t i = 0; i < r.count; i++) {
-        const char *text = r.kvs[i].key + strlen(prefix);
-        struct address a;
-        if (!parse_address(text, &a) || is_loopback(&a) || fits_in_figures(config, &a) ||
-            fits_by_name(config, &a, &strangers.lost))
-            continue;
-        add_stranger(&strangers, text, r.kvs[i].key);
+        char where[sizeof(strangers.key)];
+        snprintf(where, sizeof(where), "the datastore (%.100s)", r.kvs[i].key);
+        look_at(&strangers, config, r.kvs[i].key + strlen(prefix), where);
     }
     etcd_range_free(&r);
     why[0] = 0;
     if (strangers.count > 0)
         tell(&strangers, why);
     return 0;
+}
+
+/* ---------- the same from the API ---------- */
+
+static void look_at_addresses(struct strangers *s, const struct config *config, const struct json *addresses)
+{
+    for (const struct json *a = json_first(addresses); a; a = json_next(a))
+        look_at(s, config, json_string(json_get(a, "ip"), ""),
+                "the Endpoints kubernetes of namespace default");
+}
+
+int apiservers_unknown_in(const struct buf *endpoints, const struct config *config,
+                          char why[CLUSTER_TEXT_MAX], struct error *err)
+{
+    _cleanup_(json_freep) struct json *root = NULL;
+    struct strangers strangers = {0};
+    int rc = json_parse(endpoints->data, endpoints->len, ENDPOINTS_PATH, &root, err);
+    if (rc < 0)
+        return rc;
+    for (const struct json *v = json_first(json_get(root, "subsets")); v; v = json_next(v))
+        look_at_addresses(&strangers, config, json_get(v, "addresses"));
+    why[0] = 0;
+    if (strangers.count > 0)
+        tell(&strangers, why);
+    return 0;
+}
+
+int apiservers_unknown_api(struct kube *k, const struct config *config, int deadline_ms,
+                           char why[CLUSTER_TEXT_MAX], struct error *err)
+{
+    _cleanup_(buf_freep) struct buf reply = BUF_INIT(KUBE_REPLY_MAX);
+    long status = 0;
+    int rc = kube_request(k, "GET", ENDPOINTS_PATH, "application/json", NULL, NULL, 0, deadline_ms, &status,
+                          &reply, err);
+    if (rc < 0)
+        return rc;
+    why[0] = 0;
+    if (status == 200)
+        return apiservers_unknown_in(&reply, config, why, err);
+    if (status == 404) /* no reconciler keeps them */
+        return 0;
+    return error_set(err, status == 401 || status == 403 ? ERR_DENIED : ERR_UNAVAILABLE,
+                     "looking for API servers: GET " ENDPOINTS_PATH " answered %ld", status);
 }

@@ -6,6 +6,7 @@
 #include <cluster/types.h>
 #include <config/config.h>
 #include <etcd/etcd.h>
+#include <kube/kube.h>
 
 /* Compares the addresses at which API servers say that they are alive (<prefix>/masterleases/<address>, kept
  * by kube-apiserver's default endpoint reconciler under leases of 15 s) with those of config->servers: the
@@ -19,6 +20,15 @@
  * not looked at: they are named by a hash of the host's name, which can be compared with nothing here. */
 int apiservers_unknown(struct etcd *datastore, const struct config *config, int deadline_ms,
                        char why[CLUSTER_TEXT_MAX], struct error *err) _must_check_;
+
+/* The same from the addresses that the reconciler publishes for clients (the Endpoints `kubernetes` of
+ * namespace default), asked of an API server: where the datastore cannot be read raw. ERR_DENIED: the login
+ * may not. */
+int apiservers_unknown_api(struct kube *k, const struct config *config, int deadline_ms,
+                           char why[CLUSTER_TEXT_MAX], struct error *err) _must_check_;
+/* From that object, as JSON. Pure, but for names that are looked up. */
+int apiservers_unknown_in(const struct buf *endpoints, const struct config *config,
+                          char why[CLUSTER_TEXT_MAX], struct error *err) _must_check_;
 
 /* The host of an API's URL, without brackets; false when there is none, or it is too long. */
 bool apiservers_host(const char *url, char *out, size_t size);

@@ -195,6 +195,12 @@ int canary_remove(struct etcd *datastore, const char *etcd_key, int for_ms, stru
     }
 }
 
+int canary_take_out(const struct job_options *o, const struct canary *c, int for_ms, struct error *err)
+{
+    return o->spec.not_raw ? canary_delete(o, c->path, for_ms, err)
+                           : canary_remove(o->datastore, c->etcd_key, for_ms, err);
+}
+
 static int sweep_kind(const struct job_options *o, const struct canary_kind *kind, struct error *err)
 {
     char prefix[VALUES_PREFIX_MAX], names[CANARY_PATH_MAX];
@@ -215,7 +221,7 @@ int canary_sweep(const struct job_options *o, struct error *err)
     for (size_t i = 0; rc == 0 && i < o->spec.resources_count; i++) {
         const struct canary_kind *kind = canary_kind(o->spec.resources[i]);
         if (kind)
-            rc = sweep_kind(o, kind, err);
+            rc = o->spec.not_raw ? canary_sweep_api(o, kind, err) : sweep_kind(o, kind, err);
     }
     return rc;
 }

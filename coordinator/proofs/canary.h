@@ -48,7 +48,16 @@ bool canary_is(const struct canary *c, const struct buf *reply);
  * stopped. */
 int canary_remove(struct etcd *datastore, const char *etcd_key, int for_ms, struct error *err) _must_check_;
 
-/* Removes what earlier runs left behind, of every kind. Keys alone are read. */
+/* The same through the API, by its path: through one server after the other, for `for_ms`. */
+int canary_delete(const struct job_options *o, const char *path, int for_ms, struct error *err) _must_check_;
+
+/* Takes it out of the datastore, or through the API where that is not to be touched. */
+int canary_take_out(const struct job_options *o, const struct canary *c, int for_ms,
+                    struct error *err) _must_check_;
+
+/* Removes what earlier runs left behind, of every kind. Keys, or names, alone are read. */
+int canary_sweep_api(const struct job_options *o, const struct canary_kind *kind,
+                     struct error *err) _must_check_;
 int canary_sweep(const struct job_options *o, struct error *err) _must_check_;
 
 /* The managed resources that none can be made of, for people: "widgets.example.org, …"; "" = none. */

@@ -92,7 +92,7 @@ static int list_resource(struct listing *l, const char *name, struct error *err)
     int rc = kube_find_resource(l->s->kube[l->i], name, FIND_DEADLINE_MS, &l->resource, err);
     unsigned failures = 0, expired = 0;
     if (rc == ERR_NOT_FOUND)
-        return error_set(err, ERR_STATE, "%s does not serve %s", servers_name(l->s, l->i), name);
+        return error_set(err, servers_denied(l->s), "%s does not serve %s", servers_name(l->s, l->i), name);
     l->next[0] = 0;
     while (rc == 0) {
         enum verdict verdict = VERDICT_LATER;

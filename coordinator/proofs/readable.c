@@ -209,9 +209,23 @@ static int prove_by_lists(struct readable *v, const char *why, struct error *err
     return rc;
 }
 
+/* What the planner waited for before stands in the reports: the vector, the start, the readiness. */
+static int prove_not_raw(struct readable *v, struct error *err)
+{
+    int rc = canary_sweep(v->o, err);
+    return rc < 0 ? rc
+                  : prove_by_lists(v,
+                                   "not made by canary: the datastore cannot be read raw; the servers' files "
+                                   "open the test vector, their API servers were started with them, and list "
+                                   "everything",
+                                   err);
+}
+
 static int prove(struct readable *v, struct error *err)
 {
     char missing[CLUSTER_TEXT_MAX / 2], why[CLUSTER_TEXT_MAX];
+    if (v->o->spec.not_raw)
+        return prove_not_raw(v, err);
     canary_missing(v->o, missing, sizeof(missing));
     if (strcmp(v->o->config->canaries, "off") == 0)
         return prove_by_lists(v, "canaries are off: every object was listed through every server instead",

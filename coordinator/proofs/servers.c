@@ -19,6 +19,11 @@ static void add_rows(struct cluster_proof *p, void *arg)
     }
 }
 
+int servers_denied(const struct servers *s)
+{
+    return s->o->spec.not_raw && s->o->proof.phase == PHASE_FINAL ? ERR_DENIED : ERR_STATE;
+}
+
 static int open_one(struct servers *s, size_t i, struct error *err)
 {
     struct kube_options options = api_login(s->o, i);
@@ -27,11 +32,11 @@ static int open_one(struct servers *s, size_t i, struct error *err)
     struct error why = ERROR_INIT;
     int rc = kube_open(&options, &s->kube[i], &why);
     if (rc < 0) /* before the server was asked: a file of ours, which the text names */
-        return error_set(err, rc == ERR_DENIED ? ERR_STATE : rc, "%s", why.text);
+        return error_set(err, rc == ERR_DENIED ? servers_denied(s) : rc, "%s", why.text);
     rc = kube_ready(s->kube[i], READY_DEADLINE_MS, err); /* which also makes the connection */
-    return rc == ERR_DENIED
-               ? error_set(err, ERR_STATE, "%s does not accept the coordinator's login", options.server)
-               : rc;
+    return rc == ERR_DENIED ? error_set(err, servers_denied(s), "%s does not accept the coordinator's login",
+                                        options.server)
+                            : rc;
 }
 
 int servers_open(struct job *j, struct servers *ret, struct error *err)
@@ -81,7 +86,8 @@ int servers_refused(const struct servers *s, size_t i, enum verdict verdict, con
                     const char *answer, struct error *err)
 {
     if (verdict == VERDICT_DENIED)
-        return error_set(err, ERR_STATE, "%s: the coordinator's login lacks the permission for %s (RBAC): %s",
+        return error_set(err, servers_denied(s),
+                         "%s: the coordinator's login lacks the permission for %s (RBAC): %s",
                          servers_name(s, i), doing, answer);
     return error_set(err, verdict == VERDICT_EVIDENCE ? ERR_STATE : ERR_UNAVAILABLE, "%s: %s: %s",
                      servers_name(s, i), doing, answer);

@@ -27,8 +27,12 @@ int servers_ask(struct servers *s, size_t i, const char *method, const char *pat
                 int deadline_ms, struct buf *out, enum verdict *ret, char answer[ANSWER_TEXT_MAX],
                 struct error *err) _must_check_;
 
-/* An error for a verdict that is none of those the caller knows what to do with: ERR_STATE for DENIED and
- * EVIDENCE, else ERR_UNAVAILABLE. `doing`: "reading secrets in kube-system". */
+/* What a login that may not is: ERR_STATE as a rule. In the last look by lists it is no evidence (which would
+ * bring a key back), but a proof that is not made: ERR_DENIED. */
+int servers_denied(const struct servers *s);
+
+/* An error for a verdict that is none of those the caller knows what to do with: ERR_STATE for EVIDENCE,
+ * servers_denied for DENIED, else ERR_UNAVAILABLE. `doing`: "reading secrets in kube-system". */
 int servers_refused(const struct servers *s, size_t i, enum verdict verdict, const char *doing,
                     const char *answer, struct error *err) _must_check_;
 

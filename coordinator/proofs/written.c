@@ -1,5 +1,6 @@
 /* Proof 2: every server writes with the key that shall write. A canary is created through each server's own
- * API; what the datastore then holds must stand under that key. */
+ * API; what the datastore then holds must stand under that key. Where it cannot be read raw, every other
+ * server has to read the canary instead, and to write under the same key. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include <base/text.h>
 
 #include "canary.h"
+#include "read_back.h"
 #include "servers.h"
 #include "values.h"
 
@@ -27,7 +29,7 @@ struct written {
 static void publish(struct cluster_proof *p, void *arg)
 {
     const struct written *v = arg;
-    text_copy(p->method, sizeof(p->method), "canary");
+    text_copy(p->method, sizeof(p->method), v->o->spec.not_raw ? "read" : "canary");
     p->revision = v->revision;
     p->values = v->values;
 }
@@ -35,6 +37,16 @@ static void publish(struct cluster_proof *p, void *arg)
 static void set_why(struct cluster_proof *p, void *arg)
 {
     text_copy(p->why, sizeof(p->why), arg);
+}
+
+static void set_read(struct cluster_proof *p, void *arg)
+{
+    (void)arg;
+    text_copy(
+        p->why, sizeof(p->why),
+        "not seen in the datastore, which cannot be read raw: what each server writes every other one "
+        "reads, and does not write again when asked to, so that all write under one key; which one it is, "
+        "is not known");
 }
 
 static void set_list(struct cluster_proof *p, void *arg)
@@ -57,7 +69,7 @@ static int create(struct written *v, const struct canary *c, size_t i, struct er
                          err);
         if (rc < 0 || verdict != VERDICT_TAKEN)
             break;
-        rc = canary_remove(v->o->datastore, c->etcd_key, REMOVE_MS, err);
+        rc = canary_take_out(v->o, c, REMOVE_MS, err);
     }
     if (rc < 0 || verdict == VERDICT_YES)
         return rc;
@@ -95,6 +107,15 @@ static int check_stored(struct written *v, const struct canary *c, size_t i, str
                      servers_name(&v->servers, i), text, v->subject);
 }
 
+static int check_made(struct written *v, const struct canary *c, size_t i, struct error *err)
+{
+    if (!v->o->spec.not_raw)
+        return check_stored(v, c, i, err);
+    int rc = read_back(&v->servers, c, i, err);
+    v->values += rc == 0;
+    return rc;
+}
+
 /* Through the API, so that every watch cache hears of it as usual; else straight from the datastore. */
 static int take_out(struct written *v, const struct canary *c, size_t i, struct error *err)
 {
@@ -103,7 +124,7 @@ static int take_out(struct written *v, const struct canary *c, size_t i, struct 
     enum verdict verdict;
     if (servers_ask(&v->servers, i, "DELETE", c->path, NULL, DELETE_MS, &reply, &verdict, answer, NULL) < 0)
         answer[0] = 0; /* what counts is whether it is gone */
-    return canary_remove(v->o->datastore, c->etcd_key, REMOVE_MS, err);
+    return canary_take_out(v->o, c, REMOVE_MS, err);
 }
 
 static int prove_kind(struct written *v, const struct canary_kind *kind, size_t i, struct error *err)
@@ -115,7 +136,7 @@ static int prove_kind(struct written *v, const struct canary_kind *kind, size_t 
         return rc;
     int found = create(v, &c, i, &why);
     if (found == 0)
-        found = check_stored(v, &c, i, &why);
+        found = check_made(v, &c, i, &why);
     int out = take_out(v, &c, i, err);
     return found < 0 ? error_set(err, found, "%s", why.text) : out;
 }
@@ -163,21 +184,23 @@ static int prove(struct written *v, struct error *err)
     char missing[CLUSTER_TEXT_MAX / 2], why[CLUSTER_TEXT_MAX];
     bool off = strcmp(v->o->config->canaries, "off") == 0;
     canary_missing(v->o, missing, sizeof(missing));
+    const char *then = v->o->spec.not_raw ? "" : ", and the scan will count what was written otherwise";
     if (!off && any_kind(v->o)) {
         int rc = prove_by_canaries(v, err);
+        if (rc == 0 && v->o->spec.not_raw)
+            job_update_proof(v->job, set_read, NULL);
         if (rc < 0 || !*missing)
             return rc;
     }
     if (off)
         snprintf(why, sizeof(why),
                  "canaries are off: that every server writes under %s was not proved here; every object was "
-                 "listed through every server, and the scan will count what was written otherwise",
-                 v->subject);
+                 "listed through every server%s",
+                 v->subject, then);
     else
         snprintf(why, sizeof(why),
-                 "no canary can be made of %s: every object was listed through every server as well, and the "
-                 "scan will count what was written otherwise",
-                 missing);
+                 "no canary can be made of %s: every object was listed through every server as well%s",
+                 missing, then);
     int64_t objects = 0;
     int rc = servers_list(&v->servers, &objects, err);
     if (rc == 0)

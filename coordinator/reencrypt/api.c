@@ -4,7 +4,8 @@
  *
  * No Secret's content enters this process: the names come from the datastore's keys, read without their
  * values. (A list through the API would carry annotations, among them the copy of a whole Secret that
- * `kubectl apply` leaves there.) Objects made while the pass runs are written with the new key anyway. */
+ * `kubectl apply` leaves there; that is what remains where the datastore cannot be read, and is wiped.)
+ * Objects made while the pass runs are written with the new key anyway. */
 #include <inttypes.h>
 
 #include <base/clock.h>
@@ -17,6 +18,7 @@
 #include "../resource_prefix.h"
 #include "drive.h"
 #include "names.h"
+#include "names_api.h"
 #include "progress.h"
 
 #define FIND_DEADLINE_MS  30000
@@ -31,7 +33,8 @@ struct pass {
     struct kube_options *servers; /* as in the spec */
     struct kube_toucher *toucher;
     struct kube_resource resource;
-    struct names *names;
+    struct names *names;         /* from the datastore's keys */
+    struct names_api *names_api; /* where those cannot be read */
     struct progress progress;
     struct drive drive;
 };
@@ -99,7 +102,8 @@ static int find_resource(struct pass *p, const char *name, struct error *err)
 
 static int next_name(void *arg, struct kube_object *ret, struct error *err)
 {
-    return names_next(((struct pass *)arg)->names, ret, err);
+    struct pass *p = arg;
+    return p->names_api ? names_api_next(p->names_api, ret, err) : names_next(p->names, ret, err);
 }
 
 static bool on_turn(void *arg)
@@ -110,18 +114,26 @@ static bool on_turn(void *arg)
     return !job_canceled(p->job);
 }
 
+static int open_names(struct pass *p, const char *name, struct error *err)
+{
+    char prefix[2 * CLUSTER_KEY_NAME_MAX];
+    if (p->o->spec.not_raw)
+        return names_api_open(p->job, &p->resource, &p->names_api, err);
+    resource_prefix(p->o->config->datastore_prefix, name, prefix, sizeof(prefix));
+    return names_open(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page,
+                      job_cancel_flag(p->job), &p->names, err);
+}
+
 static int pass_resource(struct pass *p, const char *name, struct error *err)
 {
     struct kube_touch_work work = {.next = next_name, .on_result = on_touched, .on_turn = on_turn, .arg = p};
-    char prefix[2 * CLUSTER_KEY_NAME_MAX];
-    resource_prefix(p->o->config->datastore_prefix, name, prefix, sizeof(prefix));
     int rc = find_resource(p, name, err);
     if (rc == 0)
-        rc = names_open(p->o->datastore, prefix, p->resource.namespaced, p->o->config->reencrypt_page,
-                        job_cancel_flag(p->job), &p->names, err);
+        rc = open_names(p, name, err);
     if (rc == 0)
         rc = kube_touch_all(p->toucher, &p->resource, &work, err);
     names_close(take(p->names));
+    names_api_close(take(p->names_api));
     return rc < 0 ? error_prefix(err, rc, "%s", name) : 0;
 }
 

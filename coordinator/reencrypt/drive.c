@@ -5,6 +5,7 @@
 
 #include "../proofs/values.h"
 #include "names.h"
+#include "names_api.h"
 
 #define VALUE_GUESS    4096 /* bytes: more than most have */
 #define SAMPLE         100  /* values by which the size of all is judged */
@@ -15,14 +16,15 @@
 #define USED_UP        0.8 /* of the rate: then it is the rate that holds it back */
 
 /* How many values a resource has, and about how many bytes. */
-static int measure(const struct job_options *o, const char *resource, int64_t *values, int64_t *bytes,
-                   struct error *err)
+static int measure(struct job *j, const char *resource, int64_t *values, int64_t *bytes, struct error *err)
 {
+    const struct job_options *o = job_opts(j);
     char prefix[VALUES_PREFIX_MAX];
     struct etcd_range r = {0};
     int64_t count = 0, sampled = 0;
     values_prefix(o, resource, prefix);
-    int rc = names_count(o->datastore, prefix, &count, err);
+    int rc = o->spec.not_raw ? names_api_count(j, resource, &count, err)
+                             : names_count(o->datastore, prefix, &count, err);
     if (rc < 0 || count == 0)
         return rc;
     if (o->engine == ENGINE_API) { /* it never asks for values, which may be plain */
@@ -51,7 +53,7 @@ static int measure_all(struct job *j, int64_t *values, int64_t *bytes, struct er
         int rc = 0;
         *values = *bytes = 0;
         for (size_t i = 0; rc == 0 && i < o->spec.resources_count; i++)
-            rc = measure(o, o->spec.resources[i], values, bytes, err);
+            rc = measure(j, o->spec.resources[i], values, bytes, err);
         if (rc == 0 || !error_is_transient(rc) || clock_mono_ms() - began > PATIENCE_MS ||
             job_wait(j, backoff_ms(round, BACKOFF_MS, BACKOFF_MAX_MS)))
             return rc;

@@ -18,6 +18,7 @@ static const struct field spec_fields[] = {
     F_BOOL(cluster_spec, auto_repair),
     F_COUNT(cluster_spec, escrow_days),
     F_BOOL(cluster_spec, owned),
+    F_BOOL(cluster_spec, not_raw),
     F_END,
 };
 

@@ -371,7 +371,7 @@ static void clear_head(struct cluster_snapshot *s)
 static void clear_policy(struct cluster_spec *spec)
 {
     spec->servers_count = spec->resources_count = 0;
-    spec->snapshots = spec->canaries = spec->auto_repair = false;
+    spec->snapshots = spec->canaries = spec->auto_repair = spec->owned = spec->not_raw = false;
     spec->escrow_days = 0;
 }
 

@@ -203,7 +203,7 @@ int config_check(const struct config *c, enum config_role role, struct error *er
         rc = check_resources(c, err);
     if (rc == 0)
         rc = check_etcd(&c->state_store, "state_store", err);
-    if (rc == 0)
+    if (rc == 0 && (c->datastore.endpoints_count > 0 || strcmp(c->datastore_raw, "off") != 0))
         rc = check_etcd(&c->datastore, "datastore", err);
     if (rc == 0)
         rc = check_kubernetes(c, role, err);

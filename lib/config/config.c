@@ -325,11 +325,11 @@ static int read_section(struct reader *r, const struct json *obj, const char *se
     return rc;
 }
 
-/* Where no datastore is named, the Kubernetes objects are in the state store's etcd. */
+/* Where no datastore is named, the Kubernetes objects are in the state store's etcd, if in any. */
 static int fill_datastore(struct reader *r)
 {
     struct config_etcd *from = &r->c->state_store, *to = &r->c->datastore;
-    if (to->endpoints_count > 0)
+    if (to->endpoints_count > 0 || strcmp(r->c->datastore_raw, "off") == 0)
         return 0;
     if (*to->ca_file || *to->cert_file || *to->key_file || *to->server_name)
         return bad(r, "datastore.endpoints", "missing, but other fields of that connection are given");

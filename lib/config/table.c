@@ -41,6 +41,14 @@ static const struct field etcd_fields[] = {
     {0}};
 
 static const struct field datastore_fields[] = {
+    {.name = "raw",
+     .type = FIELD_CHOICE,
+     .offset = AT(datastore_raw),
+     .fallback = "on",
+     .choices = config_on_off,
+     .help =
+         "the objects stand in an etcd that may be read; off: in an SQL database, or in an etcd that nobody "
+         "lends us: proofs go through the API servers, and some cannot be made"},
     {.name = "prefix",
      .type = FIELD_PREFIX,
      .offset = AT(datastore_prefix),
@@ -252,7 +260,9 @@ static const struct field top_fields[] = {
     {.name = "datastore",
      .type = FIELD_SECTION,
      .parts = {{etcd_fields, AT(datastore)}, {datastore_fields, 0}},
-     .help = "the etcd that holds the Kubernetes objects; without endpoints: the same as state_store"},
+     .help = "the etcd that holds the Kubernetes objects; without endpoints: the same as state_store, unless "
+             "raw is "
+             "off"},
     {.name = "kubernetes",
      .type = FIELD_SECTION,
      .parts = {{kubernetes_fields, 0}},

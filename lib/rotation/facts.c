@@ -41,6 +41,7 @@ static const char *const names[FACT_COUNT] = {
     [FACT_REPAIRABLE] = "repairable",
     [FACT_AUTO_REPAIR] = "auto_repair",
     [FACT_OWNED] = "owned",
+    [FACT_NOT_RAW] = "not_raw",
     [FACT_ORDER_IN_FLIGHT] = "order_in_flight",
     [FACT_ORDER_LATE] = "order_late",
     [FACT_ORDER_FAILED] = "order_failed",
@@ -100,7 +101,7 @@ static bool same_server(const struct cluster_spec_server *a, const struct cluste
 static bool same_policy(const struct cluster_spec *a, const struct cluster_spec *b)
 {
     return a->snapshots == b->snapshots && a->canaries == b->canaries && a->auto_repair == b->auto_repair &&
-           a->escrow_days == b->escrow_days && a->owned == b->owned;
+           a->escrow_days == b->escrow_days && a->owned == b->owned && a->not_raw == b->not_raw;
 }
 
 static bool same_spec(const struct cluster_spec *a, const struct cluster_spec *b)
@@ -167,6 +168,7 @@ static void cluster_facts(const struct cluster_snapshot *s, const struct planner
     facts_set_if(f, FACT_PRUNABLE, prunable(s));
     facts_set_if(f, FACT_AUTO_REPAIR, s->spec.auto_repair);
     facts_set_if(f, FACT_OWNED, s->spec.owned);
+    facts_set_if(f, FACT_NOT_RAW, s->spec.not_raw);
 }
 
 static void request_facts(const struct cluster_snapshot *s, struct facts *f)

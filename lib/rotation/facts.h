@@ -44,7 +44,8 @@ enum fact {
     FACT_SEALED,   /* a server's file does not open the generation's test vector */
     FACT_REPAIRABLE,
     FACT_AUTO_REPAIR,
-    FACT_OWNED, /* the servers make their encryption configs themselves */
+    FACT_OWNED,   /* the servers make their encryption configs themselves */
+    FACT_NOT_RAW, /* nobody can see what a stored value stands under */
     FACT_ORDER_IN_FLIGHT,
     FACT_ORDER_LATE,
     FACT_ORDER_FAILED,

@@ -39,7 +39,8 @@ static void disproved(const struct cluster_snapshot *s, const struct cluster_pro
     for (size_t i = 0; !on && i < p->servers_count; i++)
         if (p->servers[i].state == PROOF_FAILED)
             on = p->servers[i].server;
-    const struct cluster_failure *failure = first_failure(s);
+    /* What cannot be counted is judged by the failures themselves: its proof names them. */
+    const struct cluster_failure *failure = s->spec.not_raw ? NULL : first_failure(s);
     facts_set(f, FACT_DISPROVED, on, "%s%s%s%s%s", p->why, failure ? "; could not be rewritten: " : "",
               failure ? failure->object : "", failure ? ": " : "", failure ? failure->why : "");
 }

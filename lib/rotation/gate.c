@@ -114,6 +114,28 @@ static bool server_blocks(struct gate *g)
     return false;
 }
 
+/* How values are rewritten: also a request that resumes an operation says so. */
+static bool engine_blocks(struct gate *g)
+{
+    if (!g->s->spec.not_raw || (strcmp(g->r->engine, "datastore") != 0 && !g->r->offline))
+        return false;
+    return refuse(
+        g,
+        "the datastore cannot be read raw (datastore.raw: off), so that %s is not possible: without "
+        "it values are rewritten through the API servers",
+        g->r->offline ? "--offline" : "--engine datastore");
+}
+
+/* That nobody takes a snapshot here has to be somebody's decision. */
+static bool snapshots_block(struct gate *g)
+{
+    if (!g->s->spec.not_raw || !g->s->spec.snapshots || g->r->kind == OP_ADOPT)
+        return false;
+    return refuse(g,
+                  "no snapshot of this datastore can be taken (datastore.raw: off): back the database up by "
+                  "its own means, then say so with snapshots.enabled: off in the config of every server");
+}
+
 static bool loaded_blocks(struct gate *g)
 {
     for (size_t i = 0; i < g->s->servers_count; i++) {
@@ -241,6 +263,12 @@ static bool pause_blocks(struct gate *g, bool *ret_resumes)
 
 static bool resume_blocks(struct gate *g, bool *ret_resumes)
 {
+    bool raw = g->op && (strcmp(g->op->engine, "datastore") == 0 || g->op->offline);
+    if (is_halted(g) && raw && g->s->spec.not_raw)
+        return refuse(g,
+                      "%s was to rewrite values straight in the datastore, which cannot be read raw any more "
+                      "(datastore.raw: off): give its command again, without --engine and --offline",
+                      operation_kind_name(g->op->kind));
     if (g->op && (g->op->state == OP_STATE_PAUSED || is_halted(g))) {
         *ret_resumes = true;
         return false;
@@ -367,11 +395,14 @@ void rotation_gate(const struct cluster_snapshot *s, const struct cluster_reques
                    char why[CLUSTER_TEXT_MAX])
 {
     static bool (*const checks[])(struct gate *) = {
-        running_blocks, halted_blocks, server_blocks, hash_blocks, loaded_blocks, stage_blocks, key_blocks,
+        running_blocks, halted_blocks, server_blocks, snapshots_block,
+        hash_blocks,    loaded_blocks, stage_blocks,  key_blocks,
     };
     struct gate g = {s, r, s->has_rotation && *s->rotation.op.id ? &s->rotation.op : NULL, why};
     why[0] = 0;
     *ret_resumes = false;
+    if (engine_blocks(&g))
+        return;
     for (size_t i = 0; i < array_len(about_operations); i++)
         if (about_operations[i].kind == r->kind) {
             about_operations[i].blocks(&g, ret_resumes);

@@ -55,7 +55,7 @@ static bool needed(const struct cluster_snapshot *s, const struct cluster_rotati
     case PHASE_ADOPT:
         return needs_adoption(s);
     case PHASE_BACKUP:
-        return s->spec.snapshots;
+        return s->spec.snapshots && !s->spec.not_raw;
     case PHASE_READABLE:
         return op->kind != OP_ENABLE || !encrypted;
     case PHASE_IDENTITY:
@@ -63,7 +63,7 @@ static bool needed(const struct cluster_snapshot *s, const struct cluster_rotati
     case PHASE_SWITCH:
         return op->kind == OP_ENABLE ? !encrypted : encrypted;
     case PHASE_BACKUP_DROP:
-        return s->spec.snapshots && !op->skip;
+        return s->spec.snapshots && !s->spec.not_raw && !op->skip;
     case PHASE_DROP:
         return !op->skip;
     /* Nothing was ever written with the new key unless a config was issued that does so. */

@@ -48,7 +48,7 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      FACT_DISPROVED, "another pass"},
     {"drop-refused", F(PHASE_DROPS) | F(DISPROVED), F(ISSUED), ACTION_HALT, FACT_DISPROVED,
      "the old key stays: somebody writes under it"},
-    {"watch", F(PHASE_DROPS), F(JOB_RUNNING) | F(DISPROVED) | F(RETRY_SOON), ACTION_WATCH, -1,
+    {"watch", F(PHASE_DROPS), F(JOB_RUNNING) | F(DISPROVED) | F(RETRY_SOON) | F(NOT_RAW), ACTION_WATCH, -1,
      "new writes are watched while keys leave the servers"},
 
     /* pauses and repairs */
@@ -65,8 +65,10 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     {"rewritten", F(PHASE_REWRITE) | F(REWRITTEN), 0, ACTION_NEXT_PHASE, -1, "every value was touched"},
     {"job-failed", F(PHASE_REWRITE) | F(JOB_FAILED), 0, ACTION_HALT, FACT_JOB_FAILED, "re-encryption failed"},
     {"proved", F(PHASE_PROOF) | F(PROVED), 0, ACTION_NEXT_PHASE, FACT_PROVED, "proved"},
-    {"again", F(PHASE_VERIFY) | F(DISPROVED) | F(PASSES_LEFT), 0, ACTION_REWRITE_AGAIN, FACT_DISPROVED,
-     "another pass"},
+    {"again", F(PHASE_VERIFY) | F(DISPROVED) | F(PASSES_LEFT), F(NOT_RAW), ACTION_REWRITE_AGAIN,
+     FACT_DISPROVED, "another pass"},
+    {"uncertain", F(PHASE_VERIFY) | F(DISPROVED) | F(NOT_RAW), 0, ACTION_HALT, FACT_DISPROVED,
+     "the old key stays: values cannot be counted here, and not every object is known to be rewritten"},
     {"stale", F(PHASE_VERIFY) | F(DISPROVED), 0, ACTION_HALT, FACT_DISPROVED,
      "the old key stays: values are left under it"},
     {"final-left", F(PHASE_FINAL) | F(DISPROVED) | F(OWNED), F(ORDER_IN_FLIGHT), ACTION_HALT, FACT_DISPROVED,
@@ -80,7 +82,7 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      "the proof cannot be made"},
     {"retry", F(PHASE_PROOF) | F(RETRY_SOON), 0, ACTION_WAIT, FACT_RETRY_SOON,
      "the proof is tried again in a moment"},
-    {"final", F(PHASE_FINAL), F(DISPROVED), ACTION_PROVE, -1, "the datastore is counted once more"},
+    {"final", F(PHASE_FINAL), F(DISPROVED), ACTION_PROVE, -1, "the values are looked at once more"},
 
     /* what blocks every step */
     {"order-failed", F(PHASE_CONFIG) | F(ORDER_FAILED), 0, ACTION_HALT, FACT_ORDER_FAILED, "an order failed"},
@@ -103,7 +105,8 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      "waiting for the operator to restart the servers"},
     {"sealed", F(SEALED), 0, ACTION_WAIT, FACT_SEALED, "a server's file does not open the test vector"},
     {"undone", F(PHASE_CONFIG) | F(UNDONE), 0, ACTION_HALT, FACT_UNDONE, "an order was undone"},
-    {"unwatched", F(PHASE_DROPS), F(WATCHING), ACTION_WAIT, -1, "waiting for the watch over new writes"},
+    {"unwatched", F(PHASE_DROPS), F(WATCHING) | F(NOT_RAW), ACTION_WAIT, -1,
+     "waiting for the watch over new writes"},
 
     /* phases that bring a generation to every server */
     {"order-outdated", F(PHASE_CONFIG) | F(ORDER_OUTDATED), 0, ACTION_ORDER, FACT_NEXT,

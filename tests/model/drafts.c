@@ -136,6 +136,7 @@ static void put_order(struct draft *t, const struct cluster_order *o)
     t->p->stranger = t->d->action == ACTION_ORDER && t->snapshot->unknown_api[0];
     t->p->unwell = restarts && !others_are_well(t);
     t->p->unwatched = rotation_phase_drops(t->snapshot->rotation.op.phase) && t->d->action == ACTION_ORDER &&
+                      !model.scenario->not_raw &&
                       !(t->self->watching && t->s->busy.proof.state == PROOF_RUNNING);
     t->p->server = (uint8_t)t->d->server;
     t->p->deletes = orders_where(t, rotation_order_is_over);

@@ -38,6 +38,7 @@ static void spec_init(void)
     spec.resources_count = 1;
     spec.snapshots = model.scenario->snapshots;
     spec.canaries = true;
+    spec.not_raw = model.scenario->not_raw;
     spec.auto_repair = model.scenario->auto_repair;
     spec.owned = model.scenario->owned;
     spec.escrow_days = 90;

@@ -94,18 +94,53 @@ static enum proof_state scans(struct model_state *s)
     return stale ? PROOF_FAILED : PROOF_MADE;
 }
 
+/* ---------- where the datastore cannot be read raw ---------- */
+
+/* Every server lists everything: it has to read each value for that. */
+static enum proof_state listed(struct model_state *s)
+{
+    enum proof_state result = PROOF_MADE;
+    for (size_t i = 0; i < model.scenario->servers; i++) {
+        if (s->servers[i].api == API_READY && (s->busy.data & ~reads(s->servers[i].loaded.config)))
+            return PROOF_FAILED;
+        if (s->servers[i].api != API_READY)
+            result = PROOF_UNMADE;
+    }
+    return result;
+}
+
+/* What the first pass left out it named: that is evidence. Else every value goes through some ready server
+ * once more, and nobody counts. */
+static enum proof_state twice(struct model_state *s)
+{
+    uint8_t bits = 0;
+    if (s->busy.data & (uint8_t)~coordinator_keep(s))
+        return PROOF_FAILED;
+    for (size_t i = 0; i < model.scenario->servers; i++)
+        if (s->servers[i].api == API_READY)
+            bits |= KEY_BIT(writes(s->servers[i].loaded.config));
+    if (!bits)
+        return PROOF_UNMADE;
+    s->busy.data = bits;
+    enum proof_state result = listed(s);
+    if (result == PROOF_MADE)
+        s->busy.clean = s->busy.counted = (uint8_t)~s->busy.data;
+    return result;
+}
+
+typedef enum proof_state find_fn(struct model_state *s);
 static const struct {
     enum phase phase;
-    enum proof_state (*find)(struct model_state *s);
+    find_fn *find, *not_raw;
     const char *what;
 } finds[] = {
-    {PHASE_OPENS, opens, "the job opens every value"},
-    {PHASE_BACKUP, saves, "the job saves the datastore"},
-    {PHASE_BACKUP_DROP, saves, "the job saves the datastore"},
-    {PHASE_READABLE, readable, "the job tries the canary through every server"},
-    {PHASE_WRITTEN, written, "the job writes through every server"},
-    {PHASE_VERIFY, scans, "the job counts the values"},
-    {PHASE_FINAL, scans, "the job counts the values once more"},
+    {PHASE_OPENS, opens, listed, "the job opens every value"},
+    {PHASE_BACKUP, saves, saves, "the job saves the datastore"},
+    {PHASE_BACKUP_DROP, saves, saves, "the job saves the datastore"},
+    {PHASE_READABLE, readable, listed, "the job tries the canary through every server"},
+    {PHASE_WRITTEN, written, written, "the job writes through every server"},
+    {PHASE_VERIFY, scans, twice, "the job counts the values"},
+    {PHASE_FINAL, scans, listed, "the job counts the values once more"},
 };
 
 /* ---------- rewriting ---------- */
@@ -223,7 +258,7 @@ void job_steps(const struct model_state *s, size_t c, struct steps *out)
         if (finds[i].phase != (enum phase)j->phase)
             continue;
         struct step *t = world_begin(s, out, finds[i].what, SIZE_MAX);
-        ended(&t->next.busy.job[c], finds[i].find(&t->next));
+        ended(&t->next.busy.job[c], (model.scenario->not_raw ? finds[i].not_raw : finds[i].find)(&t->next));
         world_keep(s, out, false);
         if (world_may(s, FAULT_JOB)) {
             ended(&world_begin(s, out, "the job cannot come to its end", SIZE_MAX)->next.busy.job[c],

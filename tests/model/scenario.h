@@ -40,6 +40,7 @@ struct scenario {
     enum operation_kind first;
     bool skip;
     bool snapshots, auto_repair;
+    bool not_raw;             /* nobody can see what values stand under: no watch, no count */
     bool unadopted;           /* begins before anything was adopted */
     enum model_engine engine; /* of whatever is asked for */
     bool manual;              /* --no-restart: the operator restarts the servers, `sync` writes their files */

@@ -51,6 +51,7 @@ const struct scenario scenarios[] = {
      .requests = 1,
      .asks = ASK(OP_ABORT)},
     {.name = "adopt", ROTATE(3, 1, MACHINES), .unadopted = true},
+    {.name = "not-raw", ROTATE(3, 1, MACHINES), .not_raw = true, .requests = 1, .asks = LIVES},
     {.name = "plain-values", ROTATE(3, 1, FAULT_JOB), .plain_values = true},
     {.name = "no-drop",
      RUN(OP_PREPARE, 3, 0, 0),

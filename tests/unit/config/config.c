@@ -149,6 +149,27 @@ static void test_defaults(void **state)
     assert_string_equal(c->log_level, "info");
 }
 
+/* What is not to be touched is not the state store's etcd either. */
+static void test_a_datastore_that_is_not_raw(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t endpoints;
+    } cases[] = {{GOOD, 1},
+                 {GOOD "datastore: {raw: on}\n", 1},
+                 {GOOD "datastore: {raw: false}\n", 0},
+                 {GOOD "datastore: {raw: off, endpoints: ['http://a:1', 'http://b:1']}\n", 2}};
+    for (size_t i = 0; i < array_len(cases); i++) {
+        _cleanup_(config_freep) struct config *c = NULL;
+        struct error err = ERROR_INIT;
+        if (config_parse(cases[i].text, strlen(cases[i].text), "/c.yaml", CONFIG_FOR_CLI, &c, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_string_equal(c->datastore_raw, i < 2 ? "on" : "off");
+        assert_int_equal(c->datastore.endpoints_count, cases[i].endpoints);
+    }
+}
+
 static void test_json_is_read_too(void **state)
 {
     (void)state;
@@ -184,7 +205,7 @@ static const struct bad_row bad_rows[] = {
     {T, GOOD "lease-ttl: 9\n", "/c.yaml: lease-ttl: unknown field; did you mean lease_ttl?"},
     {T, GOOD "datastore: {banana: 9}\n",
      "/c.yaml: datastore.banana: unknown field; known here: endpoints, ca_file, cert_file, key_file, "
-     "server_name, prefix, quota"},
+     "server_name, raw, prefix, quota"},
     {T, "cluster: demo\n" SERVERS "state_store: {endpoint: ['http://a:1']}\n",
      "/c.yaml: state_store.endpoint: unknown field; did you mean endpoints?"},
     {T, GOOD "datastore: {prefx: /r}\n", "/c.yaml: datastore.prefx: unknown field; did you mean prefix?"},
@@ -237,8 +258,11 @@ static const struct bad_row bad_rows[] = {
     {T, GOOD "resources: []\n", "/c.yaml: resources: has 0 elements; 1 to 32 are allowed"},
     {T, "cluster: demo\n" STORE "servers: []\n", "/c.yaml: servers: has 0 elements; 1 to 16 are allowed"},
     /* words */
-    {T, GOOD "driver: exce\n", "/c.yaml: driver: 'exce' is not one of exec, systemd, openrc, static-pod, k3s, rke2; did you mean exec?"},
-    {T, GOOD "driver: kubelet\n", "/c.yaml: driver: 'kubelet' is not one of exec, systemd, openrc, static-pod, k3s, rke2"},
+    {T, GOOD "driver: exce\n",
+     "/c.yaml: driver: 'exce' is not one of exec, systemd, openrc, static-pod, k3s, rke2; did you mean "
+     "exec?"},
+    {T, GOOD "driver: kubelet\n",
+     "/c.yaml: driver: 'kubelet' is not one of exec, systemd, openrc, static-pod, k3s, rke2"},
     {T, GOOD "key_type: aescbb\n",
      "/c.yaml: key_type: 'aescbb' is not one of aescbc, aesgcm, secretbox; did you mean aescbc?"},
     {T, GOOD "log_level: loud\n",
@@ -311,6 +335,10 @@ static const struct bad_row bad_rows[] = {
      "/c.yaml: state_store.key_file: given without cert_file"},
     {T, "cluster: demo\n" SERVERS "state_store: {endpoints: ['http://a:1'], ca_file: /ca}\n",
      "/c.yaml: state_store.ca_file: has no effect with http endpoints; use https ones, or leave it out"},
+    {T, GOOD "datastore: {raw: offf}\n",
+     "/c.yaml: datastore.raw: 'offf' is not one of on, off; did you mean off?"},
+    {T, GOOD "datastore: {raw: off, endpoints: ['https://a:1']}\n",
+     "/c.yaml: datastore.ca_file: missing; https endpoints need the CA that signed their certificates"},
     {T, GOOD "datastore: {ca_file: /ca}\n",
      "/c.yaml: datastore.endpoints: missing, but other fields of that connection are given"},
     {T, GOOD "datastore: {endpoints: ['https://a:1']}\n",
@@ -456,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_every_field),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_json_is_read_too),
+        cmocka_unit_test(test_a_datastore_that_is_not_raw),
         cmocka_unit_test(test_bad_inputs),
         cmocka_unit_test(test_bad_syntax_names_the_file),
         cmocka_unit_test(test_files),

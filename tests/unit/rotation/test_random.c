@@ -250,6 +250,9 @@ static void one_run(void)
     w.spec.auto_repair = w.s->spec.auto_repair = draw(2);
     w.spec.snapshots = w.s->spec.snapshots = draw(2);
     w.blind_is_ok = draw(4) == 0; /* a quarter of the runs has a rogue writer */
+    /* Nobody would see what a rogue writer leaves where values cannot be counted. */
+    if (!w.spec.snapshots && !w.blind_is_ok)
+        w.spec.not_raw = w.s->spec.not_raw = draw(2);
     for (int i = 0; i < EVENTS; i++)
         one_event(&w);
     comes_to_its_end(&w);

@@ -72,6 +72,8 @@ struct cluster_spec {
     /* The servers make their encryption config and hand it to one another themselves (K3s, RKE2): they are
      * asked for the next one, and sealed is what they made of it. */
     bool owned;
+    /* The datastore cannot be read raw (an SQL database): what its values stand under is known by nobody. */
+    bool not_raw;
 };
 
 /* --- what the coordinator asks of one agent --- */

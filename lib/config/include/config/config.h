@@ -15,6 +15,7 @@
  *     ca_file: …   cert_file: …   key_file: …   server_name: …
  *   datastore:                         # where the Kubernetes objects are; default: as state_store
  *     endpoints: […] …                 # same fields
+ *     raw: on                          # off: not an etcd that may be read (K3s on SQL)
  *     prefix: /registry                # kube-apiserver's --etcd-prefix
  *     quota: 2147483648                # bytes: etcd's --quota-backend-bytes
  *   kubernetes:                        # how we log in to the API servers
@@ -84,7 +85,8 @@ struct config {
     char *token_file;
     char *state_dir;
     struct config_etcd state_store;
-    struct config_etcd datastore; /* filled in from state_store when not given */
+    struct config_etcd datastore; /* filled in from state_store when not given, unless raw is off */
+    char *datastore_raw;          /* "on"; "off": it may be left out, and is not to be touched */
     char *datastore_prefix;
     int64_t datastore_quota; /* bytes; 0: not known */
     char *kube_ca_file;
