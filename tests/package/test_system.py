@@ -147,8 +147,28 @@ class PackageTest(unittest.TestCase):
             say(result.stdout.strip().splitlines()[-1].strip())
             self.assertEqual(0, result.returncode, result.stdout)
 
+    def look_around(self):
+        """`init` finds the cluster by the server that it runs on; what it cannot know it leaves to be filled in."""
+        c = self.cluster
+        found = Path("/root/found.yaml")
+        result = c.servers[0].machine.complete("secrets-encrypt", "init", "--cluster", c.cluster, "--yes", "--output",
+                                               str(found), timeout=60)
+        self.assertEqual(0, result.returncode, result.stdout + result.stderr)
+        text = c.servers[0].machine.path(found).read_text()
+        for part in (f'cluster: "{c.cluster}"', 'server: "s1"', 'driver: "systemd"', 'unit: "kube-apiserver"',
+                     f'encryption_config: "{c.encryption_config}"', "# FILL IN kubernetes:", *(s.address for s in c.servers)):
+            self.assertIn(part, text)
+        for path in (found, Path("/root/token")):
+            c.servers[0].machine.path(path).unlink(missing_ok=True)
+        say("init has found S1's API server, its unit, and the members of its etcd")
+
+    def preflight(self):
+        result = self.cluster.cli("preflight", timeout=60)
+        self.assertEqual(0, result.returncode, result.stdout + result.stderr)
+        say(f"preflight: {result.stdout.strip().splitlines()[-1]}")
+
     def begin(self):
-        # Where `init` and `preflight` are: init writes what configure() does, and preflight follows it.
+        self.look_around()
         for server in self.cluster.servers:
             self.cluster.configure(server)
             server.machine.run("install", "-D", "-m", "0644", f"{EXAMPLES}/kube-apiserver-sync.conf", SYNC)
@@ -162,6 +182,7 @@ class PackageTest(unittest.TestCase):
             self.assertNotEqual(0, coordinator, server.name)
         kube.make_secrets(self.cluster.clients(), SEED, range(SECRETS))
         say(f"agents and coordinators run, {self.cluster.leader()} leads, {SECRETS} Secrets are there")
+        self.preflight()
 
     def owner(self, server, unit):
         return Path(f"/proc/{server.pid(unit)}").stat().st_uid
