@@ -6,31 +6,12 @@
 #include <kube/kube.h>
 #include <store/store.h>
 
+#include "remote.h"
+
 #define CALL_MS    3000
 #define ANSWER_MAX (64 * 1024)
 
 /* --- API server --- */
-
-static const char *or_null(const char *s)
-{
-    return s[0] ? s : NULL;
-}
-
-static int open_kube(const struct config *c, struct kube **ret, struct error *err)
-{
-    int i = config_server_index(c, c->server);
-    if (i < 0)
-        return error_set(err, ERR_INVALID, "'%s' is not among servers", c->server);
-    struct kube_options options = {
-        .server = c->server,
-        .url = c->servers[i].api,
-        .ca_file = or_null(c->kube_ca_file),
-        .cert_file = or_null(c->kube_cert_file),
-        .key_file = or_null(c->kube_key_file),
-        .token_file = or_null(c->kube_token_file),
-    };
-    return kube_open(&options, ret, err);
-}
 
 static int read_version(struct kube *k, char out[64], struct error *err)
 {
@@ -56,7 +37,7 @@ static void check_api(const struct config *c, struct cluster_checks *out)
     _cleanup_(kube_closep) struct kube *k = NULL;
     struct error err = ERROR_INIT;
     char version[64] = "";
-    int rc = open_kube(c, &k, &err);
+    int rc = remote_kube(c, &k, &err);
     if (rc == 0)
         rc = read_version(k, version, &err);
     if (rc == 0)

@@ -23,9 +23,8 @@ static const char *or_null(const char *s)
     return s[0] ? s : NULL;
 }
 
-int remote_open_kube(struct remote *r, struct error *err)
+int remote_kube(const struct config *c, struct kube **ret, struct error *err)
 {
-    const struct config *c = r->config;
     int i = config_server_index(c, c->server);
     if (i < 0)
         return error_set(err, ERR_INVALID, "%s: server: '%s' is not among servers", c->path, c->server);
@@ -37,7 +36,12 @@ int remote_open_kube(struct remote *r, struct error *err)
         .key_file = or_null(c->kube_key_file),
         .token_file = or_null(c->kube_token_file),
     };
-    return kube_open(&options, &r->kube, err);
+    return kube_open(&options, ret, err);
+}
+
+int remote_open_kube(struct remote *r, struct error *err)
+{
+    return remote_kube(r->config, &r->kube, err);
 }
 
 static int ready(void *ctx, struct error *err)

@@ -27,6 +27,8 @@ struct remote {
 int remote_open(struct remote *r, const struct config *config, struct error *err) _must_check_;
 void remote_close(struct remote *r);
 
+/* A client of this server's own API server. Caller closes. */
+int remote_kube(const struct config *c, struct kube **ret, struct error *err) _must_check_;
 /* Opens this server's API client now. ERR_INVALID naming the file that is wrong. */
 int remote_open_kube(struct remote *r, struct error *err) _must_check_;
 
