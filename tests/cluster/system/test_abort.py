@@ -11,6 +11,7 @@ import writers
 
 SECRETS = 150
 OLD = "aescbckey"
+TRIES = 3
 LEASE = 5  # seconds that a canary has, at most
 
 
@@ -34,8 +35,17 @@ class AbortTest(LabTest):
             self.refused(lab, "nothing to abort", "abort")
 
     def canary_outlives_its_coordinator(self, lab):
+        """On a busy machine the kill may come too late for the canary: then it is tried again with another key."""
+        for _ in range(TRIES):
+            if self.kill_beside_a_canary(lab):
+                return
+            say("the canary went before its coordinator died: once more")
+            self.run_cli(lab, "abort", "--wait")
+        self.fail(f"the canary went {TRIES} times before its coordinator died: the test proves nothing")
+
+    def kill_beside_a_canary(self, lab):
         """S2's API server limps while it shall read the canary, so that there is time to kill the coordinator. The
-        coordinators are stopped until it does: the canary's turn comes within milliseconds."""
+        coordinators are stopped until it does: the canary's turn comes within milliseconds. False: it was too late."""
         killed = []
 
         def kill():
@@ -54,8 +64,8 @@ class AbortTest(LabTest):
             labs.wait_for("a canary", lambda: killed, 40)
             victim = killed[1]
             time.sleep(0.2)
-            self.assertTrue(canaries.present, "the canary went before its coordinator died: the test proves nothing")
-            say(f"killed the coordinator on {victim} while {sorted(canaries.present)} stood")
+            stood = sorted(canaries.present)
+            say(f"killed the coordinator on {victim} while {stood} stood")
             labs.wait_for("the canary is gone", lambda: not canaries.present, LEASE + 5)
             gone = time.monotonic() - killed[0]
         say(f"the canary was gone {gone:.1f} s later")
@@ -64,6 +74,7 @@ class AbortTest(LabTest):
         self.assertNotEqual(victim, lab.leader())
         lab.server(victim).coordinator.start()
         self.assertEqual([], lab.etcd.range(CANARIES))
+        return bool(stood)
 
     def said_in(self, text, line):
         self.assertIn(line, text.splitlines())
