@@ -34,6 +34,13 @@ static bool is_halted(const struct gate *g)
     return g->op && g->op->state == OP_STATE_HALTED;
 }
 
+/* What a server that writes its config while it starts has loaded is not known before it is ready. */
+static bool loaded_another(const struct cluster_snapshot *s, const struct cluster_report *r, const char *hash)
+{
+    bool starting = s->spec.owned && !*r->loaded_hash;
+    return r->loaded_known && !starting && strcmp(r->loaded_hash, hash) != 0;
+}
+
 /* The operator has restarted every server; what is left (servers that become ready, a proof) ends by itself.
  * The status shows equal hashes by now, and whoever follows the manual types the next step. */
 static bool operator_is_done(const struct gate *g)
@@ -47,8 +54,8 @@ static bool operator_is_done(const struct gate *g)
     const char *hash = !config ? s->rotation.hash : b ? b->hash : NULL;
     for (size_t i = 0; hash && i < s->servers_count; i++) {
         const struct cluster_report *r = &s->servers[i].report;
-        if (s->servers[i].in_spec && (!s->servers[i].reports || strcmp(r->hash, hash) != 0 ||
-                                      (r->loaded_known && strcmp(r->loaded_hash, hash) != 0)))
+        if (s->servers[i].in_spec &&
+            (!s->servers[i].reports || strcmp(r->hash, hash) != 0 || loaded_another(s, r, hash)))
             return false;
     }
     return hash != NULL;
