@@ -121,7 +121,8 @@ class Cluster(machine_cluster.Cluster):
         ca, cert, key = self.paths.etcd_ca, *self.paths.etcd_client
         settings = {
             "cluster": self.cluster, "server": server.name,
-            "servers": [self._listed(s) for s in self.servers],
+            # Those without an API server stand last: that they are restarted first is by their role alone.
+            "servers": [self._listed(s) for s in sorted(self.servers, key=lambda s: s not in self.with_api)],
             "resources": self.resources, "token_file": str(INSIDE / "token"),
             "state_store": {"endpoints": self.etcd_urls, "ca_file": str(ca), "cert_file": str(cert),
                             "key_file": str(key)},

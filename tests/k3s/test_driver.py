@@ -245,7 +245,7 @@ class Troubles(Driver):
 
 
 class SplitRoles(Driver):
-    """s1 is only a member of etcd, s2 and s3 are only control plane: s2 is asked, and s1 restarted first."""
+    """s1 is only a member of etcd, s2 and s3 are only control plane: s2 is asked, and s1, the last in the list, restarted first."""
 
     options = {**Driver.options, "servers": 3, "roles": {"s1": "etcd", "s2": "control-plane", "s3": "control-plane"}}
 

@@ -159,6 +159,29 @@ static void lost_with_roles_split(void **state)
     world_free(&w);
 }
 
+/* It had followed, and has the config from before again, as the others: somebody is to look at that. */
+static void undone_with_roles_split(void **state)
+{
+    (void)state;
+    static const enum server_role roles[] = {ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_CONTROL_PLANE};
+    struct world w;
+    open_with_roles(&w, 3, roles);
+    char before[CLUSTER_HASH_MAX];
+    memcpy(before, w.s->rotation.hash, sizeof(before));
+    world_request(&w, OP_ROTATE_KEYS, false, false, true);
+    world_until(&w, PHASE_APPEND, ACTION_ORDER);
+    world_obey(&w, 1);
+    world_until(&w, PHASE_APPEND, ACTION_ORDER);
+    world_obey(&w, 0);
+    set_file(&w, 0, before);
+    set_loaded(&w, 0, before);
+    set_file(&w, 1, before);
+    world_step(&w);
+    assert_string_equal(w.last.row, "undone");
+    assert_string_equal(w.last.on, "s1");
+    world_free(&w);
+}
+
 static void calls_by_phase(void **state)
 {
     (void)state;
@@ -544,6 +567,7 @@ int main(void)
         cmocka_unit_test(roles_split),
         cmocka_unit_test(etcd_only_with_another_file),
         cmocka_unit_test(lost_with_roles_split),
+        cmocka_unit_test(undone_with_roles_split),
         cmocka_unit_test(calls_by_phase),
         cmocka_unit_test(disabled_and_enabled),
         cmocka_unit_test(by_hand),
