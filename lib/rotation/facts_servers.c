@@ -365,11 +365,26 @@ static bool look_at_next(const struct cluster_snapshot *s, size_t i, struct fact
     return !op->restart; /* one at a time, in restart order */
 }
 
+/* A member of etcd followed, and is ready with the config from before: the datastore has no other, and what
+ * was made stands on the server that made it alone. That one is restarted next: either it has it still, or
+ * every server has the one from before, and another is asked for. */
+static bool made_and_not_saved(const struct cluster_snapshot *s)
+{
+    bool found = false;
+    for (size_t i = 0; !found && i < s->servers_count && i < s->spec.servers_count; i++) {
+        const struct cluster_report *r = &s->servers[i].report;
+        found = snapshot_etcd_only(s, i) && s->servers[i].reports && r->ready &&
+                r->order_state == ORDER_FAILED && r->order_id > first_api(s)->report.order_id &&
+                strcmp(r->hash, s->rotation.hash) == 0;
+    }
+    return found;
+}
+
 /* In the list's order; but servers without an API server last as long as the config is still to be made, and
  * first once it is there: they have to be restarted before those that they hand it to. */
 void facts_of_next(const struct cluster_snapshot *s, struct facts *f)
 {
-    bool all = s->servers_count > 0, on = true, etcd_only = facts_target(s) != NULL;
+    bool all = s->servers_count > 0, on = true, etcd_only = facts_target(s) && !made_and_not_saved(s);
     for (int half = 0; half < 2; half++, etcd_only = !etcd_only)
         for (size_t i = 0; on && i < s->servers_count && s->servers[i].in_spec; i++)
             if (snapshot_etcd_only(s, i) == etcd_only)

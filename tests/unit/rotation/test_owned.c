@@ -159,6 +159,39 @@ static void lost_with_roles_split(void **state)
     world_free(&w);
 }
 
+/* Made and sealed, but not handed to the datastore: the member of etcd comes back with the config from
+ * before, however often. So the server that made it is restarted, loses it, and is asked for another. */
+static void not_saved_with_roles_split(void **state)
+{
+    (void)state;
+    static const enum server_role roles[] = {ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_CONTROL_PLANE};
+    static const char stays[] = "the server keeps coming back with another encryption config";
+    struct world w;
+    open_with_roles(&w, 3, roles);
+    char before[CLUSTER_HASH_MAX];
+    memcpy(before, w.s->rotation.hash, sizeof(before));
+    world_request(&w, OP_ROTATE_KEYS, false, false, true);
+    world_until(&w, PHASE_APPEND, ACTION_ORDER);
+    world_obey(&w, 1);
+    world_until(&w, PHASE_APPEND, ACTION_ORDER);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(server(&w, i)->order.kind, ORDER_FOLLOW);
+        set_file(&w, i, before);
+        server(&w, i)->report.stage = STAGE_START;
+        server(&w, i)->report.generation = 1;
+        world_fail(&w, i, stays);
+        world_step(&w);
+        assert_string_equal(w.last.row, "order-failed");
+        world_ask(&w, OP_RESUME, false, "", "");
+        world_step(&w);
+        world_step(&w);
+    }
+    assert_int_equal(w.last.action, ACTION_ISSUE);
+    world_run(&w);
+    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
+    world_free(&w);
+}
+
 /* It had followed, and has the config from before again, as the others: somebody is to look at that. */
 static void undone_with_roles_split(void **state)
 {
@@ -567,6 +600,7 @@ int main(void)
         cmocka_unit_test(roles_split),
         cmocka_unit_test(etcd_only_with_another_file),
         cmocka_unit_test(lost_with_roles_split),
+        cmocka_unit_test(not_saved_with_roles_split),
         cmocka_unit_test(undone_with_roles_split),
         cmocka_unit_test(calls_by_phase),
         cmocka_unit_test(disabled_and_enabled),
