@@ -1,5 +1,6 @@
 /* Opening an agent, its memory, and which orders it takes. */
 #include <agent/agent.h>
+#include <agent/k3s.h>
 
 #include <stdarg.h>
 
@@ -92,6 +93,14 @@ static int open_parts(struct agent *a, struct error *err)
     return rc < 0 ? rc : state_path(&a->dir, "restart-output", a->output, err);
 }
 
+/* Without an API server there is the server's own process alone, which RKE2's API server is not part of. */
+static const char *program_of(const struct agent *a)
+{
+    if (k3s_etcd_only(a->config))
+        return k3s_product(a->config)->driver;
+    return a->driver ? a->driver->program : NULL;
+}
+
 int agent_open(struct agent *a, const struct config *config, const struct agent_ops *ops, struct error *err)
 {
     memset(a, 0, sizeof(*a));
@@ -103,7 +112,7 @@ int agent_open(struct agent *a, const struct config *config, const struct agent_
         .proc = "/proc",
         .config_path = config->encryption_config,
         .pid_file = config->pid_file,
-        .program = a->driver ? a->driver->program : NULL,
+        .program = program_of(a),
         .arguments = a->driver ? a->driver->arguments : NULL,
         .config = config,
     };

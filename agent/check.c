@@ -1,6 +1,7 @@
 #include "commands.h"
 
 #include <agent/driver.h>
+#include <agent/k3s.h>
 #include <base/file.h>
 #include <encryption/config.h>
 
@@ -46,7 +47,7 @@ int check_main(const struct config *config, const char *word)
     struct error err = ERROR_INIT;
     int rc = remote_open(&remote, config, &err);
     if (rc == 0)
-        rc = remote_open_kube(&remote, &err);
+        rc = k3s_etcd_only(config) ? 0 : remote_open_kube(&remote, &err);
     if (rc == 0)
         rc = check_driver(config, &err);
     if (rc == 0 && !never_encrypted(config))

@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <sys/timex.h>
 
+#include <agent/k3s.h>
 #include <base/file.h>
 #include <base/text.h>
 #include <encryption/config.h>
@@ -114,6 +115,10 @@ static void check_loaded(const struct config *c, const char *proc, struct cluste
     if (strcmp(c->driver, "k3s") == 0) { /* its API server is no process of its own */
         checks_add(out, name, CHECK_OK, NULL,
                    "K3s starts its API server inside its own process, with its own file");
+        return;
+    }
+    if (k3s_etcd_only(c)) {
+        checks_add(out, name, CHECK_OK, NULL, "this server has no API server (role etcd)");
         return;
     }
     process_find(&finder, &by_argument);

@@ -1,5 +1,6 @@
 #include "checks_remote.h"
 
+#include <agent/k3s.h>
 #include <base/text.h>
 #include <etcd/etcd.h>
 #include <json/json.h>
@@ -37,6 +38,10 @@ static void check_api(const struct config *c, struct cluster_checks *out)
     _cleanup_(kube_closep) struct kube *k = NULL;
     struct error err = ERROR_INIT;
     char version[64] = "";
+    if (k3s_etcd_only(c)) {
+        checks_add(out, "api-server", CHECK_OK, NULL, "this server has none (role etcd)");
+        return;
+    }
     int rc = remote_kube(c, &k, &err);
     if (rc == 0)
         rc = read_version(k, version, &err);

@@ -20,6 +20,12 @@ const struct k3s_product *k3s_product(const struct config *c)
     return NULL;
 }
 
+bool k3s_etcd_only(const struct config *c)
+{
+    int i = config_server_index(c, c->server);
+    return i >= 0 && k3s_product(c) && config_etcd_only(&c->servers[i]);
+}
+
 static const char *or_default(const char *given, const char *fallback)
 {
     return *given ? given : fallback;

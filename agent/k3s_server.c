@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include <agent/service.h>
 #include <base/clock.h>
 #include <base/text.h>
 #include <cluster/codec.h>
@@ -66,6 +67,32 @@ static int look_at_etcd(struct k3s_server *s, const struct k3s_places *p, struct
         return error_set(err, ERR_UNAVAILABLE, "its etcd member is %" PRIu64 " entries behind",
                          member.raft_index - member.raft_applied_index);
     return 0;
+}
+
+/* --- no API server --- */
+
+/* Supervisor and etcd member answer before the start is over. */
+static int look_at_unit(const struct k3s_places *p, struct error *err)
+{
+    enum service_init init = SERVICE_SYSTEMD;
+    bool active = false;
+    int64_t pid = 0;
+    int rc = service_init_find(&init, err);
+    if (rc == 0)
+        rc = service_main_pid(init, p->unit, &active, &pid, err);
+    if (rc < 0)
+        return rc;
+    return active ? 0 : error_set(err, ERR_UNAVAILABLE, "its unit %s is not active", p->unit);
+}
+
+static int look_without_api(const struct k3s_places *p, struct error *err)
+{
+    if (!p->etcd)
+        return error_set(
+            err, ERR_INVALID,
+            "it has the role etcd, but no etcd member in its data-dir: correct servers[].role or "
+            "k3s.data_dir");
+    return look_at_unit(p, err);
 }
 
 /* --- its Node object --- */
@@ -149,13 +176,15 @@ static int look(struct k3s_server *s, struct kube *api, struct error *err)
         rc = look_at_supervisor(s, &places, err);
     if (rc == 0)
         rc = look_at_etcd(s, &places, err);
-    return rc < 0 ? rc : look_at_node(s, api, &places, err);
+    if (rc < 0)
+        return rc;
+    return api ? look_at_node(s, api, &places, err) : look_without_api(&places, err);
 }
 
 int k3s_server_ready(struct k3s_server *s, struct kube *api, struct error *err)
 {
     struct error why = ERROR_INIT;
-    if (clock_mono_ms() >= s->next_ms) {
+    if (!api || clock_mono_ms() >= s->next_ms) {
         s->rc = look(s, api, &why);
         (void)text_copy(s->why, sizeof(s->why), why.text);
         s->next_ms = clock_mono_ms() + EVERY_MS;

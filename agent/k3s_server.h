@@ -20,8 +20,10 @@ struct k3s_server {
 
 void k3s_server_close(struct k3s_server *s);
 
-/* 0, or a code with what is missing. Asked at most once a second; bounded to about 6 s. `api` is this
- * server's own API server. */
+/* 0, or a code with what is missing. Asked at most once a second; bounded to about 6 s (without an API server
+ * 16 s). `api` is this server's own API server; NULL: it has none (and so no Node). Then its unit is looked
+ * at too, and each call looks anew: what was seen of the process before is not to be taken for the present
+ * one's. */
 int k3s_server_ready(struct k3s_server *s, struct kube *api, struct error *err) _must_check_;
 
 #endif

@@ -1,5 +1,6 @@
 /* What is seen of this server: the file, the process, readiness. */
 #include <agent/agent.h>
+#include <agent/k3s.h>
 
 #include <base/clock.h>
 #include <base/file.h>
@@ -129,6 +130,18 @@ static bool observe_process(struct agent *a, int64_t now_ms, bool force)
     return !process_same(&before, &o->process.id);
 }
 
+/* Where there is no API server nothing loads the file: what counts is the one that stands there when the
+ * server is first seen ready, however long it has been so. */
+static void look_early(struct agent *a, int64_t now_ms)
+{
+    const struct observation *o = &a->seen;
+    bool etcd_only = k3s_etcd_only(a->config);
+    int64_t young_ms = etcd_only ? INT64_MAX : a->config->ready_timeout_s * 1000;
+    if (etcd_only)
+        early_look(&a->early, &o->process, &o->file, false, young_ms, now_ms);
+    early_look(&a->early, &o->process, &o->file, o->ready, young_ms, now_ms);
+}
+
 static void observe_ready(struct agent *a, int64_t now_ms, bool force)
 {
     struct observation *o = &a->seen;
@@ -138,8 +151,7 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
     bool before = o->ready;
     o->ready = a->ops->ready(a->ops->ctx, &err) == 0;
     agent_note(o->ready_why, "%s", o->ready ? "" : err.text);
-    early_look(&a->early, &o->process, &o->file, o->ready, a->config->ready_timeout_s * 1000,
-               clock_mono_ms());
+    look_early(a, clock_mono_ms());
     o->ready_next_ms = clock_mono_ms() + (agent_busy(a) ? BUSY_MS : READY_IDLE_MS);
     if (before != o->ready)
         log_event(LOG_LEVEL_INFO, o->ready ? "API server ready" : "API server not ready",
@@ -150,7 +162,7 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
  * seem to have come later, and so to have read the file. The next look may go by that mark. */
 static bool update_proof(struct agent *a)
 {
-    const struct early *early = a->driver->program ? &a->early : NULL;
+    const struct early *early = a->finder.program ? &a->early : NULL;
     struct mark *m = &a->state.seen.mark;
     enum mark_kind kind = m->kind;
     if (a->seen.sighted)

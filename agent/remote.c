@@ -47,6 +47,9 @@ int remote_open_kube(struct remote *r, struct error *err)
 static int ready(void *ctx, struct error *err)
 {
     struct remote *r = ctx;
+    r->server.config = r->config;
+    if (k3s_etcd_only(r->config))
+        return k3s_server_ready(&r->server, NULL, err);
     if (!r->kube && clock_mono_ms() < r->kube_retry_ms)
         return error_set(err, ERR_UNAVAILABLE, "%s", r->kube_why);
     if (!r->kube) {
@@ -61,7 +64,6 @@ static int ready(void *ctx, struct error *err)
     int rc = kube_ready(r->kube, READY_MS, err);
     if (rc < 0 || !k3s_product(r->config))
         return rc;
-    r->server.config = r->config;
     return k3s_server_ready(&r->server, r->kube, err);
 }
 

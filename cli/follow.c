@@ -131,6 +131,15 @@ static int running(struct follow *f)
     return -1;
 }
 
+/* One without an API server before the others. */
+static const char *restarts_first(const struct cluster_spec *spec)
+{
+    for (size_t i = 0; i < spec->servers_count; i++)
+        if (spec->servers[i].role == ROLE_ETCD)
+            return spec->servers[i].name;
+    return spec->servers[0].name;
+}
+
 static int reached(struct follow *f)
 {
     _cleanup_(buf_freep) struct buf summary = BUF_INIT(LINE_MAX_LEN);
@@ -147,7 +156,7 @@ static int reached(struct follow *f)
     if (file_only)
         say("now restart the API servers, %s first, each once the one before is ready; `secrets-encrypt "
             "status` shows when all match",
-            f->before->spec.servers[0].name);
+            restarts_first(&f->before->spec));
     return EXIT_DONE;
 }
 

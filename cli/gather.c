@@ -197,6 +197,8 @@ static void ask_hooks(const struct config *c, struct preflight_hooks *ret)
         return;
     }
     for (size_t i = 0; i < c->servers_count && rc < 0; i++) {
+        if (config_etcd_only(&c->servers[i]))
+            continue;
         memset(ret, 0, sizeof(*ret));
         rc = ask_hooks_at(c, c->servers[i].name, c->servers[i].api, ret, &err);
     }

@@ -21,7 +21,7 @@ void key_table_fill(const struct encryption_config *c, struct resource_set manag
 const struct snapshot_server *status_first(const struct cluster_snapshot *s)
 {
     for (size_t i = 0; i < s->servers_count; i++)
-        if (s->servers[i].in_spec)
+        if (s->servers[i].in_spec && !snapshot_etcd_only(s, i))
             return &s->servers[i];
     return NULL;
 }
@@ -164,6 +164,7 @@ void status_use_config(struct cluster_snapshot *s, const struct config *c)
         struct cluster_spec_server *v = &s->spec.servers[s->spec.servers_count++];
         text_copy(v->name, sizeof(v->name), c->servers[i].name);
         text_copy(v->api, sizeof(v->api), c->servers[i].api);
+        v->role = config_etcd_only(&c->servers[i]) ? ROLE_ETCD : ROLE_ALL;
     }
     s->spec.resources_count = 0;
     for (size_t i = 0; i < c->resources_count && i < CLUSTER_RESOURCES_MAX; i++)

@@ -113,6 +113,16 @@ static int64_t watch_from(const struct cluster_snapshot *s, const struct job_opt
     return (o->proof.revision > from ? o->proof.revision : from) + 1;
 }
 
+/* A job asks API servers: those that have none are left out of its list. */
+static void take_spec(const struct cluster_spec *spec, struct cluster_spec *ret)
+{
+    *ret = *spec;
+    ret->servers_count = 0;
+    for (size_t i = 0; i < spec->servers_count; i++)
+        if (spec->servers[i].role != ROLE_ETCD)
+            ret->servers[ret->servers_count++] = spec->servers[i];
+}
+
 static int describe(struct coordinator *c, const struct cluster_snapshot *s, struct job_options *o,
                     struct error *err)
 {
@@ -120,7 +130,7 @@ static int describe(struct coordinator *c, const struct cluster_snapshot *s, str
     const struct cluster_operation *op = &s->rotation.op;
     o->config = c->config;
     o->datastore = c->datastore;
-    o->spec = c->spec;
+    take_spec(&c->spec, &o->spec);
     o->step = op->step;
     o->leadership = c->fence;
     text_copy(o->operation, sizeof(o->operation), op->id);

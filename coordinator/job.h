@@ -38,8 +38,8 @@ struct job_key {
 struct job_options {
     enum job_kind kind;
     const struct config *config;
-    struct etcd *datastore; /* NULL with spec.not_raw: nothing may touch it then */
-    struct cluster_spec spec;
+    struct etcd *datastore;   /* NULL with spec.not_raw: nothing may touch it then */
+    struct cluster_spec spec; /* servers: those that have an API server */
     char operation[CLUSTER_ID_MAX];
     int64_t step;
     int64_t leadership; /* its number, for the fence; 0: none is taken (benchmarks) */

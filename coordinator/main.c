@@ -56,6 +56,7 @@ static int spec_from_config(const struct config *config, struct cluster_spec *sp
         if (!text_copy(v->name, sizeof(v->name), config->servers[i].name) ||
             !text_copy(v->api, sizeof(v->api), config->servers[i].api))
             return error_set(err, ERR_INVALID, "%s: servers[%zu] is too long", config->path, i);
+        v->role = (enum server_role)server_role_parse(config->servers[i].role);
     }
     spec->servers_count = config->servers_count;
     for (size_t i = 0; i < config->resources_count; i++)

@@ -9,11 +9,11 @@
 
 #define PROGRESS_EVERY_MS 500
 
-/* Server i of our spec in a snapshot, where it mostly stands at the same place; NULL: not there. */
-static const struct snapshot_server *server_of_spec(const struct coordinator *c,
+/* Server i of a spec in a snapshot, where it mostly stands at the same place; NULL: not there. */
+static const struct snapshot_server *server_of_spec(const struct cluster_spec *spec,
                                                     const struct cluster_snapshot *s, size_t i)
 {
-    const char *name = c->spec.servers[i].name;
+    const char *name = spec->servers[i].name;
     bool here = i < s->servers_count && strcmp(s->servers[i].name, name) == 0;
     return here ? &s->servers[i] : snapshot_server(s, name);
 }
@@ -21,8 +21,9 @@ static const struct snapshot_server *server_of_spec(const struct coordinator *c,
 /* The API servers that a job may ask: those whose agents say that they are ready; and how fast it may go. */
 static void steer_job(struct coordinator *c, const struct cluster_snapshot *s)
 {
-    for (size_t i = 0; i < c->spec.servers_count; i++) {
-        const struct snapshot_server *v = server_of_spec(c, s, i);
+    const struct cluster_spec *spec = &job_opts(c->job)->spec;
+    for (size_t i = 0; i < spec->servers_count; i++) {
+        const struct snapshot_server *v = server_of_spec(spec, s, i);
         job_use(c->job, i, v && v->reports && v->report.ready);
     }
     int64_t asked = s->rotation.op.max_rate;
@@ -61,6 +62,8 @@ static void log_decision(struct coordinator *c, const struct cluster_snapshot *s
 /* One server is asked at a look, so that a look has one deadline. */
 static int ask_an_api(struct coordinator *c, char why[CLUSTER_TEXT_MAX], struct error *err)
 {
+    while (c->spec.servers[c->apis_server].role == ROLE_ETCD) /* not all are: config_check */
+        c->apis_server = (c->apis_server + 1) % c->spec.servers_count;
     struct kube_options login = api_login_at(c->config, &c->spec, c->apis_server);
     int rc = c->apis_kube ? 0 : kube_open(&login, &c->apis_kube, err);
     if (rc == 0)

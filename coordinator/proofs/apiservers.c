@@ -53,9 +53,11 @@ bool apiservers_host(const char *url, char *out, size_t size)
     return true;
 }
 
-/* Where a server is to be found: its address, else its URL's host. */
+/* Where its API server is to be found: its address, else its URL's host; nowhere where it has none. */
 static bool server_host(const struct config_server *s, char out[HOST_MAX])
 {
+    if (config_etcd_only(s))
+        return false;
     return s->address && *s->address ? text_copy(out, HOST_MAX, s->address)
                                      : apiservers_host(s->api, out, HOST_MAX);
 }

@@ -7,6 +7,7 @@
 static const struct field spec_server_fields[] = {
     F_TEXT(cluster_spec_server, name),
     F_TEXT(cluster_spec_server, api),
+    F_WORD(cluster_spec_server, role, server_role_words),
     F_END,
 };
 

@@ -473,6 +473,19 @@ int snapshot_build(const char *cluster, int64_t revision, int64_t now_ms, const 
     return snapshot_refresh(cluster, revision, now_ms, inputs, count, ret, err);
 }
 
+bool snapshot_etcd_only(const struct cluster_snapshot *s, size_t i)
+{
+    return i < s->spec.servers_count && s->spec.servers[i].role == ROLE_ETCD;
+}
+
+size_t snapshot_first_api(const struct cluster_snapshot *s)
+{
+    size_t i = 0;
+    while (i + 1 < s->spec.servers_count && s->spec.servers[i].role == ROLE_ETCD)
+        i++;
+    return i;
+}
+
 static bool same_state(const struct cluster_report *a, const struct cluster_report *b)
 {
     return a->stage == b->stage && strcmp(a->hash, b->hash) == 0;
@@ -484,7 +497,7 @@ bool snapshot_hashes_match(const struct cluster_snapshot *s, char why[CLUSTER_TE
     why[0] = 0;
     for (size_t i = 0; i < s->servers_count; i++) {
         const struct snapshot_server *v = &s->servers[i];
-        if (!v->in_spec || !v->reports)
+        if (!v->in_spec || !v->reports || snapshot_etcd_only(s, i))
             continue;
         if (!first)
             first = v;

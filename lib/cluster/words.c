@@ -21,6 +21,7 @@ WORDS(reencrypt_state_words, "idle", "running", "ended", "failed");
 WORDS(proof_state_words, "none", "running", "made", "failed", "unmade");
 WORDS(key_state_words, "readable", "active", "retired");
 WORDS(check_result_words, "ok", "warn", "fail");
+WORDS(server_role_words, "", "etcd", "control-plane");
 WORDS(answer_words, "none", "accepted", "resumed", "refused");
 
 _Static_assert(array_len(stage_words_list) == STAGE_REENCRYPT_FINISHED + 1, "a word for each stage");
@@ -32,6 +33,7 @@ _Static_assert(array_len(operation_state_words_list) == OP_STATE_PAUSED + 1, "a 
 _Static_assert(array_len(proof_state_words_list) == PROOF_UNMADE + 1, "a word for each proof state");
 _Static_assert(array_len(key_state_words_list) == KEY_RETIRED + 1, "a word for each key state");
 _Static_assert(array_len(check_result_words_list) == CHECK_FAIL + 1, "a word for each result");
+_Static_assert(array_len(server_role_words_list) == ROLE_CONTROL_PLANE + 1, "a word for each role");
 _Static_assert(array_len(answer_words_list) == ANSWER_REFUSED + 1, "a word for each answer");
 
 const char *words_name(const struct words *w, int value)
@@ -45,6 +47,11 @@ int words_find(const struct words *w, const char *name)
         if (strcmp(w->names[i], name) == 0)
             return (int)i;
     return -1;
+}
+
+int server_role_parse(const char *word)
+{
+    return words_find(&server_role_words, word);
 }
 
 const char *stage_name(enum stage s)

@@ -140,6 +140,25 @@ static int check_address(const struct config *c, size_t i, struct error *err)
     return 0;
 }
 
+/* Only K3s's servers hand their config to one another, so that one without an API server has it too. */
+static int check_roles(const struct config *c, struct error *err)
+{
+    bool k3s = strcmp(c->driver, "k3s") == 0 || strcmp(c->driver, "rke2") == 0;
+    size_t etcd_only = 0;
+    for (size_t i = 0; i < c->servers_count; i++) {
+        if (*c->servers[i].role && !k3s)
+            return error_set(
+                err, ERR_INVALID,
+                "servers[%zu].role: only servers of the drivers k3s and rke2 have roles; with %s "
+                "leave it out, and list the servers that run an API server",
+                i, c->driver);
+        etcd_only += config_etcd_only(&c->servers[i]);
+    }
+    return c->servers_count > 0 && etcd_only == c->servers_count
+               ? error_set(err, ERR_INVALID, "servers: all have the role etcd; list those with an API server")
+               : 0;
+}
+
 static int check_servers(const struct config *c, struct error *err)
 {
     char where[64];
@@ -199,6 +218,8 @@ static int check_kubernetes(const struct config *c, enum config_role role, struc
 int config_check(const struct config *c, enum config_role role, struct error *err)
 {
     int rc = check_servers(c, err);
+    if (rc == 0)
+        rc = check_roles(c, err);
     if (rc == 0)
         rc = check_resources(c, err);
     if (rc == 0)

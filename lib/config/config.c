@@ -212,6 +212,8 @@ static int read_server(struct reader *r, const struct json *node, const char *wh
             return rc;
         if (!*s && f->needed)
             return bad(r, at, "missing: %s", f->help);
+        if (f->type == FIELD_CHOICE && (rc = check_choice(r, f, s, at)) < 0)
+            return rc;
         char *member = (char *)ret + f->offset;
         rc = f->type == FIELD_NAME ? read_name(r, s, at, member) : store_text(r, (char **)(void *)member, s);
         if (rc < 0)
@@ -429,9 +431,15 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->servers_count; i++) {
         free(c->servers[i].api);
         free(c->servers[i].address);
+        free(c->servers[i].role);
     }
     free(c->path);
     free(c);
+}
+
+bool config_etcd_only(const struct config_server *s)
+{
+    return s->role && strcmp(s->role, "etcd") == 0;
 }
 
 int config_server_index(const struct config *c, const char *name)

@@ -4,6 +4,7 @@
 #define ETCD(member) offsetof(struct config_etcd, member)
 
 static const char *const drivers[] = {"exec", "systemd", "openrc", "static-pod", "k3s", "rke2", NULL};
+static const char *const server_roles[] = {"", "etcd", "control-plane", NULL};
 static const char *const key_types[] = {"", "aescbc", "aesgcm", "secretbox", NULL};
 const char *const config_on_off[] = {"on", "off", NULL};
 static const char *const repair_policies[] = {"manual", "auto", NULL};
@@ -377,6 +378,13 @@ const struct field config_server_fields[] = {
      .offset = offsetof(struct config_server, address),
      .fallback = "",
      .help = "IP address that its API server advertises (--advertise-address); empty: the host of `api`"},
+    {.name = "role",
+     .type = FIELD_CHOICE,
+     .offset = offsetof(struct config_server, role),
+     .fallback = "",
+     .choices = server_roles,
+     .help = "K3s and RKE2 with split roles: `etcd` has no API server (`api` is its supervisor's URL then), "
+             "`control-plane` no etcd; empty: it has both"},
     {0}};
 
 const struct field_part config_top = {top_fields, 0};

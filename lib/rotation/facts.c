@@ -95,7 +95,7 @@ bool facts_live(const struct cluster_snapshot *s)
 
 static bool same_server(const struct cluster_spec_server *a, const struct cluster_spec_server *b)
 {
-    return strcmp(a->name, b->name) == 0 && strcmp(a->api, b->api) == 0;
+    return strcmp(a->name, b->name) == 0 && strcmp(a->api, b->api) == 0 && a->role == b->role;
 }
 
 static bool same_policy(const struct cluster_spec *a, const struct cluster_spec *b)

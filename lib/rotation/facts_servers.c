@@ -12,6 +12,11 @@ const struct snapshot_bundle *facts_target(const struct cluster_snapshot *s)
     return target ? snapshot_bundle(s, target) : NULL;
 }
 
+static const struct snapshot_server *first_api(const struct cluster_snapshot *s)
+{
+    return &s->servers[snapshot_first_api(s)];
+}
+
 static bool loaded(const struct snapshot_server *v, const char *hash)
 {
     return v->report.loaded_known && strcmp(v->report.loaded_hash, hash) == 0;
@@ -100,7 +105,7 @@ static bool may_be_made(const struct cluster_snapshot *s, const struct snapshot_
 {
     const struct cluster_operation *op = &s->rotation.op;
     bool asked = s->spec.owned && op->target && op->phase != PHASE_ADOPT && !facts_target(s);
-    return asked && (v == &s->servers[0] || strcmp(hash, s->servers[0].report.hash) == 0);
+    return asked && (v == first_api(s) || strcmp(hash, first_api(s)->report.hash) == 0);
 }
 
 /* What a server may have: the settled generation, the one that the phase brings, and the one that a phase
@@ -117,13 +122,13 @@ bool facts_hash_allowed(const struct cluster_snapshot *s, const struct snapshot_
         return true;
     if (b && strcmp(hash, b->hash) == 0)
         return true;
-    if (adopting && !b && strcmp(hash, s->servers[0].report.hash) == 0)
+    if (adopting && !b && strcmp(hash, first_api(s)->report.hash) == 0)
         return true;
     if (!adopting && (strcmp(hash, s->rotation.hash) == 0 || strcmp(hash, op->also) == 0))
         return true;
     /* --force: files that differ in layout alone may be adopted; APPLY makes them the same afterwards. */
     return adopting && op->force && *v->report.config_id &&
-           strcmp(v->report.config_id, s->servers[0].report.config_id) == 0;
+           strcmp(v->report.config_id, first_api(s)->report.config_id) == 0;
 }
 
 /* What to say of a file that a server may not have. */
@@ -225,7 +230,7 @@ static void server_facts(const struct cluster_snapshot *s, const struct planner_
     if (!v->reports)
         return;
     bool stopped = may_be_stopped(s);
-    if (stopped)
+    if (stopped && !snapshot_etcd_only(s, (size_t)(v - s->servers)))
         standing_facts(s, v, f);
     if (!v->report.ready && !stopped)
         facts_set(f, FACT_UNREADY, v->name, "%s: %s", v->name,
@@ -257,7 +262,7 @@ static enum order_kind kind_for(const struct cluster_snapshot *s, size_t i)
         return ORDER_WRITE;
     if (op->restart)
         return ORDER_APPLY;
-    return i == 0 ? ORDER_WRITE : ORDER_SYNC;
+    return i == snapshot_first_api(s) ? ORDER_WRITE : ORDER_SYNC;
 }
 
 /* Manual: S1's file is written first; then the others may take it up in any order, when the operator
@@ -265,7 +270,7 @@ static enum order_kind kind_for(const struct cluster_snapshot *s, size_t i)
 static bool manual_turn(const struct cluster_snapshot *s, size_t i)
 {
     const struct snapshot_bundle *b = facts_target(s);
-    return i == 0 || (b && strcmp(s->servers[0].report.hash, b->hash) == 0);
+    return i == snapshot_first_api(s) || (b && strcmp(first_api(s)->report.hash, b->hash) == 0);
 }
 
 /* Its order was done, and undone since: somebody put another file there, or the API server was started with
@@ -284,11 +289,12 @@ bool facts_lost(const struct cluster_snapshot *s)
     const struct cluster_rotation *r = &s->rotation;
     const struct snapshot_bundle *b = facts_target(s);
     if (!s->spec.owned || r->op.phase == PHASE_ADOPT || !b || strcmp(b->hash, r->hash) == 0 ||
-        s->servers_count == 0 || order_is_current(s, &s->servers[0]))
+        s->servers_count == 0 || order_is_current(s, first_api(s)))
         return false;
     for (size_t i = 0; i < s->servers_count && s->servers[i].in_spec; i++) {
         const struct snapshot_server *v = &s->servers[i];
-        if (!v->reports || strcmp(v->report.hash, r->hash) != 0 || !loaded(v, r->hash))
+        bool follows = snapshot_etcd_only(s, i) && order_is_current(s, v); /* the first one that does */
+        if (!v->reports || follows || strcmp(v->report.hash, r->hash) != 0 || !loaded(v, r->hash))
             return false;
     }
     return true;
@@ -309,7 +315,7 @@ static bool has_order(const struct cluster_snapshot *s, const struct snapshot_se
 /* Manual, and the servers hand their config to one another: a restart is all that the others need. */
 static bool needs_none(const struct cluster_snapshot *s, size_t i)
 {
-    return s->spec.owned && !s->rotation.op.restart && (i > 0 || facts_target(s));
+    return s->spec.owned && !s->rotation.op.restart && (i != snapshot_first_api(s) || facts_target(s));
 }
 
 /* What a server that has answered its order still lacks. */
@@ -329,36 +335,59 @@ static const char *lacks(const struct cluster_snapshot *s, const struct snapshot
     return "its agent has not opened the test vector yet";
 }
 
-void facts_of_next(const struct cluster_snapshot *s, struct facts *f)
+/* What server i lacks, and whether it is its turn. False: nobody after it is looked at. */
+static bool look_at_next(const struct cluster_snapshot *s, size_t i, struct facts *f, bool *all)
 {
     const struct cluster_operation *op = &s->rotation.op;
-    bool all = s->servers_count > 0;
-    for (size_t i = 0; i < s->servers_count && s->servers[i].in_spec; i++) {
-        const struct snapshot_server *v = &s->servers[i];
-        if (facts_at_target(s, v))
-            continue;
-        if (order_is_current(s, v) && undone(s, v))
-            facts_set(f, FACT_UNDONE, v->name,
-                      "%s: its encryption config was changed back after order %" PRId64
-                      " was done: find out by whom, then resume",
-                      v->name, v->order.id);
-        if (all)
-            snprintf(f->text[FACT_ALL_AT_TARGET], CLUSTER_TEXT_MAX, "%s: %s", v->name, lacks(s, v));
-        all = false;
-        if (fact(f, FACT_NEXT))
-            continue;
-        bool has_it = has_order(s, v);
-        if ((has_it && !op->restart) || needs_none(s, i))
-            continue; /* it has its order: the operator's restart is what is missing */
-        if (!op->restart && !manual_turn(s, i))
-            continue;
-        if (!has_it) {
-            f->next_server = i;
-            f->next_kind = kind_for(s, i);
-            facts_set(f, FACT_NEXT, v->name, "%s", v->name);
-        }
-        if (op->restart)
-            break; /* one at a time, in restart order */
+    const struct snapshot_server *v = &s->servers[i];
+    if (facts_at_target(s, v))
+        return true;
+    if (order_is_current(s, v) && undone(s, v))
+        facts_set(f, FACT_UNDONE, v->name,
+                  "%s: its encryption config was changed back after order %" PRId64
+                  " was done: find out by whom, then resume",
+                  v->name, v->order.id);
+    if (*all)
+        snprintf(f->text[FACT_ALL_AT_TARGET], CLUSTER_TEXT_MAX, "%s: %s", v->name, lacks(s, v));
+    *all = false;
+    if (fact(f, FACT_NEXT))
+        return true;
+    bool has_it = has_order(s, v);
+    if ((has_it && !op->restart) || needs_none(s, i))
+        return true; /* it has its order: the operator's restart is what is missing */
+    if (!op->restart && !manual_turn(s, i))
+        return true;
+    if (!has_it) {
+        f->next_server = i;
+        f->next_kind = kind_for(s, i);
+        facts_set(f, FACT_NEXT, v->name, "%s", v->name);
     }
+    return !op->restart; /* one at a time, in restart order */
+}
+
+/* A member of etcd followed, and is ready with the config from before: the datastore has no other, and what
+ * was made stands on the server that made it alone. That one is restarted next: either it has it still, or
+ * every server has the one from before, and another is asked for. */
+static bool made_and_not_saved(const struct cluster_snapshot *s)
+{
+    bool found = false;
+    for (size_t i = 0; !found && i < s->servers_count && i < s->spec.servers_count; i++) {
+        const struct cluster_report *r = &s->servers[i].report;
+        found = snapshot_etcd_only(s, i) && s->servers[i].reports && r->ready &&
+                r->order_state == ORDER_FAILED && r->order_id > first_api(s)->report.order_id &&
+                strcmp(r->hash, s->rotation.hash) == 0;
+    }
+    return found;
+}
+
+/* In the list's order; but servers without an API server last as long as the config is still to be made, and
+ * first once it is there: they have to be restarted before those that they hand it to. */
+void facts_of_next(const struct cluster_snapshot *s, struct facts *f)
+{
+    bool all = s->servers_count > 0, on = true, etcd_only = facts_target(s) && !made_and_not_saved(s);
+    for (int half = 0; half < 2; half++, etcd_only = !etcd_only)
+        for (size_t i = 0; on && i < s->servers_count && s->servers[i].in_spec; i++)
+            if (snapshot_etcd_only(s, i) == etcd_only)
+                on = look_at_next(s, i, f, &all);
     facts_set_if(f, FACT_ALL_AT_TARGET, all);
 }

@@ -164,8 +164,8 @@ static bool loaded_blocks(struct gate *g)
 /* Same keys and order on all servers, whatever the layout. */
 static bool content_differs(struct gate *g)
 {
-    const struct snapshot_server *first = &g->s->servers[0];
-    for (size_t i = 1; i < g->s->servers_count; i++)
+    const struct snapshot_server *first = &g->s->servers[snapshot_first_api(g->s)];
+    for (size_t i = 0; i < g->s->servers_count; i++)
         if (g->s->servers[i].in_spec &&
             strcmp(g->s->servers[i].report.config_id, first->report.config_id) != 0)
             return refuse(
@@ -174,11 +174,22 @@ static bool content_differs(struct gate *g)
     return false;
 }
 
+/* K3s does not look at servers without an API server. One whose file is another one is restarted first. */
+static bool etcd_only_blocks(struct gate *g)
+{
+    const struct snapshot_server *first = &g->s->servers[snapshot_first_api(g->s)];
+    for (size_t i = 0; i < g->s->spec.servers_count && i < g->s->servers_count; i++)
+        if (snapshot_etcd_only(g->s, i) && strcmp(g->s->servers[i].report.hash, first->report.hash) != 0)
+            return refuse(g, "hash does not match between %s and %s: restart %s, which has the role etcd",
+                          first->name, g->s->servers[i].name, g->s->servers[i].name);
+    return false;
+}
+
 static bool hash_blocks(struct gate *g)
 {
     char mismatch[CLUSTER_TEXT_MAX];
     if (snapshot_hashes_match(g->s, mismatch))
-        return false;
+        return etcd_only_blocks(g);
     return g->r->force ? content_differs(g) : refuse(g, "%s", mismatch);
 }
 
@@ -204,10 +215,11 @@ static bool stage_blocks(struct gate *g)
         if (allowed[i].kind != g->r->kind)
             continue;
         if (!g->r->force && now != allowed[i].first && now != allowed[i].second)
-            return refuse(g, "incorrect stage: %s found on node %s", stage_name(now), g->s->servers[0].name);
+            return refuse(g, "incorrect stage: %s found on node %s", stage_name(now),
+                          g->s->servers[snapshot_first_api(g->s)].name);
         bool mid_rotation = now != STAGE_START && now != STAGE_REENCRYPT_FINISHED;
-        bool changed =
-            g->s->rotation.generation > 0 && strcmp(g->s->servers[0].report.hash, g->s->rotation.hash) != 0;
+        bool changed = g->s->rotation.generation > 0 &&
+                       strcmp(g->s->servers[snapshot_first_api(g->s)].report.hash, g->s->rotation.hash) != 0;
         if (changed && (mid_rotation || !(allowed[i].adopts || g->r->force)))
             return refuse(g,
                           "the encryption configs were changed by somebody else at stage %s: put generation "

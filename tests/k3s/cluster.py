@@ -121,7 +121,8 @@ class Cluster(machine_cluster.Cluster):
         ca, cert, key = self.paths.etcd_ca, *self.paths.etcd_client
         settings = {
             "cluster": self.cluster, "server": server.name,
-            "servers": [{"name": s.name, "api": s.url} for s in self.with_api],
+            # Those without an API server stand last: that they are restarted first is by their role alone.
+            "servers": [self._listed(s) for s in sorted(self.servers, key=lambda s: s not in self.with_api)],
             "resources": self.resources, "token_file": str(INSIDE / "token"),
             "state_store": {"endpoints": self.etcd_urls, "ca_file": str(ca), "cert_file": str(cert),
                             "key_file": str(key)},
@@ -133,6 +134,12 @@ class Cluster(machine_cluster.Cluster):
             "snapshots": {"dir": "/var/lib/secrets-encrypt", "keep": 2}}
         settings.update(self.settings)
         return settings
+
+    def _listed(self, server):
+        """A server as `servers` lists it."""
+        role = self.roles.get(server.name)
+        url = f"https://{server.address}:{SUPERVISOR_PORT}" if role == "etcd" else server.url
+        return {"name": server.name, "api": url, **({"role": role} if role else {})}
 
     def _write_files(self):
         staged = self.dir / "pki"

@@ -2,7 +2,7 @@
 """This program on K3s's servers: the documented rotation, disable and enable, and each known trouble, over the stand-in
 on booted machines. Every trouble ends in success, or in one clear line with every Secret readable.
 
-    test_driver.py HighAvailability|ByHand|Troubles|SingleServer
+    test_driver.py HighAvailability|ByHand|Troubles|SingleServer|SplitRoles
 """
 import os
 import re
@@ -250,6 +250,38 @@ class Troubles(Driver):
         new, = self.names()
         self.assertIn(new, names)
         self.assert_finished(new)
+
+
+class SplitRoles(Driver):
+    """s1 is only a member of etcd, s2 and s3 are only control plane: s2 is asked, and s1, the last in the list, restarted first."""
+
+    options = {**Driver.options, "servers": 3, "roles": {"s1": "etcd", "s2": "control-plane", "s3": "control-plane"}}
+
+    def starts(self):
+        """The names of the servers whose K3s was started, in the order of that."""
+        found = []
+        for server in self.cluster.servers:
+            for line in server.machine.journal("-u", "k3s", "-o", "short-unix").splitlines():
+                if "Started k3s.service" in line:
+                    found.append((float(line.split()[0]), server.name))
+        return [name for _, name in sorted(found)]
+
+    def assert_finished(self, key):
+        rows = self.rows(key)
+        self.our_status("reencrypt_finished", rows)
+        for server in ("s2", "s3"):
+            self.status("reencrypt_finished", rows, server=server, seconds=20)
+            self.assert_published(server, "reencrypt_finished")
+        self.assertEqual(f"reencrypt_finished-{self.hash('s2')}", self.cluster.server("s1").state.read_text())
+        self.assertEqual(self.hash("s2"), self.hash("s1"))
+        self.assert_only(f"aescbc:{key}")
+        self.assert_readable()
+
+    def test_rotation(self):
+        self.our_status("start", self.rows(OLD))
+        before = self.starts()
+        self.rotate_keys()
+        self.assertEqual(["s1", "s2", "s3"] * 3, self.starts()[len(before):])
 
 
 class SingleServer(Driver):

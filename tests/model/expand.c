@@ -34,6 +34,7 @@ static void spec_init(void)
     for (size_t i = 0; i < model.scenario->servers; i++)
         text_copy(spec.servers[i].name, sizeof(spec.servers[i].name), server_names[i]);
     spec.servers_count = model.scenario->servers;
+    spec.servers[0].role = model.scenario->split ? ROLE_ETCD : ROLE_ALL;
     text_copy(spec.resources[0], sizeof(spec.resources[0]), "secrets");
     spec.resources_count = 1;
     spec.snapshots = model.scenario->snapshots;

@@ -46,8 +46,9 @@ struct scenario {
     bool manual;              /* --no-restart: the operator restarts the servers, `sync` writes their files */
     bool resumes;             /* a person mends and resumes whatever halted: only an end is a rest */
     bool owned;               /* the servers make their configs themselves */
-    bool plain;               /* encryption is off at first */
-    bool plain_values;        /* stored before encryption was on, still readable */
+    bool split;        /* the first server has the role etcd (here it has an API server all the same) */
+    bool plain;        /* encryption is off at first */
+    bool plain_values; /* stored before encryption was on, still readable */
     uint8_t passes, attempts;
     uint32_t states_max; /* 0: all of them */
     bool deep;           /* takes long: with --deep only */

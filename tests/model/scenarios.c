@@ -107,6 +107,8 @@ const struct scenario scenarios[] = {
      .requests = 2,
      .asks = LIVES,
      .states_max = 150000},
+    {.name = "owned-split", ROTATE(3, 1, MACHINES | CALLS), .owned = true, .resumes = true, .split = true},
+    {.name = "owned-split-manual", ROTATE(3, 0, 0), .owned = true, .split = true, .manual = true},
     {.name = "owned-manual",
      ROTATE(3, 0, 0),
      .owned = true,

@@ -15,7 +15,7 @@
 
 /* What tells the one product from the other. */
 struct k3s_product {
-    const char *driver;   /* config's `driver` */
+    const char *driver;   /* config's `driver`, and the name of its program */
     const char *unit;     /* its service */
     const char *data_dir; /* its default */
     const char *supervisor;
@@ -23,6 +23,9 @@ struct k3s_product {
 };
 /* Of the config's driver; NULL: it is neither. */
 const struct k3s_product *k3s_product(const struct config *c);
+
+/* With split roles: this machine's server has no API server, but hands the config to those that do. */
+bool k3s_etcd_only(const struct config *c);
 
 /* The paths and the URL, as config or product have them. ERR_INVALID: a path is too long. */
 struct k3s_places {

@@ -40,7 +40,7 @@ enum key_source key_source_choose(const struct cluster_snapshot *s, const char *
 /* Before a coordinator has ever led there is no spec: takes servers and resources from the configuration. */
 void status_use_config(struct cluster_snapshot *s, const struct config *c);
 
-/* S1: the first server of the spec, or NULL. */
+/* S1: the first server of the spec that has an API server, or NULL. */
 const struct snapshot_server *status_first(const struct cluster_snapshot *s);
 
 enum encryption_state { ENCRYPTION_UNKNOWN, ENCRYPTION_ON, ENCRYPTION_OFF, ENCRYPTION_NO_FILE };

@@ -94,7 +94,8 @@ static void test_restart_fails(void **state)
     assert_true(bench_run(b, 10000));
     owned_assert_state(b, ORDER_FAILED);
     assert_contains(bench_report(b)->order_why, "Job for k3s.service failed");
-    assert_int_equal(bench_report(b)->restarts, 3); /* the first may have met an election of its datastore's */
+    assert_int_equal(bench_report(b)->restarts,
+                     3); /* the first may have met an election of its datastore's */
 }
 
 static void test_never_ready(void **state)
@@ -150,6 +151,58 @@ static void test_foreign_file_is_copied_first(void **state)
     free(before);
 }
 
+static void split_roles(struct bench *b, const char *role)
+{
+    static char k3s[] = "k3s", url[] = "http://127.0.0.1:1";
+    static char name[8];
+    (void)text_copy(name, sizeof(name), role);
+    b->config.driver = k3s;
+    b->config.servers_count = 1;
+    (void)text_copy(b->config.servers[0].name, sizeof(b->config.servers[0].name), "s1");
+    b->config.servers[0].api = url;
+    b->config.servers[0].role = name;
+    b->agent.finder.program = k3s; /* which writes the file while it starts */
+    b->agent.finder.pid_file = b->pid;
+}
+
+/* Ready at the first look, with a file that is younger than the process: with an API server nobody knows what
+ * it read; without one nothing read it, and the file that stands there then is the one that counts. */
+static void test_without_an_api_server(void **state)
+{
+    struct bench *b = *state;
+    static const char *const roles[] = {"", "etcd"};
+    for (size_t i = 0; i < array_len(roles); i++) {
+        split_roles(b, roles[i]);
+        bench_write(b, b->texts[1]);
+        bench_start_server(b);
+        bench_write(b, b->texts[2]);
+        agent_observe(&b->agent, clock_mono_ms(), true);
+        assert_string_equal(bench_report(b)->loaded_hash, i == 1 ? b->hashes[2] : "");
+        bench_write(b, b->texts[3]);
+        agent_observe(&b->agent, clock_mono_ms(), true);
+        assert_string_equal(bench_report(b)->loaded_hash, i == 1 ? b->hashes[2] : "");
+        bench_stop_server(b);
+    }
+}
+
+/* Restarted once: it writes the file after its process was there, and is ready after that. */
+static void test_follow_without_an_api_server(void **state)
+{
+    struct bench *b = *state;
+    split_roles(b, "etcd");
+    bench_start_server(b);
+    agent_observe(&b->agent, clock_mono_ms(), true);
+    assert_string_equal(bench_report(b)->loaded_hash, b->hashes[1]);
+    owned_put_next(STAGE_PREPARE, b->texts[2]);
+    bench_script(b, "restart\nsleep 0.3\n" MAKES RECORDS);
+    (void)text_copy(b->not_ready_hash, sizeof(b->not_ready_hash), b->hashes[1]);
+    owned_give_follow(b, 1);
+    assert_true(bench_run(b, 10000));
+    owned_assert_state(b, ORDER_DONE);
+    assert_int_equal(bench_report(b)->restarts, 1);
+    assert_string_equal(bench_report(b)->loaded_hash, b->hashes[2]);
+}
+
 /* `sync` holds the folder: no copy can be kept, so that nothing is restarted. */
 static void test_no_copy_no_restart(void **state)
 {
@@ -190,6 +243,8 @@ int main(int argc, char **argv)
         TEST(test_never_ready),
         TEST(test_foreign_file_is_copied_first),
         TEST(test_no_copy_no_restart),
+        TEST(test_without_an_api_server),
+        TEST(test_follow_without_an_api_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -283,6 +283,19 @@ static void verdict_on_hashes(void **state)
         text_copy(v->report.hash, sizeof(v->report.hash), "h");
     }
     assert_true(snapshot_hashes_match(s, why));
+    /* what a server without an API server has is published nowhere */
+    s->spec.servers_count = 3;
+    s->spec.servers[0].role = ROLE_ETCD;
+    s->spec.servers[1].role = ROLE_CONTROL_PLANE;
+    s->servers[0].report.stage = STAGE_PREPARE;
+    assert_true(snapshot_hashes_match(s, why));
+    assert_int_equal(snapshot_first_api(s), 1);
+    s->servers[2].report.stage = STAGE_PREPARE;
+    assert_false(snapshot_hashes_match(s, why));
+    assert_string_equal(why, "hash does not match between node-2 and node-3");
+    s->servers[0].report.stage = s->servers[2].report.stage = STAGE_START;
+    s->spec.servers_count = 0;
+    assert_int_equal(snapshot_first_api(s), 0);
     s->servers[2].reports = false;
     assert_false(snapshot_hashes_match(s, why));
     assert_string_equal(why, "missing hash on node-3");

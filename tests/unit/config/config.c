@@ -310,6 +310,19 @@ static const struct bad_row bad_rows[] = {
      "/c.yaml: servers[1].name: 's1' stands there twice"},
     {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'http://a:1'}, {name: s2, api: 'http://a:1'}]\n",
      "/c.yaml: servers[1].api: the same as that of 's1'; each server needs the URL of its own API server"},
+    {T, "cluster: demo\n" STORE "driver: k3s\nservers: [{name: s1, api: 'http://a:1', role: etdc}]\n",
+     "/c.yaml: servers[0].role: 'etdc' is not one of etcd, control-plane; did you mean etcd?"},
+    {T,
+     "cluster: demo\n" STORE
+     "driver: systemd\nservers: [{name: s1, api: 'http://a:1', role: control-plane}]\n",
+     "/c.yaml: servers[0].role: only servers of the drivers k3s and rke2 have roles; with systemd leave it "
+     "out, "
+     "and list the servers that run an API server"},
+    {T,
+     "cluster: demo\n" STORE
+     "driver: rke2\nservers: [{name: s1, api: 'http://a:1', role: etcd}, {name: s2, api: "
+     "'http://b:1', role: etcd}]\n",
+     "/c.yaml: servers: all have the role etcd; list those with an API server"},
     {T, "cluster: demo\n" STORE "servers: [{name: s1, api: '10.0.0.1:6443'}]\n",
      "/c.yaml: servers[0].api: not an http(s) URL"},
     {T, "cluster: demo\n" STORE "servers: [{name: s1, api: 'https://'}]\n",
@@ -454,6 +467,25 @@ static void test_files(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static void test_roles(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "cluster: demo\n" STORE
+        "driver: k3s\nservers: [{name: s1, api: 'http://a:1', role: etcd}, {name: s2, "
+        "api: 'http://b:1', role: control-plane}, {name: s3, api: 'http://c:1', role: ''}, {name: s4, api: "
+        "'http://d:1'}]\n";
+    _cleanup_(config_freep) struct config *c = NULL;
+    struct error err = ERROR_INIT;
+    if (config_parse(text, strlen(text), "/c.yaml", CONFIG_FOR_CLI, &c, &err) < 0)
+        fail_msg("%s", err.text);
+    static const char *const roles[] = {"etcd", "control-plane", "", ""};
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(c->servers[i].role, roles[i]);
+        assert_int_equal(config_etcd_only(&c->servers[i]), i == 0);
+    }
+}
+
 static void test_path(void **state)
 {
     (void)state;
@@ -488,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_bad_inputs),
         cmocka_unit_test(test_bad_syntax_names_the_file),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_roles),
         cmocka_unit_test(test_path),
         cmocka_unit_test(test_too_long_text),
     };

@@ -66,6 +66,15 @@ static void strangers_are_found_among_the_endpoints(void **state)
         else if (*cases[i].want ? strstr(why, cases[i].want) == NULL : *why)
             fail_msg("%s: '%s'", cases[i].more, why);
     }
+    /* A server that is only a member of etcd has no API server that could be there. */
+    _cleanup_(buf_freep) struct buf two = BUF_INIT(4096);
+    struct error none = ERROR_INIT;
+    char said[CLUSTER_TEXT_MAX] = "unset";
+    config.servers[0].role = "etcd";
+    assert_int_equal(buf_addf(&two, &none, endpoints, ""), 0);
+    assert_int_equal(apiservers_unknown_in(&two, &config, said, &none), 0);
+    assert_non_null(strstr(said, "10.0.0.1 is alive"));
+    config.servers[0].role = NULL;
     _cleanup_(buf_freep) struct buf broken = BUF_INIT(4096);
     struct error e = ERROR_INIT;
     char why[CLUSTER_TEXT_MAX];

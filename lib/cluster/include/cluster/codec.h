@@ -11,6 +11,8 @@
 /* --- words --- (NULL or -1 for what is unknown) */
 const char *stage_name(enum stage s); /* "reencrypt_active" */
 int stage_parse(const char *word);
+/* "", "etcd", "control-plane"; -1: none of them. */
+int server_role_parse(const char *word);
 const char *order_kind_name(enum order_kind k);
 const char *order_state_name(enum order_state s);
 const char *operation_kind_name(enum operation_kind k); /* "rotate-keys" */

@@ -119,9 +119,15 @@ const struct snapshot_bundle *snapshot_bundle(const struct cluster_snapshot *s,
 /* The proof of a phase as it stands in the record, of whatever step; NULL: none. */
 const struct cluster_proof *snapshot_proof(const struct cluster_snapshot *s, enum phase phase);
 
+/* Has server i no API server? */
+bool snapshot_etcd_only(const struct cluster_snapshot *s, size_t i);
+/* The first server that has one: it is asked for the next config, and its file is the one to go by. */
+size_t snapshot_first_api(const struct cluster_snapshot *s);
+
 /* K3s's verdict over the servers of the spec, in order: true when all published "<stage>-<hash>" are equal;
  * else false with K3s's text: "hash does not match between s1 and s2" (the first pair that differs). A
- * silent server is a mismatch: "missing hash on s3". */
+ * silent server is a mismatch: "missing hash on s3". As in K3s, what a server without an API server has does
+ * not count: it has no Node to publish it on. */
 bool snapshot_hashes_match(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
 
 #endif

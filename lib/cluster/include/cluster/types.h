@@ -55,9 +55,17 @@ enum stage {
     STAGE_REENCRYPT_FINISHED
 };
 
+/* K3s and RKE2 with split roles. */
+enum server_role {
+    ROLE_ALL,
+    ROLE_ETCD, /* no API server: it is restarted first, and asked for nothing; `api` is its supervisor */
+    ROLE_CONTROL_PLANE,
+};
+
 struct cluster_spec_server {
     char name[CLUSTER_NAME_MAX];
     char api[CLUSTER_URL_MAX];
+    enum server_role role;
 };
 struct cluster_spec {
     struct cluster_spec_server servers[CLUSTER_SERVERS_MAX]; /* in restart order */

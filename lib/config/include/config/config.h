@@ -72,6 +72,7 @@ struct config_server {
     char name[CONFIG_NAME_MAX];
     char *api;     /* URL of its API server */
     char *address; /* that it advertises in the datastore; "" : the host of `api` */
+    char *role;    /* "" : etcd and control plane, "etcd", "control-plane" */
 };
 
 struct config {
@@ -142,6 +143,9 @@ DEFINE_CLEANUP(struct config *, config_free);
 /* Which file to read: `given` (a --config flag's value, or NULL), else $SECRETS_ENCRYPT_CONFIG, else
  * CONFIG_DEFAULT_PATH. Borrowed. */
 const char *config_path(const char *given);
+
+/* Has it no API server (role etcd)? */
+bool config_etcd_only(const struct config_server *s);
 
 /* The index of a server in restart order, or -1. */
 int config_server_index(const struct config *c, const char *name);
