@@ -153,7 +153,8 @@ static void check_kubernetes(const struct config *c, int64_t now_ms, struct clus
 void checks_certificates(const struct config *c, int64_t now_ms, struct cluster_checks *out)
 {
     check_etcd("state-store-certificates", &c->state_store, now_ms, out);
-    if (c->datastore.endpoints_count > 0 && !same_files(&c->datastore, &c->state_store))
-        check_etcd("datastore-certificates", &c->datastore, now_ms, out);
+    const struct config_etcd *datastore = config_own_datastore(c, NULL);
+    if (datastore && !same_files(datastore, &c->state_store))
+        check_etcd("datastore-certificates", datastore, now_ms, out);
     check_kubernetes(c, now_ms, out);
 }

@@ -103,22 +103,14 @@ static int64_t check_etcd(const char *name, const struct config_etcd *c, const a
     return m.bytes;
 }
 
-static bool same_endpoints(const struct config_etcd *a, const struct config_etcd *b)
-{
-    bool same = a->endpoints_count == b->endpoints_count;
-    for (size_t i = 0; same && i < a->endpoints_count; i++)
-        same = strcmp(a->endpoints[i], b->endpoints[i]) == 0;
-    return same;
-}
-
 void checks_remote(const struct config *c, const atomic_bool *stop, struct cluster_checks *out)
 {
     check_api(c, out);
     if (atomic_load(stop))
         return;
     int64_t bytes = check_etcd("state-store", &c->state_store, stop, out);
-    bool other = c->datastore.endpoints_count > 0 && !same_endpoints(&c->datastore, &c->state_store);
-    if (other && !atomic_load(stop))
-        bytes = check_etcd("datastore", &c->datastore, stop, out);
+    const struct config_etcd *datastore = config_own_datastore(c, NULL);
+    if (datastore && !atomic_load(stop))
+        bytes = check_etcd("datastore", datastore, stop, out);
     checks_snapshot_disk(c, bytes, out);
 }

@@ -130,20 +130,15 @@ static void ask_etcd(const char *name, const struct config_etcd *c, struct prefl
     ask_alarms(e, ret);
 }
 
-static bool same_etcd(const struct config_etcd *a, const struct config_etcd *b)
-{
-    bool same = a->endpoints_count == b->endpoints_count;
-    for (size_t i = 0; same && i < a->endpoints_count; i++)
-        same = strcmp(a->endpoints[i], b->endpoints[i]) == 0;
-    return same;
-}
-
+/* What the datastore is asked goes for the state store too, where they are one. */
 static void ask_etcds(const struct config *c, struct gathered *g)
 {
-    bool one = c->datastore.endpoints_count == 0 || same_etcd(&c->state_store, &c->datastore);
-    if (!one)
+    bool raw = true;
+    const struct config_etcd *own = config_own_datastore(c, &raw);
+    if (own || !raw)
         ask_etcd("state-store", &c->state_store, &g->etcds[g->etcds_count++]);
-    ask_etcd("datastore", one ? &c->state_store : &c->datastore, &g->etcds[g->etcds_count++]);
+    if (raw)
+        ask_etcd("datastore", own ? own : &c->state_store, &g->etcds[g->etcds_count++]);
 }
 
 /* --- webhooks --- */

@@ -442,6 +442,23 @@ bool config_etcd_only(const struct config_server *s)
     return s->role && strcmp(s->role, "etcd") == 0;
 }
 
+static bool same_endpoints(const struct config_etcd *a, const struct config_etcd *b)
+{
+    bool same = a->endpoints_count == b->endpoints_count;
+    for (size_t i = 0; same && i < a->endpoints_count; i++)
+        same = strcmp(a->endpoints[i], b->endpoints[i]) == 0;
+    return same;
+}
+
+const struct config_etcd *config_own_datastore(const struct config *c, bool *ret_raw)
+{
+    bool raw = strcmp(c->datastore_raw, "off") != 0;
+    if (ret_raw)
+        *ret_raw = raw;
+    bool own = raw && c->datastore.endpoints_count > 0 && !same_endpoints(&c->datastore, &c->state_store);
+    return own ? &c->datastore : NULL;
+}
+
 int config_server_index(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->servers_count; i++)

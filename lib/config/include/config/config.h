@@ -147,6 +147,10 @@ const char *config_path(const char *given);
 /* Has it no API server (role etcd)? */
 bool config_etcd_only(const struct config_server *s);
 
+/* The datastore, where it is an etcd of its own that may be asked. NULL: it is the state store, or it is not
+ * to be touched (datastore.raw: off; *ret_raw tells, may be NULL). */
+const struct config_etcd *config_own_datastore(const struct config *c, bool *ret_raw);
+
 /* The index of a server in restart order, or -1. */
 int config_server_index(const struct config *c, const char *name);
 
