@@ -8,9 +8,9 @@
 
 #include <agent/k3s.h>
 #include <agent/service.h>
-#include <base/clock.h>
 #include <base/file.h>
 #include <base/text.h>
+#include <crypto/crypto.h>
 
 #include "commands.h"
 
@@ -44,16 +44,21 @@ static int restart(const struct server *s, struct error *err)
     return service_restart(s->init, s->places.unit, s->config->service_timeout_s, err);
 }
 
-static int keep_copy(const struct server *s, const char *path, const char *now, struct error *err)
+/* By its content, so that a server which is started again and again leaves one copy of one file. */
+static int keep_copy(const struct server *s, const char *path, struct error *err)
 {
     _cleanup_(secret_freep) struct secret *text = NULL;
-    char copy[PATH_MAX];
+    char copy[PATH_MAX], hash[SHA256_HEX_SIZE];
     const char *slash = strrchr(path, '/');
-    if (snprintf(copy, sizeof(copy), "%s/%s-newer-%s", s->config->state_dir, slash ? slash + 1 : path, now) >=
-        (int)sizeof(copy))
-        return error_set(err, ERR_INVALID, "%s: state_dir: the path is too long", s->config->path);
     int rc = file_read_secret(path, FILE_MAX, &text, err);
-    return rc < 0 ? rc : file_write_atomic(copy, text->data, text->len, 0600, err);
+    if (rc == 0)
+        rc = crypto_sha256_hex(text->data, text->len, hash, err);
+    if (rc < 0)
+        return rc;
+    if (snprintf(copy, sizeof(copy), "%s/%s-newer-%.16s", s->config->state_dir, slash ? slash + 1 : path,
+                 hash) >= (int)sizeof(copy))
+        return error_set(err, ERR_INVALID, "%s: state_dir: the path is too long", s->config->path);
+    return file_write_atomic(copy, text->data, text->len, 0600, err);
 }
 
 static int set_time(const char *path, time_t when, time_t *ret_before, struct error *err)
@@ -71,12 +76,10 @@ static int restart_yielding(const struct server *s, const char *said, struct err
 {
     const char *const files[] = {s->config->encryption_config, s->places.state};
     time_t before[array_len(files)] = {0}, ignored = 0;
-    char now[CLOCK_TEXT_MAX];
     size_t set = 0;
     int rc = 0;
-    clock_format(clock_wall_ms(), now);
     for (size_t i = 0; rc == 0 && i < array_len(files); i++)
-        rc = keep_copy(s, files[i], now, err);
+        rc = keep_copy(s, files[i], err);
     for (; rc == 0 && set < array_len(files); set += rc == 0)
         rc = set_time(files[set], LONG_AGO, &before[set], err);
     if (rc == 0)
