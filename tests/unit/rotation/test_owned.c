@@ -10,53 +10,7 @@
 #include <base/cleanup.h>
 #include <base/text.h>
 
-#include "world.h"
-
-static void open_with_roles(struct world *w, size_t servers, const enum server_role *roles)
-{
-    world_init(w, servers);
-    w->spec.owned = w->s->spec.owned = true;
-    for (size_t i = 0; roles && i < servers; i++)
-        w->spec.servers[i].role = w->s->spec.servers[i].role = roles[i];
-    world_run(w);
-    assert_int_equal(w->s->rotation.generation, 1);
-    assert_int_equal(w->s->rotation.op.state, OP_STATE_FINISHED);
-    w->log_count = 0;
-}
-
-static void open_world(struct world *w, size_t servers)
-{
-    open_with_roles(w, servers, NULL);
-}
-
-/* The log's lines from the one that begins with `first`, one by one. */
-static void assert_log(const struct world *w, const char *const *lines, size_t count)
-{
-    size_t at = 0;
-    while (at < w->log_count && strcmp(w->log[at], lines[0]) != 0)
-        at++;
-    for (size_t i = 0; i < count; i++) {
-        if (at + i >= w->log_count)
-            fail_msg("the log ends before '%s'", lines[i]);
-        assert_string_equal(w->log[at + i], lines[i]);
-    }
-}
-
-static struct snapshot_server *server(struct world *w, size_t i)
-{
-    return &w->s->servers[i];
-}
-
-static void set_file(struct world *w, size_t i, const char *hash)
-{
-    text_copy(server(w, i)->report.hash, CLUSTER_HASH_MAX, hash);
-    text_copy(server(w, i)->report.config_id, CLUSTER_HASH_MAX, hash);
-}
-
-static void set_loaded(struct world *w, size_t i, const char *hash)
-{
-    text_copy(server(w, i)->report.loaded_hash, CLUSTER_HASH_MAX, hash);
-}
+#include "owned_world.h"
 
 /* ---------- who is next ---------- */
 
@@ -70,148 +24,19 @@ static void called_then_followed(void **state)
     static const char *const drop[] = {"issue 4 drop",      "order s1 call 4",   "order s1 follow 4",
                                        "order s2 follow 4", "order s3 follow 4", "phase final"};
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_run(&w);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     assert_int_equal(w.s->rotation.stage, STAGE_REENCRYPT_FINISHED);
-    assert_log(&w, append, array_len(append));
-    assert_log(&w, promote, array_len(promote));
-    assert_log(&w, drop, array_len(drop));
+    owned_assert_log(&w, append, array_len(append));
+    owned_assert_log(&w, promote, array_len(promote));
+    owned_assert_log(&w, drop, array_len(drop));
     assert_true(world_all_have(&w, w.s->rotation.hash));
     assert_string_equal(w.s->rotation.write_key, "key-2");
     assert_int_equal(w.s->rotation.keys, 1);
     assert_int_equal(w.s->escrow_count, 1);
     assert_string_equal(w.s->escrow[0].name, "key");
-    world_free(&w);
-}
-
-/* Split roles: an API server's is asked, and the members of etcd are restarted before those that read it. */
-static void roles_split(void **state)
-{
-    (void)state;
-    static const struct {
-        enum server_role roles[4];
-        const char *lines[6];
-    } cases[] = {
-        {{ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_CONTROL_PLANE, ROLE_ALL},
-         {"issue 2 append", "order s2 call 2", "order s1 follow 2", "order s2 follow 2", "order s3 follow 2",
-          "order s4 follow 2"}},
-        {{ROLE_CONTROL_PLANE, ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_ETCD},
-         {"issue 2 append", "order s1 call 2", "order s2 follow 2", "order s4 follow 2", "order s1 follow 2",
-          "order s3 follow 2"}},
-    };
-    for (size_t i = 0; i < array_len(cases); i++) {
-        struct world w;
-        open_with_roles(&w, 4, cases[i].roles);
-        world_request(&w, OP_ROTATE_KEYS, false, false, true);
-        world_run(&w);
-        assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
-        assert_log(&w, cases[i].lines, array_len(cases[i].lines));
-        assert_true(world_all_have(&w, w.s->rotation.hash));
-        world_free(&w);
-    }
-}
-
-/* K3s does not look at it, and nothing starts all the same while it has another file. */
-static void etcd_only_with_another_file(void **state)
-{
-    (void)state;
-    static const enum server_role roles[] = {ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_CONTROL_PLANE};
-    struct world w;
-    open_with_roles(&w, 3, roles);
-    set_file(&w, 0, "by-hand");
-    world_ask(&w, OP_PREPARE, false, "", "");
-    world_step(&w);
-    assert_int_equal(w.last.action, ACTION_REFUSE);
-    assert_non_null(strstr(w.last.why, "hash does not match between s2 and s1"));
-    world_free(&w);
-}
-
-/* The member of etcd was restarted and the file is gone with the server that made it: never handed on. */
-static void lost_with_roles_split(void **state)
-{
-    (void)state;
-    static const enum server_role roles[] = {ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_CONTROL_PLANE};
-    struct world w;
-    open_with_roles(&w, 3, roles);
-    char before[CLUSTER_HASH_MAX];
-    memcpy(before, w.s->rotation.hash, sizeof(before));
-    world_request(&w, OP_ROTATE_KEYS, false, false, true);
-    world_until(&w, PHASE_APPEND, ACTION_ORDER);
-    world_obey(&w, 1);
-    world_until(&w, PHASE_APPEND, ACTION_ORDER);
-    assert_int_equal(server(&w, 0)->order.kind, ORDER_FOLLOW);
-    set_file(&w, 1, before);
-    server(&w, 1)->report.stage = STAGE_START;
-    server(&w, 1)->report.generation = 1;
-    world_wait(&w, 2);
-    assert_string_equal(w.last.row, "order-in-flight");
-    world_fail(&w, 0, "the server keeps coming back with another encryption config than the first server's");
-    world_step(&w);
-    assert_string_equal(w.last.row, "order-failed");
-    world_ask(&w, OP_RESUME, false, "", "");
-    world_step(&w);
-    world_step(&w);
-    assert_int_equal(w.last.action, ACTION_ISSUE);
-    world_run(&w);
-    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
-    world_free(&w);
-}
-
-/* Made and sealed, but not handed to the datastore: the member of etcd comes back with the config from
- * before, however often. So the server that made it is restarted, loses it, and is asked for another. */
-static void not_saved_with_roles_split(void **state)
-{
-    (void)state;
-    static const enum server_role roles[] = {ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_CONTROL_PLANE};
-    static const char stays[] = "the server keeps coming back with another encryption config";
-    struct world w;
-    open_with_roles(&w, 3, roles);
-    char before[CLUSTER_HASH_MAX];
-    memcpy(before, w.s->rotation.hash, sizeof(before));
-    world_request(&w, OP_ROTATE_KEYS, false, false, true);
-    world_until(&w, PHASE_APPEND, ACTION_ORDER);
-    world_obey(&w, 1);
-    world_until(&w, PHASE_APPEND, ACTION_ORDER);
-    for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(server(&w, i)->order.kind, ORDER_FOLLOW);
-        set_file(&w, i, before);
-        server(&w, i)->report.stage = STAGE_START;
-        server(&w, i)->report.generation = 1;
-        world_fail(&w, i, stays);
-        world_step(&w);
-        assert_string_equal(w.last.row, "order-failed");
-        world_ask(&w, OP_RESUME, false, "", "");
-        world_step(&w);
-        world_step(&w);
-    }
-    assert_int_equal(w.last.action, ACTION_ISSUE);
-    world_run(&w);
-    assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
-    world_free(&w);
-}
-
-/* It had followed, and has the config from before again, as the others: somebody is to look at that. */
-static void undone_with_roles_split(void **state)
-{
-    (void)state;
-    static const enum server_role roles[] = {ROLE_ETCD, ROLE_CONTROL_PLANE, ROLE_CONTROL_PLANE};
-    struct world w;
-    open_with_roles(&w, 3, roles);
-    char before[CLUSTER_HASH_MAX];
-    memcpy(before, w.s->rotation.hash, sizeof(before));
-    world_request(&w, OP_ROTATE_KEYS, false, false, true);
-    world_until(&w, PHASE_APPEND, ACTION_ORDER);
-    world_obey(&w, 1);
-    world_until(&w, PHASE_APPEND, ACTION_ORDER);
-    world_obey(&w, 0);
-    set_file(&w, 0, before);
-    set_loaded(&w, 0, before);
-    set_file(&w, 1, before);
-    world_step(&w);
-    assert_string_equal(w.last.row, "undone");
-    assert_string_equal(w.last.on, "s1");
     world_free(&w);
 }
 
@@ -227,18 +52,18 @@ static void calls_by_phase(void **state)
                  {PHASE_PROMOTE, "rotate", STAGE_ROTATE, 2},
                  {PHASE_DROP, "reencrypt", STAGE_REENCRYPT_FINISHED, 3}};
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     for (size_t i = 0; i < array_len(cases); i++) {
         world_until(&w, cases[i].phase, ACTION_ORDER);
-        const struct cluster_order *o = &server(&w, 0)->order;
+        const struct cluster_order *o = &owned_server(&w, 0)->order;
         assert_int_equal(o->kind, ORDER_CALL);
         assert_string_equal(o->call, cases[i].call);
         assert_string_equal(o->hash, "");
         assert_int_equal(o->stage, cases[i].stage);
         assert_int_equal(o->from, cases[i].from);
         assert_int_equal(o->generation, cases[i].from + 1);
-        assert_false(server(&w, 1)->has_order);
+        assert_false(owned_server(&w, 1)->has_order);
         /* it alone is at work, and nothing is known of what it makes */
         assert_null(snapshot_bundle(w.s, o->generation));
         world_wait(&w, 3);
@@ -261,12 +86,12 @@ static void disabled_and_enabled(void **state)
         bool encrypts;
     } cases[] = {{OP_DISABLE, "disable", false}, {OP_ENABLE, "enable", true}};
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     for (size_t i = 0; i < array_len(cases); i++) {
         world_request(&w, cases[i].kind, false, false, true);
         world_until(&w, PHASE_SWITCH, ACTION_ORDER);
-        assert_int_equal(server(&w, 0)->order.kind, ORDER_CALL);
-        assert_string_equal(server(&w, 0)->order.call, cases[i].call);
+        assert_int_equal(owned_server(&w, 0)->order.kind, ORDER_CALL);
+        assert_string_equal(owned_server(&w, 0)->order.call, cases[i].call);
         world_run(&w);
         assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
         assert_int_equal(w.s->rotation.write_key[0] != 0, cases[i].encrypts);
@@ -284,7 +109,7 @@ static void by_hand(void **state)
     static const enum operation_kind kinds[] = {OP_PREPARE, OP_ROTATE, OP_REENCRYPT};
     static const size_t turns[][3] = {{0, 1, 2}, {2, 0, 1}, {1, 2, 0}};
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     for (size_t k = 0; k < array_len(kinds); k++) {
         size_t calls = 0;
         w.log_count = 0;
@@ -319,7 +144,7 @@ static void until_called(struct world *w, enum phase phase)
 {
     world_request(w, OP_ROTATE_KEYS, false, false, true);
     world_until(w, phase, ACTION_ORDER);
-    assert_int_equal(server(w, 0)->order.kind, ORDER_CALL);
+    assert_int_equal(owned_server(w, 0)->order.kind, ORDER_CALL);
 }
 
 /* The call fails, and what it was about stands there all the same: it is asked for again, not called drift.
@@ -329,15 +154,15 @@ static void failed_but_made(void **state)
     (void)state;
     for (int others = 0; others < 2; others++) {
         struct world w;
-        open_world(&w, 3);
+        owned_open(&w, 3);
         until_called(&w, PHASE_APPEND);
-        int64_t target = server(&w, 0)->order.generation;
-        set_file(&w, 0, "made");
+        int64_t target = owned_server(&w, 0)->order.generation;
+        owned_set_file(&w, 0, "made");
         world_wait(&w, 2);
         assert_string_equal(w.last.row, "order-in-flight");
         if (others) { /* was started anew in that moment, and took over what the datastore has */
-            set_file(&w, 2, "made");
-            set_loaded(&w, 2, "made");
+            owned_set_file(&w, 2, "made");
+            owned_set_loaded(&w, 2, "made");
         }
         world_fail(&w, 0, "the server did not make its next config: it took too long");
         world_step(&w);
@@ -347,8 +172,8 @@ static void failed_but_made(void **state)
         world_step(&w);
         world_step(&w);
         assert_string_equal(w.last.row, "order");
-        assert_int_equal(server(&w, 0)->order.kind, ORDER_CALL);
-        assert_int_equal(server(&w, 0)->order.generation, target);
+        assert_int_equal(owned_server(&w, 0)->order.kind, ORDER_CALL);
+        assert_int_equal(owned_server(&w, 0)->order.generation, target);
         world_free(&w);
     }
 }
@@ -358,21 +183,21 @@ static void another_file_is_drift(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_until(&w, PHASE_APPEND, ACTION_ISSUE);
     assert_int_equal(w.s->rotation.op.target, 2);
     assert_string_equal(w.s->rotation.op.target_hash, "");
     assert_null(snapshot_bundle(w.s, 2));
-    set_file(&w, 1, "by-hand");
+    owned_set_file(&w, 1, "by-hand");
     world_wait(&w, 3);
     assert_string_equal(w.last.row, "drift");
     assert_string_equal(w.last.on, "s2");
     assert_int_equal(world_in_flight(&w), 0);
-    set_file(&w, 1, w.s->rotation.hash);
+    owned_set_file(&w, 1, w.s->rotation.hash);
     world_step(&w);
     assert_int_equal(w.last.action, ACTION_ORDER);
-    assert_int_equal(server(&w, 0)->order.kind, ORDER_CALL);
+    assert_int_equal(owned_server(&w, 0)->order.kind, ORDER_CALL);
     world_free(&w);
 }
 
@@ -381,16 +206,16 @@ static void lost_and_made_anew(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     until_called(&w, PHASE_APPEND);
     char before[CLUSTER_HASH_MAX];
     memcpy(before, w.s->rotation.hash, sizeof(before));
     world_obey(&w, 0);
     world_until(&w, PHASE_APPEND, ACTION_ORDER);
-    assert_int_equal(server(&w, 0)->order.kind, ORDER_FOLLOW);
-    set_file(&w, 0, before);
-    server(&w, 0)->report.stage = STAGE_START;
-    server(&w, 0)->report.generation = 1;
+    assert_int_equal(owned_server(&w, 0)->order.kind, ORDER_FOLLOW);
+    owned_set_file(&w, 0, before);
+    owned_server(&w, 0)->report.stage = STAGE_START;
+    owned_server(&w, 0)->report.generation = 1;
     world_fail(&w, 0, "the server keeps coming back with another encryption config than the first server's");
     world_step(&w);
     assert_string_equal(w.last.row, "order-failed"); /* a person looks at it first */
@@ -400,9 +225,9 @@ static void lost_and_made_anew(void **state)
     assert_int_equal(w.last.action, ACTION_ISSUE);
     assert_int_equal(w.s->rotation.op.target, 3);
     world_step(&w);
-    assert_int_equal(server(&w, 0)->order.kind, ORDER_CALL);
-    assert_int_equal(server(&w, 0)->order.generation, 3);
-    assert_int_equal(server(&w, 0)->order.from, 1);
+    assert_int_equal(owned_server(&w, 0)->order.kind, ORDER_CALL);
+    assert_int_equal(owned_server(&w, 0)->order.generation, 3);
+    assert_int_equal(owned_server(&w, 0)->order.from, 1);
     world_run(&w);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     assert_int_equal(w.s->rotation.keys, 1);
@@ -414,24 +239,24 @@ static void not_lost_while_one_has_it(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     until_called(&w, PHASE_APPEND);
     char before[CLUSTER_HASH_MAX];
     memcpy(before, w.s->rotation.hash, sizeof(before));
     world_obey(&w, 0);
     world_until(&w, PHASE_APPEND, ACTION_ORDER);
     const struct snapshot_bundle *b = snapshot_bundle(w.s, 2);
-    set_file(&w, 0, before);
-    set_file(&w, 2, b->hash);
-    set_loaded(&w, 2, b->hash);
+    owned_set_file(&w, 0, before);
+    owned_set_file(&w, 2, b->hash);
+    owned_set_loaded(&w, 2, b->hash);
     world_fail(&w, 0, "it did not come ready");
     world_step(&w);
     world_ask(&w, OP_RESUME, false, "", "");
     world_step(&w);
     world_step(&w);
     assert_int_equal(w.last.action, ACTION_ORDER);
-    assert_int_equal(server(&w, 0)->order.kind, ORDER_FOLLOW);
-    assert_int_equal(server(&w, 0)->order.generation, 2);
+    assert_int_equal(owned_server(&w, 0)->order.kind, ORDER_FOLLOW);
+    assert_int_equal(owned_server(&w, 0)->order.generation, 2);
     world_free(&w);
 }
 
@@ -451,7 +276,7 @@ static void abort_is_refused_once_it_was_asked(void **state)
     (void)state;
     static const enum phase phases[] = {PHASE_APPEND, PHASE_PROMOTE, PHASE_DROP};
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_until(&w, PHASE_OPENS, ACTION_PROVE); /* nothing was asked for yet */
     world_ask(&w, OP_ABORT, false, "", "");
@@ -474,7 +299,7 @@ static void no_key_is_put_back(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_run(&w);
     assert_int_equal(w.s->escrow_count, 1);
@@ -487,7 +312,7 @@ static void left_behind(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     w.blind_is_ok = true;
     until_called(&w, PHASE_DROP);
     world_obey(&w, 0);
@@ -508,7 +333,7 @@ static void final_left(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     w.blind_is_ok = true;
     world_request(&w, OP_ROTATE_KEYS, false, false, true);
     world_until(&w, PHASE_FINAL, ACTION_PROVE);
@@ -531,12 +356,12 @@ static void repair_is_a_restart(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
-    set_file(&w, 1, "by-hand");
+    owned_open(&w, 3);
+    owned_set_file(&w, 1, "by-hand");
     world_ask(&w, OP_REPAIR, false, "s2", "");
     world_step(&w);
     assert_int_equal(w.last.action, ACTION_REPAIR);
-    const struct cluster_order *o = &server(&w, 1)->order;
+    const struct cluster_order *o = &owned_server(&w, 1)->order;
     assert_int_equal(o->kind, ORDER_FOLLOW);
     assert_int_equal(o->generation, 1);
     assert_string_equal(o->hash, w.s->rotation.hash);
@@ -550,19 +375,19 @@ static void repair_in_a_phase(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 3);
+    owned_open(&w, 3);
     until_called(&w, PHASE_APPEND);
     world_obey(&w, 0);
     world_until(&w, PHASE_APPEND, ACTION_ORDER);
     world_obey(&w, 0);
-    set_file(&w, 2, "by-hand");
+    owned_set_file(&w, 2, "by-hand");
     world_ask(&w, OP_REPAIR, false, "s3", "");
     world_step(&w);
     assert_int_equal(w.last.action, ACTION_REPAIR);
-    assert_int_equal(server(&w, 2)->order.kind, ORDER_FOLLOW);
-    assert_int_equal(server(&w, 2)->order.generation, 2);
-    assert_string_equal(server(&w, 2)->order.hash, snapshot_bundle(w.s, 2)->hash);
-    assert_int_equal(server(&w, 2)->order.stage, STAGE_PREPARE);
+    assert_int_equal(owned_server(&w, 2)->order.kind, ORDER_FOLLOW);
+    assert_int_equal(owned_server(&w, 2)->order.generation, 2);
+    assert_string_equal(owned_server(&w, 2)->order.hash, snapshot_bundle(w.s, 2)->hash);
+    assert_int_equal(owned_server(&w, 2)->order.stage, STAGE_PREPARE);
     world_run(&w);
     assert_int_equal(w.s->rotation.op.state, OP_STATE_FINISHED);
     world_free(&w);
@@ -574,21 +399,21 @@ static void policy_leaves_a_call_alone(void **state)
     (void)state;
     for (int sealed = 0; sealed < 2; sealed++) {
         struct world w;
-        open_world(&w, 3);
+        owned_open(&w, 3);
         w.spec.auto_repair = w.s->spec.auto_repair = true;
         until_called(&w, PHASE_APPEND);
         if (sealed) {
             world_obey(&w, 0);
             world_until(&w, PHASE_APPEND, ACTION_ORDER);
         } else {
-            set_file(&w, 0, "made");
+            owned_set_file(&w, 0, "made");
         }
         world_fail(&w, 0, "it failed");
         world_step(&w);
         assert_int_equal(w.s->rotation.op.state, OP_STATE_HALTED);
         world_wait(&w, 3);
         assert_string_equal(w.last.row, "idle");
-        assert_false(server(&w, 0)->has_order);
+        assert_false(owned_server(&w, 0)->has_order);
         world_free(&w);
     }
 }
@@ -597,11 +422,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(called_then_followed),
-        cmocka_unit_test(roles_split),
-        cmocka_unit_test(etcd_only_with_another_file),
-        cmocka_unit_test(lost_with_roles_split),
-        cmocka_unit_test(not_saved_with_roles_split),
-        cmocka_unit_test(undone_with_roles_split),
         cmocka_unit_test(calls_by_phase),
         cmocka_unit_test(disabled_and_enabled),
         cmocka_unit_test(by_hand),
