@@ -24,13 +24,17 @@
 
 #define LAG_HALVE_MS 250.0
 #define LAG_PAUSE_MS 1000.0
-#define IDLE_MIN_MS  25.0 /* below it a p99 is the machine's noise */
+#define IDLE_MIN_MS  10.0 /* below it a p99 is the machine's noise */
 #define SLOW_TIMES   2.0  /* the promise: p99 at most twice the idle one */
 #define HANG_TIMES   4.0
+#define AGAIN_AFTER  5000 /* at the floor: by then the answers are of that pace */
+#define AGAIN_TIMES                                                                                          \
+    3.0 /* never above so many times what it was before the start: others may have overloaded it */
+#define AGAIN_DECAY  0.995  /* a turn: by half in two minutes */
 #define HANG_MS      1000.0 /* nobody calls that busy any more */
 #define REFUSED_MOST 0.20
 #define OWN_TIMES    4.0
-#define OWN_MIN_MS   100.0
+#define OWN_MIN_MS   25.0
 
 /* Shares of the quota. `In use` counts, not the file: that never shrinks without a defragmentation. */
 #define FULL_AT   0.60
@@ -66,6 +70,17 @@ struct marks {
     double halve, pause;
 };
 
+/* What a server's answers take when nobody rewrites: as it was before the start, or as it is while the pace
+ * is too low to be felt, whichever is more. Machines have slow minutes of their own. */
+static double idle_time(const struct controller *c, size_t server, size_t kind, double before)
+{
+    double again = c->again[server][kind];
+
+    if (before > 0 && again > AGAIN_TIMES * before)
+        again = AGAIN_TIMES * before;
+    return again > before ? again : before;
+}
+
 static struct marks lag_marks(double idle)
 {
     (void)idle;
@@ -84,7 +99,7 @@ static const struct time_rule {
     const char *what;
     size_t value, idle; /* offsets in struct felt */
     struct marks (*marks)(double idle);
-} time_rules[] = {
+} time_rules[CONTROLLER_KINDS] = {
     {"watch lag", offsetof(struct felt, lag_ms), offsetof(struct felt, lag_ms), lag_marks},
     {"GET", offsetof(struct felt, get_ms), offsetof(struct felt, idle_get_ms), answer_marks},
     {"LIST", offsetof(struct felt, list_ms), offsetof(struct felt, idle_list_ms), answer_marks},
@@ -98,12 +113,13 @@ static double field(const struct felt *f, size_t offset)
     return value;
 }
 
-static void look_at_server(const struct felt *f, struct sign *worst)
+static void look_at_server(const struct controller *c, size_t server, struct sign *worst,
+                           const struct felt *f)
 {
     for (size_t i = 0; i < array_len(time_rules); i++) {
         const struct time_rule *r = &time_rules[i];
         double value = field(f, r->value);
-        struct marks m = r->marks(field(f, r->idle));
+        struct marks m = r->marks(idle_time(c, server, i, field(f, r->idle)));
 
         if (value > m.halve)
             note(worst, value > m.pause, value / m.halve, "%s: %s %.0f ms (at most %.0f)", f->server, r->what,
@@ -204,7 +220,9 @@ static void halve(struct controller *c, int64_t now_ms)
     if (c->rate == 0 || now_ms - c->halved_ms < HALVE_EVERY)
         return;
     c->halved_ms = now_ms;
-    set_rate(c, keep_above_floor(c, c->rate / 2), now_ms);
+    double half = keep_above_floor(c, c->rate / 2);
+    if (half < c->rate) /* at the floor it has stood since it came there */
+        set_rate(c, half, now_ms);
 }
 
 static void take_sign(struct controller *c, const struct sign *worst, int64_t now_ms)
@@ -266,13 +284,29 @@ static void rise(struct controller *c, const struct signals *s, const struct fel
         set_rate(c, rate, now_ms);
 }
 
+/* At the floor the rewrite is nobody's trouble any more: what answers take now is the idle time of now. */
+static void take_idle_again(struct controller *c, const struct signals *s, int64_t now_ms)
+{
+    bool at_floor = c->rate > 0 && c->rate <= FLOOR_RATE && now_ms - c->changed_ms >= AGAIN_AFTER;
+
+    for (size_t i = 0; i < s->servers_count; i++)
+        for (size_t k = 0; k < CONTROLLER_KINDS; k++) {
+            double value = field(&s->servers[i], time_rules[k].value);
+
+            c->again[i][k] *= AGAIN_DECAY;
+            if (at_floor && time_rules[k].marks == answer_marks && value > c->again[i][k])
+                c->again[i][k] = value;
+        }
+}
+
 double controller_turn(struct controller *c, const struct signals *s, int64_t now_ms)
 {
     const struct felt *blind = unmeasured(s);
     struct sign worst = {0};
 
+    take_idle_again(c, s, now_ms);
     for (size_t i = 0; i < s->servers_count; i++)
-        look_at_server(&s->servers[i], &worst);
+        look_at_server(c, i, &worst, &s->servers[i]);
     look_at_engine(s, &worst);
     look_at_datastore(c, s, &worst);
     if (blind && c->rate > c->options.unseen) /* it was measured until now */

@@ -39,6 +39,8 @@ struct controller_options {
     double max_rate; /* ceiling; 0: none */
 };
 
+#define CONTROLLER_KINDS 3 /* lag, GET, LIST */
+
 struct controller {
     struct controller_options options;
     double rate;        /* objects a second now; 0: paused */
@@ -46,6 +48,8 @@ struct controller {
     /* when the rate was last changed and last halved; since when no sign, and none that pauses, was seen;
      * when the present pause began */
     int64_t changed_ms, halved_ms, quiet_since_ms, calm_since_ms, paused_ms;
+    /* ms, by the snapshot's place of a server: what answers took while the pace was too low to be felt */
+    double again[CLUSTER_SERVERS_MAX][CONTROLLER_KINDS];
     bool felt; /* somebody has felt it: from now on it rises slowly */
     bool full; /* paused over the database's size, until there is room well below that mark */
     char why[CLUSTER_TEXT_MAX]; /* what holds it back: "s2: watch lag 312 ms (at most 250)"; "" = nothing */

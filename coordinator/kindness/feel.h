@@ -9,7 +9,7 @@
     64 /* touches that are remembered: at two a second, far more than the mark of a pause                    \
         */
 #define FEEL_FRESH_MS 5000 /* without a touch for so long, watches have nothing to tell */
-#define FEEL_LAST     8    /* answers of which the second slowest counts */
+#define FEEL_LAST     16   /* answers of which the second slowest counts: 4 s */
 
 enum feel_kind { FEEL_GET, FEEL_LIST, FEEL_KINDS };
 

@@ -8,7 +8,7 @@
 #include "../proofs/canary.h"
 #include "feel.h"
 
-#define PROBES_EVERY_MS 500
+#define PROBES_EVERY_MS 250
 
 struct probes {
     struct job *job;

@@ -2,7 +2,7 @@
 
 static void fill(struct pace *p, int64_t now_ms)
 {
-    double burst = p->rate * PACE_BURST_S > 1 ? p->rate * PACE_BURST_S : 1;
+    double burst = 1 + p->rate * PACE_BURST_S; /* above 1, so that a turn that comes late loses nothing */
     if (now_ms > p->filled_ms)
         p->tokens += p->rate * (double)(now_ms - p->filled_ms) / 1000;
     p->filled_ms = now_ms;

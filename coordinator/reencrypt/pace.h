@@ -10,7 +10,8 @@ struct pace {
     int64_t filled_ms;
 };
 
-#define PACE_BURST_S 0.05 /* what may come at once after a pause; at least one */
+#define PACE_BURST_S                                                                                         \
+    0.01 /* what may come at once after a pause, and one: more is felt by who asks just then */
 
 void pace_set(struct pace *p, double rate, int64_t now_ms);
 /* Milliseconds until the next one may go: 0 is now. INT64_MAX while the rate is 0. */

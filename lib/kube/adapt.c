@@ -72,7 +72,7 @@ void adapt_trouble(struct adapt *a, int64_t now_ms)
 
 static double bucket_burst(const struct bucket *b)
 {
-    return b->rate / 20 > 1 ? b->rate / 20 : 1;
+    return 1 + b->rate / 100; /* above 1, so that a turn that comes late loses nothing */
 }
 
 static void bucket_fill(struct bucket *b, int64_t now_ms)

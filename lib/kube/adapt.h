@@ -32,7 +32,7 @@ void adapt_answer(struct adapt *a, double latency_ms, bool full, int64_t now_ms)
 /* 429, 5xx, a timeout or a broken connection. */
 void adapt_trouble(struct adapt *a, int64_t now_ms);
 
-/* Token bucket. A burst is what 50 ms give, at least one. */
+/* Token bucket. A burst is one and what 10 ms give: more at once is felt by who asks just then. */
 struct bucket {
     double rate; /* a second; 0: no limit */
     double tokens;

@@ -156,7 +156,7 @@ struct sign {
 
 static void get_slow(void)
 {
-    s.servers[0].get_ms = 51;
+    s.servers[0].get_ms = 21;
 }
 static void list_slow(void)
 {
@@ -176,7 +176,7 @@ static void refused(void)
 }
 static void own_slow(void)
 {
-    s.own_ms = 101;
+    s.own_ms = 33;
 }
 static void lag_bad(void)
 {
@@ -196,11 +196,11 @@ static void alarm_raised(void)
 }
 
 static const struct sign signs[] = {
-    {"s1: GET 51 ms (at most 50)", get_slow, false}, /* 2 x 25: 6 ms idle is noise */
+    {"s1: GET 21 ms (at most 20)", get_slow, false}, /* 2 x 10: 6 ms idle is noise */
     {"s2: LIST 81 ms (at most 80)", list_slow, false},
     {"s1: 1 request failed or was refused", errors, false},
     {"21 % of the writes were refused", refused, false},
-    {"writes take 101 ms (at most 100)", own_slow, false},
+    {"writes take 33 ms (at most 32)", own_slow, false},
     {"s2: LIST 1001 ms", list_hangs, true},
     {"s1: watch lag 1001 ms", lag_bad, true},
     {"s2: closed 1 watch", closed, true},
@@ -225,10 +225,10 @@ static void at_the_mark_is_still_well(void **state)
     (void)state;
     begin(0);
     s.servers[0].lag_ms = 250;
-    s.servers[0].get_ms = 50;
+    s.servers[0].get_ms = 20;
     s.servers[0].list_ms = 80;
     s.refused = 0.2;
-    s.own_ms = 100;
+    s.own_ms = 32;
     s.db_in_use = 1228 * MIB;
     turns(2);
     assert_rate(312.5);
@@ -381,6 +381,38 @@ static void unknown_figures_are_no_signs(void **state)
     assert_rate(390.625);
 }
 
+/* ---------- a machine with slow minutes of its own ---------- */
+
+/* Its answers take three times the idle ones, at whatever rate. */
+static void slowness_that_is_not_ours_does_not_hold_it_at_the_floor(void **state)
+{
+    (void)state;
+    begin(0);
+    s.servers[0].list_ms = 40;
+    s.servers[0].idle_list_ms = 15;
+    turns(12);
+    assert_rate(10);
+    assert_why("s1: LIST 40 ms (at most 30)");
+    turns(60);
+    assert_true(c.rate > 50); /* 40 ms is what it takes when nobody writes: up to 80 it is not felt */
+    assert_string_equal(c.why, "");
+    s.servers[0].list_ms = 81;
+    turn();
+    assert_why("s1: LIST 81 ms (at most");
+}
+
+/* A server that somebody else overloads is not pushed further. */
+static void the_idle_time_does_not_rise_without_end(void **state)
+{
+    (void)state;
+    begin(0);
+    s.servers[0].list_ms = 900;
+    s.servers[0].idle_list_ms = 15;
+    turns(200);
+    assert_rate(10);
+    assert_why("s1: LIST 900 ms (at most 90)");
+}
+
 /* ---------- room ---------- */
 
 static double room(int64_t values, int64_t bytes, int64_t used, int64_t quota)
@@ -439,6 +471,8 @@ int main(void)
         cmocka_unit_test(a_ceiling_is_kept),
         cmocka_unit_test(an_unmeasured_server_keeps_it_low),
         cmocka_unit_test(unknown_figures_are_no_signs),
+        cmocka_unit_test(slowness_that_is_not_ours_does_not_hold_it_at_the_floor),
+        cmocka_unit_test(the_idle_time_does_not_rise_without_end),
         cmocka_unit_test(a_pass_that_fits_whole_is_not_held_back),
         cmocka_unit_test(history_until_compaction_fits_into_half_the_quota),
         cmocka_unit_test(no_room_at_any_pace_is_refused),
