@@ -262,9 +262,7 @@ void door_free(struct door *d)
         wake_up(d);
         pthread_join(d->thread, NULL);
     }
-    for (int state = 0; state < CONN_DEAD; state++)
-        while (!TAILQ_EMPTY(&d->conns[state]))
-            conn_end(d, TAILQ_FIRST(&d->conns[state]));
+    conns_end(d);
     conns_free_dead(d);
     unix_remove(d);
     for (size_t i = 0; i < d->listeners_count; i++)

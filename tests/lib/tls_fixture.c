@@ -220,7 +220,7 @@ static int outcome(struct tls_client *c, int ok, char why[256])
     const char *reason = queued ? ERR_reason_error_string(queued) : NULL;
     snprintf(why, 256, "%s", reason ? reason : strerror(errno));
     ERR_clear_error();
-    if (e == SSL_ERROR_ZERO_RETURN || strstr(why, "unexpected eof"))
+    if (e == SSL_ERROR_ZERO_RETURN)
         return 0;
     if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
         return -2;

@@ -126,6 +126,7 @@ static void a_thousand_that_say_nothing(void **state)
     l.rlim_cur = l.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &l), 0);
     house_open(h, (struct door_limits){.handshake_ms = 60000}); /* none of these is over by itself */
+    int64_t start = clock_mono_ms();
     for (int i = 0; i < COUNT; i++)
         fds[i] = plain_connect(house_port(h));
     /* All but 32 are turned away at once; those hold nothing but their own address back. */
@@ -139,7 +140,7 @@ static void a_thousand_that_say_nothing(void **state)
     assert_int_equal(turned_away, COUNT - 32);
     assert_int_equal(open, 32);
     house_noted(h, DOOR_NOTE_MANY, COUNT - 32);
-    assert_true(h->notes_count <= 4); /* in two seconds or three */
+    assert_in_range(h->notes_count, 1, 2 + (clock_mono_ms() - start) / 1000); /* one a second */
     for (int i = 0; i < COUNT; i++)
         close(fds[i]);
     an_honest_client_is_served(h);
