@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <grpc/compression.h>
 #include <grpc/grpc_posix.h>
@@ -88,7 +90,6 @@ void connection_unref(struct connection *c)
     grpc_server_destroy(c->grpc);
     grpc_call_details_destroy(&c->details);
     grpc_metadata_array_destroy(&c->metadata);
-    closep(&c->watched);
     if (s->options.free_peer)
         s->options.free_peer(c->peer);
     free(c);
@@ -104,7 +105,19 @@ void connection_end_locked(struct connection *c)
         return;
     c->ending = true;
     grpc_server_shutdown_and_notify(c->grpc, runtime_queue(), &c->over_tag);
-    grpc_server_cancel_all_calls(c->grpc); /* closes the socket, too */
+    grpc_server_cancel_all_calls(c->grpc);
+    /* gRPC closes the connection only when what it is writing has been written: with a peer that reads
+     * nothing, never. */
+    shutdown(c->watched, SHUT_RDWR);
+    closep(&c->watched);
+    c->watched = -1;
+}
+
+void connection_cut_stalled_locked(struct connection *c)
+{
+    struct pollfd p = {.fd = c->watched, .events = POLLOUT};
+    if (!c->ending && poll(&p, 1, 0) == 0)
+        shutdown(c->watched, SHUT_RDWR); /* the watcher sees it */
 }
 
 static void request_next(struct connection *c)

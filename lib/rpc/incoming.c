@@ -86,8 +86,10 @@ static void finish(struct rpc_sink *call, int code, grpc_status_code status, con
 {
     if (!incoming_alive(call))
         return;
-    if (call->method && call->method->streams)
-        watcher_set(call, clock_mono_ms() + call->connection->owner->options.deadline_ms);
+    bool streams = call->method && call->method->streams;
+    int64_t most =
+        streams ? clock_mono_ms() + call->connection->owner->options.deadline_ms : call->deadline_ms;
+    watcher_set_answering(call, most);
     grpc_op ops[3];
     memset(ops, 0, sizeof(ops));
     size_t n = 0;
