@@ -120,11 +120,11 @@ void connection_cut_stalled_locked(struct connection *c)
         shutdown(c->watched, SHUT_RDWR); /* the watcher sees it */
 }
 
-static void request_next(struct connection *c)
+/* False: gRPC will not come back with it. */
+static bool request_next(struct connection *c)
 {
-    if (grpc_server_request_call(c->grpc, &c->call, &c->details, &c->metadata, runtime_queue(),
-                                 runtime_queue(), &c->request_tag) != GRPC_CALL_OK)
-        connection_unref(c);
+    return grpc_server_request_call(c->grpc, &c->call, &c->details, &c->metadata, runtime_queue(),
+                                    runtime_queue(), &c->request_tag) == GRPC_CALL_OK;
 }
 
 /* What a call came with must be given back before the next is asked for. */
@@ -140,7 +140,8 @@ static void on_request(struct tag *t, bool ok)
     grpc_metadata_array_destroy(&c->metadata);
     grpc_call_details_init(&c->details);
     grpc_metadata_array_init(&c->metadata);
-    request_next(c);
+    if (!request_next(c))
+        connection_unref(c);
 }
 
 static void on_over(struct tag *t, bool ok)
@@ -171,7 +172,8 @@ static void serve(struct connection *c, int fd)
     grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
     grpc_server_add_channel_from_fd(c->grpc, fd, creds);
     grpc_server_credentials_release(creds);
-    request_next(c);
+    if (!request_next(c))
+        atomic_fetch_sub(&c->refs, 1); /* not the last: the other is the connection's end */
 }
 
 /* Everything that can fail comes before gRPC has the socket. */
