@@ -38,6 +38,7 @@ HARNESS(spec)
 HARNESS(reencrypt)
 HARNESS(request)
 HARNESS(checks)
+HARNESS(schedule)
 
 /* Those with a box: the boxes are compared as texts. */
 #define HARNESS_WITH_BOX(name)                                                                               \
