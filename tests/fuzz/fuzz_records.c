@@ -78,6 +78,7 @@ static const struct {
     {"/secrets-encrypt/demo/requests/r", as_request},
     {"/secrets-encrypt/demo/bundles/00000000000000000001", as_bundle},
     {"/secrets-encrypt/demo/servers/s1/checks", as_checks},
+    {"/secrets-encrypt/demo/schedule", as_schedule},
 };
 
 static void as_store(const char *json, size_t len)
