@@ -75,8 +75,11 @@ static const char *command_name(const struct follow *f)
 static int halted(struct follow *f)
 {
     const char *advice = f->kind == OP_ABORT ? "mend it and run `secrets-encrypt resume`"
-                                             : "mend it and run the same command again: it goes on with the "
-                                               "same key";
+                         : f->kind == OP_RESTART
+                             ? "mend it and run `secrets-encrypt resume`, which goes on with "
+                               "the servers that are left, or `abort`"
+                             : "mend it and run the same command again: it goes on with the "
+                               "same key";
     console_draw("");
     say("%s halted: %s; %s", command_name(f), f->now->rotation.op.why, advice);
     return EXIT_ERROR;
@@ -105,9 +108,9 @@ static int aborted(struct follow *f)
 {
     const struct cluster_operation *op = &f->now->rotation.op;
     console_draw("");
-    say("%s was aborted%s%s: the servers go back to the config from before; `secrets-encrypt explain` shows "
-        "it",
-        command_name(f), *op->requested_by ? " by " : "", op->requested_by);
+    say("%s was aborted%s%s: %s", command_name(f), *op->requested_by ? " by " : "", op->requested_by,
+        op->ends ? "no further server restarts"
+                 : "the servers go back to the config from before; `secrets-encrypt explain` shows it");
     return EXIT_ERROR;
 }
 
