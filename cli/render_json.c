@@ -153,6 +153,19 @@ static void add_reencrypt(struct builder *b, struct json *root, const struct clu
     build_node(b, root, "reencrypt", o);
 }
 
+static void add_next_rotation(struct builder *b, struct json *root, const struct cluster_snapshot *s)
+{
+    const struct cluster_schedule *n = &s->schedule;
+    if (!s->has_schedule || n->next_ms <= 0)
+        return;
+    struct json *o = build_new(b, false);
+    build_int(b, o, "time", n->next_ms);
+    build_string(b, o, "when", n->when);
+    build_string(b, o, "reason", n->why);
+    build_string(b, o, "why", n->held);
+    build_node(b, root, "next_rotation", o);
+}
+
 int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
                        struct error *err)
 {
@@ -161,6 +174,7 @@ int render_status_json(const struct cluster_snapshot *s, const struct key_table 
     add_k3s(&b, root, s, keys);
     add_servers(&b, root, s);
     add_operation(&b, root, s);
+    add_next_rotation(&b, root, s);
     add_reencrypt(&b, root, s);
     build_proofs(&b, root, s);
     build_keys(&b, root, s, 0);

@@ -8,7 +8,7 @@ static const char *type_word(const struct field *f)
         [FIELD_PATH] = "path",          [FIELD_PREFIX] = "prefix",
         [FIELD_CHOICE] = "text",        [FIELD_INT] = "number",
         [FIELD_LIST] = "list of texts", [FIELD_SERVERS] = "list of objects",
-        [FIELD_SECTION] = "object",
+        [FIELD_SECTION] = "object",     [FIELD_WINDOWS] = "list of objects",
     };
     return words[f->type];
 }
@@ -18,7 +18,7 @@ static int add_limits(struct buf *out, const struct field *f, struct error *err)
     int rc = 0;
     if (f->type == FIELD_INT)
         return buf_addf(out, err, "%lld to %lld", (long long)f->min, (long long)f->max);
-    if (f->type == FIELD_LIST || f->type == FIELD_SERVERS)
+    if (f->type == FIELD_LIST || f->type == FIELD_SERVERS || f->type == FIELD_WINDOWS)
         return buf_addf(out, err, "%lld to %lld elements", (long long)f->min, (long long)f->max);
     for (size_t i = 0; f->choices && f->choices[i] && rc == 0; i++)
         if (*f->choices[i])
@@ -59,9 +59,12 @@ static int add_fields(struct buf *out, const char *section, const struct field *
     for (const struct field *f = fields; f && f->name && rc == 0; f++) {
         char inner[80];
         rc = add_row(out, section, f, err);
-        snprintf(inner, sizeof(inner), "%s%s%s.", section, f->name, f->type == FIELD_SERVERS ? "[]" : "");
+        snprintf(inner, sizeof(inner), "%s%s%s.", section, f->name,
+                 f->type == FIELD_SERVERS || f->type == FIELD_WINDOWS ? "[]" : "");
         if (f->type == FIELD_SERVERS && rc == 0)
             rc = add_fields(out, inner, config_server_fields, err);
+        if (f->type == FIELD_WINDOWS && rc == 0)
+            rc = add_fields(out, inner, config_window_fields, err);
         for (size_t p = 0; f->type == FIELD_SECTION && p < FIELD_PARTS && rc == 0; p++)
             rc = add_fields(out, inner, f->parts[p].fields, err);
     }

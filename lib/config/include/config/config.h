@@ -38,6 +38,10 @@
  *   canaries: {enabled: on, namespace: kube-system}
  *   repair: manual                     # or auto: a file that somebody changed is put right at once
  *   escrow_days: 90                    # how long retired keys are kept, sealed
+ *   maintenance_window:                # servers are touched within these alone
+ *     - {days: [sat, sun], from: "02:00", to: "05:00", time_zone: Europe/Berlin}
+ *   alert_gate: {url: "https://prometheus:9090", query: …, ca_file: …, token_file: …, timeout: 5}
+ *   rotate_every: 90d                  # within a window; rotate_writes: 200000 (of aesgcm keys)
  *   log_level: info
  */
 #ifndef CONFIG_CONFIG_H
@@ -57,6 +61,7 @@
 #define CONFIG_ENDPOINTS_MAX 16
 #define CONFIG_RESOURCES_MAX 32
 #define CONFIG_ARGV_MAX      64
+#define CONFIG_WINDOWS_MAX   16
 #define CONFIG_NAME_MAX      64 /* cluster and server names, with the NUL: [A-Za-z0-9._-] */
 
 struct config_etcd {
@@ -73,6 +78,13 @@ struct config_server {
     char *api;     /* URL of its API server */
     char *address; /* that it advertises in the datastore; "" : the host of `api` */
     char *role;    /* "" : etcd and control plane, "etcd", "control-plane" */
+};
+
+/* As it is written; schedule/window.h makes a window of it. */
+struct config_window {
+    char *days; /* "daily", "sat,sun" */
+    char *from, *to;
+    char *time_zone;
 };
 
 struct config {
@@ -122,6 +134,17 @@ struct config {
     char *canary_namespace;
     char *repair; /* "manual", "auto" */
     int64_t escrow_days;
+    struct config_window windows[CONFIG_WINDOWS_MAX];
+    size_t windows_count;
+    char *alert_url; /* "" : no alert is asked for */
+    char *alert_query;
+    char *alert_ca_file;
+    char *alert_cert_file;
+    char *alert_key_file;
+    char *alert_token_file;
+    int64_t alert_timeout_s;
+    char *rotate_every; /* "90d"; "" : never by itself */
+    int64_t rotate_writes;
     char *log_level;
 };
 
