@@ -6,10 +6,8 @@
 
 static int exit_of(const struct error *err)
 {
-    fail(err);
-    return err->code == ERR_CANCELED  ? EXIT_INTERRUPTED
-           : err->code == ERR_TIMEOUT ? EXIT_TIMEOUT
-                                      : EXIT_ERROR;
+    int code = fail(err);
+    return err->code == ERR_TIMEOUT ? EXIT_TIMEOUT : code; /* of --timeout */
 }
 
 int ask(struct session *s, enum operation_kind kind, const struct args *args, int64_t deadline_ms,
@@ -22,8 +20,8 @@ int ask(struct session *s, enum operation_kind kind, const struct args *args, in
         return exit_of(&err);
     if (ret->answer.answer != ANSWER_REFUSED)
         return -1;
-    say("%s", *ret->answer.why ? ret->answer.why : "refused without a reason");
-    return EXIT_ERROR;
+    return end_with(exit_of_cause(ret->answer.cause), "%s",
+                    *ret->answer.why ? ret->answer.why : "refused without a reason");
 }
 
 int64_t ask_deadline(const struct args *args)
