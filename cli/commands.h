@@ -17,6 +17,7 @@ extern const struct command command_abort;
 extern const struct command command_throttle;
 extern const struct command command_repair;
 extern const struct command command_explain;
+extern const struct command command_wait;
 extern const struct command command_init;
 extern const struct command command_preflight;
 extern const struct command command_keys;

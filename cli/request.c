@@ -72,25 +72,31 @@ static bool wants_restarts(const struct session *s, enum operation_kind kind, co
     return about_it && s->snapshot->has_rotation && *op->id ? op->restart : !args->no_restart;
 }
 
-int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
-                 struct error *err)
+int request_fill(const struct session *s, enum operation_kind kind, const struct args *args,
+                 struct cluster_request *ret, struct error *err)
 {
-    struct cluster_request v = {
+    *ret = (struct cluster_request){
         .kind = kind,
         .force = args->force,
         .skip = args->skip,
         .restart = wants_restarts(s, kind, args),
         .offline = args->offline,
         .max_rate = args->max_rate,
+        .time_ms = clock_wall_ms(),
     };
-    text_copy(v.engine, sizeof(v.engine), args->engine ? args->engine : "");
+    text_copy(ret->engine, sizeof(ret->engine), args->engine ? args->engine : "");
+    name_user(ret->by);
+    return take_operand(kind, args->operand ? args->operand : "", ret, err);
+}
+
+int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
+                 struct error *err)
+{
+    struct cluster_request v;
     memset(ret, 0, sizeof(*ret));
-    int rc = take_operand(kind, args->operand ? args->operand : "", &v, err);
-    if (rc < 0)
-        return rc;
-    v.time_ms = clock_wall_ms();
-    name_user(v.by);
-    rc = crypto_uuid(v.id, err);
+    int rc = request_fill(s, kind, args, &v, err);
+    if (rc == 0)
+        rc = crypto_uuid(v.id, err);
     if (rc < 0)
         return rc;
     text_copy(ret->id, sizeof(ret->id), v.id);

@@ -10,6 +10,10 @@ struct request {
     struct cluster_request answer; /* filled in by request_await */
 };
 
+/* What is asked for, by the command line and whoever runs it; the id is left empty. */
+int request_fill(const struct session *s, enum operation_kind kind, const struct args *args,
+                 struct cluster_request *ret, struct error *err) _must_check_;
+
 /* Signs and stores the request, under a lease of REQUEST_LEASE_S seconds. */
 int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
                  struct error *err) _must_check_;
