@@ -11,6 +11,7 @@
 #define COMMANDS_MAX 32
 #define TIMEOUT_MAX  (7 * 24 * 3600)
 #define RATE_MAX     1000000000
+#define TTL_MAX      (7 * 24 * 3600)
 
 enum {
     OPT_NO_RESTART = 256,
@@ -28,7 +29,10 @@ enum {
     OPT_ROOT,
     OPT_DRY_RUN,
     OPT_JUNIT,
-    OPT_CHECK
+    OPT_CHECK,
+    OPT_REASON,
+    OPT_NOW,
+    OPT_TTL
 };
 
 /* A name may stand twice, with another meaning for other commands: both have one value. */
@@ -67,6 +71,11 @@ static const struct flag {
     {"offline", OPT_OFFLINE, NULL, FLAG_OFFLINE,
      "with --engine datastore: wait until you have stopped every API server, then go at etcd's speed"},
     {"max-rate", OPT_MAX_RATE, "N", FLAG_ENGINE, "objects a second at most; 0: no limit of its own"},
+    {"server", 's', "NAME", FLAG_SERVERS, "this server alone; may be given more than once"},
+    {"reason", OPT_REASON, "TEXT", FLAG_REASON, "why, for whoever looks at it; it is in the audit trail"},
+    {"now", OPT_NOW, NULL, FLAG_NOW, "outside of the maintenance window too; never while an alert is firing"},
+    {"ttl", OPT_TTL, "SECONDS", FLAG_TTL,
+     "the lock ends so long after it was last kept alive; default: 3600, with a command 60"},
     {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
      "stop following after so long (exit code 6); the operation goes on"},
     {"junit", OPT_JUNIT, "FILE", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
@@ -169,7 +178,7 @@ bool args_want_json(int argc, char *const *argv)
 {
     static const char *const heads[] = {"--output=", "-o"};
     bool json = false;
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         const char *value = NULL;
         if ((strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0) && i + 1 < argc)
             value = argv[i + 1];
@@ -204,6 +213,20 @@ static int take_timeout(struct args *a, const char *value, struct error *err)
 {
     int rc = text_int(value, 1, TIMEOUT_MAX, &a->timeout_s, err);
     return rc < 0 ? error_prefix(err, rc, "--timeout") : 0;
+}
+
+static int take_server(struct args *a, const char *value, struct error *err)
+{
+    if (a->servers_count == array_len(a->servers))
+        return error_set(err, ERR_INVALID, "--server: more than %d of them", ARGS_SERVERS_MAX);
+    a->servers[a->servers_count++] = value;
+    return 0;
+}
+
+static int take_ttl(struct args *a, const char *value, struct error *err)
+{
+    int rc = text_int(value, 5, TTL_MAX, &a->ttl_s, err);
+    return rc < 0 ? error_prefix(err, rc, "--ttl") : 0;
 }
 
 static int take_flag(struct args *a, int value, char *argument, struct error *err)
@@ -266,7 +289,15 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
     case 't':
         return take_token(a, argument, err);
     case 's':
+        return take_server(a, argument, err);
+    case OPT_REASON:
+        a->reason = argument;
         return 0;
+    case OPT_NOW:
+        a->now = true;
+        return 0;
+    case OPT_TTL:
+        return take_ttl(a, argument, err);
     case 'h':
         a->help = true;
         return 0;
@@ -435,6 +466,20 @@ static int check_together(const struct args *a, const struct command *c, struct 
     return 0;
 }
 
+/* Where the words behind "--" begin, when the command before it runs them; argc: nowhere. */
+static int run_begins(int argc, char **argv, const struct command *commands, size_t count)
+{
+    const struct command *c = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return c ? i : argc;
+        for (size_t k = 0; !c && k < count; k++)
+            if ((commands[k].flags & FLAG_RUN) && strcmp(commands[k].name, argv[i]) == 0)
+                c = &commands[k];
+    }
+    return argc;
+}
+
 int args_parse(int argc, char **argv, const struct command *commands, size_t count, struct args *ret,
                const struct command **ret_command, struct error *err)
 {
@@ -442,6 +487,10 @@ int args_parse(int argc, char **argv, const struct command *commands, size_t cou
     memset(ret, 0, sizeof(*ret));
     ret->max_rate = -1;
     *ret_command = NULL;
+    int words = run_begins(argc, argv, commands, count);
+    if (words + 1 < argc)
+        ret->run = argv + words + 1;
+    argc = words;
     int rc = parse_flags(argc, argv, ret, &seen, err);
     if (rc < 0) {
         wipe_tokens_left(argc, argv);
@@ -469,7 +518,8 @@ int args_help(unsigned of, struct buf *out, struct error *err)
     int rc = 0;
     for (size_t i = 0; i < FLAGS && rc == 0; i++) {
         const struct flag *f = &flags[i];
-        if (f->of != EVERYWHERE && !(of & f->of))
+        bool other = f->value == 's' && f->of == EVERYWHERE && (of & FLAG_SERVERS);
+        if ((f->of != EVERYWHERE && !(of & f->of)) || other)
             continue;
         char left[48], dash[8] = "    ";
         if (f->value < 256)

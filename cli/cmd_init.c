@@ -85,13 +85,13 @@ static void tell_missing(const struct buf *text, const char *config, size_t miss
         c = NULL;
     }
     if (missing > 0)
-        note("%zu line%s in it begin%s with FILL IN: say there what could not be found", missing,
-            missing == 1 ? "" : "s", missing == 1 ? "s" : "");
+        say_more("%zu line%s in it begin%s with FILL IN: say there what could not be found", missing,
+                 missing == 1 ? "" : "s", missing == 1 ? "s" : "");
     else if (rc < 0)
         say("it is not complete: %s", err.text);
     else
-        note("look over `servers`, start the agents and the coordinators, then run `secrets-encrypt "
-            "preflight`");
+        say_more("look over `servers`, start the agents and the coordinators, then run `secrets-encrypt "
+                 "preflight`");
 }
 
 static int agree_and_write(const struct args *args, const struct init_target *t,

@@ -16,7 +16,7 @@ static int run(const struct args *args)
     if (code < 0) {
         bool known = s->has_rotation && *s->rotation.op.id;
         result("%s paused", known ? operation_kind_name(s->rotation.op.kind) : "operation");
-        note("`secrets-encrypt resume` lets it go on, `secrets-encrypt abort` leads back");
+        say_more("`secrets-encrypt resume` lets it go on, `secrets-encrypt abort` leads back");
         code = EXIT_DONE;
     }
     session_close(&session);

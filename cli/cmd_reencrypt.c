@@ -13,8 +13,8 @@ static int run(const struct args *args)
 
 const struct command command_reencrypt = {
     .name = "reencrypt",
-    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_OFFLINE | FLAG_DRY_RUN |
-             FLAG_JSON,
+    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_OFFLINE |
+             FLAG_DRY_RUN | FLAG_JSON,
     .summary = "rewrite every value, then drop the old key",
     .example = "secrets-encrypt reencrypt\n"
                "secrets-encrypt reencrypt --force --skip\n"

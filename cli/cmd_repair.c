@@ -63,13 +63,14 @@ static int judge(struct repair *r)
     case REPAIR_FAILED:
         return end_with(EXIT_ERROR, "the repair of %s failed: %s", r->goal.server, why);
     case REPAIR_OVERTAKEN:
-        return end_with(EXIT_ERROR, "the repair of %s has no end that could be seen: %s", r->goal.server, why);
+        return end_with(EXIT_ERROR, "the repair of %s has no end that could be seen: %s", r->goal.server,
+                        why);
     case REPAIR_RUNNING:
         break;
     }
     if (strcmp(why, r->told) != 0) {
         tell_event(r, "waiting", why);
-        note("%s: %s", r->goal.server, why);
+        say_more("%s: %s", r->goal.server, why);
     }
     memcpy(r->told, why, sizeof(r->told));
     return -1;
@@ -85,10 +86,11 @@ static int stop_early(const struct repair *r)
         return end_with(EXIT_INTERRUPTED,
                         "interrupted: the repair of %s goes on; `secrets-encrypt status -o wide` shows it",
                         r->goal.server);
-    return end_with(EXIT_TIMEOUT,
-                    "%s is not repaired within --timeout %lld: the repair goes on; `secrets-encrypt status -o "
-                    "wide` shows it",
-                    r->goal.server, (long long)r->args->timeout_s);
+    return end_with(
+        EXIT_TIMEOUT,
+        "%s is not repaired within --timeout %lld: the repair goes on; `secrets-encrypt status -o "
+        "wide` shows it",
+        r->goal.server, (long long)r->args->timeout_s);
 }
 
 static int follow_repair(struct repair *r)

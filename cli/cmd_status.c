@@ -4,7 +4,13 @@
 #include "console.h"
 #include "session.h"
 
-#define STALE_MS 120000 /* an agent reports every few seconds; the rest is for clocks that differ */
+#define CLOCKS_APART_MS 60000
+
+/* Agents report at least twice a lease; the rest is for clocks that differ. */
+static int64_t stale_ms(const struct config *config)
+{
+    return 2 * config->lease_ttl_s * 1000 + CLOCKS_APART_MS;
+}
 
 static int render(enum output output, const struct cluster_snapshot *s, const struct key_table *keys,
                   const struct status_verdict *verdict, struct buf *out, struct error *err)
@@ -26,9 +32,10 @@ static void tell_standstill(const struct cluster_snapshot *s)
     if (!s->has_rotation || !*op->id)
         return;
     if (op->state == OP_STATE_HALTED)
-        note("%s is halted: %s; `secrets-encrypt explain` tells more", operation_kind_name(op->kind), op->why);
+        say_more("%s is halted: %s; `secrets-encrypt explain` tells more", operation_kind_name(op->kind),
+                 op->why);
     if (op->state == OP_STATE_PAUSED)
-        note("%s is paused: `secrets-encrypt resume` lets it go on", operation_kind_name(op->kind));
+        say_more("%s is paused: `secrets-encrypt resume` lets it go on", operation_kind_name(op->kind));
 }
 
 static int show(struct session *s, enum output output, struct status_verdict *verdict, struct error *err)
@@ -42,7 +49,7 @@ static int show(struct session *s, enum output output, struct status_verdict *ve
     if (rc < 0)
         return rc;
     if (!keys->known && *keys->why)
-        note("%s", keys->why);
+        say_more("%s", keys->why);
     if (output == OUTPUT_TEXT && verdict->code < 0)
         tell_standstill(s->snapshot);
     return result_text(&out) ? 0 : ERR_IO;
@@ -61,7 +68,7 @@ static int show_checked(const struct args *args)
     struct status_verdict verdict = {EXIT_DONE, ""};
     int rc = session_open(args, &s, &err);
     if (rc == 0)
-        verdict.code = status_check(s.snapshot, STALE_MS, verdict.why);
+        verdict.code = status_check(s.snapshot, stale_ms(s.config), verdict.why);
     if (rc == 0)
         rc = show(&s, args->output, &verdict, &err);
     session_close(&s);
@@ -81,10 +88,11 @@ const struct command command_status = {
     .summary = "show whether encryption is on, the stage, the servers' hashes and the keys",
     .example = "secrets-encrypt status -o wide\n"
                "secrets-encrypt status --check --quiet",
-    .help = "Prints what K3s's `secrets-encrypt status` prints, from what the agents observe. Exit code 0 "
-            "also when the\n"
-            "servers' hashes differ; with --check the code says what is wrong. While an operation runs, servers "
-            "differ and restart:\n"
-            "`wait` is the command for that.\n",
+    .help =
+        "Prints what K3s's `secrets-encrypt status` prints, from what the agents observe. Exit code 0 "
+        "also when the\n"
+        "servers' hashes differ; with --check the code says what is wrong. While an operation runs, servers "
+        "differ and restart:\n"
+        "`wait` is the command for that.\n",
     .run = run,
 };

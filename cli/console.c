@@ -78,7 +78,7 @@ void say(const char *format, ...)
     put_line(mode.said);
 }
 
-void note(const char *format, ...)
+void say_more(const char *format, ...)
 {
     char text[TEXT_MAX];
     FORMAT_INTO(text, format);
@@ -134,6 +134,11 @@ bool result_events(const struct buf *lines)
 const char *console_message(void)
 {
     return *mode.message ? mode.message : mode.said;
+}
+
+void console_leave_end(void)
+{
+    mode.record_shown = true;
 }
 
 int console_end(int code)

@@ -19,6 +19,8 @@ bool console_quiet(void);
 /* With JSON: the line that tells how it ended, unless a record was shown that tells it. Returns the code, or
  * EXIT_ERROR when it could not be written. */
 int console_end(int code);
+/* console_end tells nothing: the exit code is another program's. */
+void console_leave_end(void);
 /* The result, or the reason of the end; what was said last where there is neither. */
 const char *console_message(void);
 /* The operation that the result is about. */
@@ -27,7 +29,7 @@ void console_operation(const char *id);
 /* One line on stderr: "secrets-encrypt: …". A progress line that stands there is wiped first. */
 void say(const char *format, ...) _printf_(1, 2);
 /* The same for what --quiet leaves out: news and advice. */
-void note(const char *format, ...) _printf_(1, 2);
+void say_more(const char *format, ...) _printf_(1, 2);
 /* The same for the reason of an end with that code, which it returns. */
 int end_with(int code, const char *format, ...) _printf_(2, 3);
 /* The same for an error; returns exit_of_error. */

@@ -26,7 +26,7 @@ int dry_run(enum operation_kind kind, const struct args *args)
     struct forecast forecast = {0};
     struct error err = ERROR_INIT;
     int code = -1;
-    if (session_open(args, &session, &err) < 0 || request_fill(&session, kind, args, &request, &err) < 0 ||
+    if (session_open(args, &session, &err) < 0 || request_make(&session, kind, args, &request, &err) < 0 ||
         rotation_forecast(session.snapshot, &request, &forecast, &err) < 0)
         code = fail(&err);
     else

@@ -6,7 +6,8 @@
 
 const struct exit_row exit_rows[] = {
     {EXIT_DONE, "done", "done; `status` without `--check`: also on a mismatch, as K3s"},
-    {EXIT_ERROR, "error", "an error, a failed check of `preflight`, or what was followed was aborted by somebody"},
+    {EXIT_ERROR, "error",
+     "an error, a failed check of `preflight`, or what was followed was aborted by somebody"},
     {EXIT_USAGE, "usage", "bad flags; `init`: nothing was written, as there was no terminal to ask at"},
     {EXIT_MISMATCH, "mismatch", "refused, nothing was begun: the servers' hashes differ"},
     {EXIT_SERVER, "server", "refused, nothing was begun: a server is silent, stale or not ready"},

@@ -38,6 +38,8 @@ static int add_head(const struct cluster_snapshot *s, struct buf *out, struct er
                       for_ms);
     if (rc == 0 && *op->requested_by)
         rc = buf_addf(out, err, ", asked for by %s", op->requested_by);
+    if (rc == 0 && *op->reason)
+        rc = buf_addf(out, err, " (%s)", op->reason);
     if (rc == 0 && *op->aborts)
         rc = buf_addf(out, err, ", in place of operation %s", op->aborts);
     return rc == 0 ? buf_addf(out, err, "\nId: %s\n", op->id) : rc;

@@ -93,8 +93,11 @@ static const char *command_name(const struct follow *f)
 static int halted(struct follow *f)
 {
     const char *advice = f->kind == OP_ABORT ? "mend it and run `secrets-encrypt resume`"
-                                             : "mend it and run the same command again: it goes on with the "
-                                               "same key";
+                         : f->kind == OP_RESTART
+                             ? "mend it and run `secrets-encrypt resume`, which goes on with "
+                               "the servers that are left, or `abort`"
+                             : "mend it and run the same command again: it goes on with the "
+                               "same key";
     const struct cluster_operation *op = &f->now->rotation.op;
     console_draw("");
     junit_look(&f->junit, f->now, clock_wall_ms());
@@ -128,10 +131,11 @@ static int aborted(struct follow *f)
     const struct cluster_operation *op = &f->now->rotation.op;
     console_draw("");
     tell_event(f, "aborted", NULL, NULL, op->requested_by);
-    return end_with(EXIT_ERROR,
-                    "%s was aborted%s%s: the servers go back to the config from before; `secrets-encrypt "
-                    "explain` shows it",
-                    command_name(f), *op->requested_by ? " by " : "", op->requested_by);
+    return end_with(
+        EXIT_ERROR, "%s was aborted%s%s: %s", command_name(f), *op->requested_by ? " by " : "",
+        op->requested_by,
+        op->ends ? "no further server restarts"
+                 : "the servers go back to the config from before; `secrets-encrypt explain` shows it");
 }
 
 static int paused(struct follow *f)
@@ -139,8 +143,8 @@ static int paused(struct follow *f)
     if (!f->paused_told) {
         console_draw("");
         tell_event(f, "paused", NULL, NULL, NULL);
-        note("%s is paused; waiting for `secrets-encrypt resume` or `abort` (^C leaves it paused)",
-            command_name(f));
+        say_more("%s is paused; waiting for `secrets-encrypt resume` or `abort` (^C leaves it paused)",
+                 command_name(f));
     }
     f->paused_told = true;
     return -1;
@@ -150,7 +154,7 @@ static int running(struct follow *f)
 {
     if (f->paused_told) {
         tell_event(f, "resumed", NULL, NULL, NULL);
-        note("%s goes on", command_name(f));
+        say_more("%s goes on", command_name(f));
     }
     f->paused_told = false;
     show(f);
@@ -180,6 +184,7 @@ static const char *finished_text(const struct follow *f)
         {OP_ENABLE, "secrets-encryption enabled"},
         {OP_DISABLE, "secrets-encryption disabled"},
         {OP_RESTORE_KEY, "the key is readable on every server"},
+        {OP_RESTART, "servers restarted"},
         {OP_ABORT, "aborted: every server is back at the config from before"},
     };
     if (f->command && f->command->finished)
@@ -212,9 +217,9 @@ static int reached(struct follow *f)
     else
         result("%s finished", command_name(f));
     if (file_only)
-        note("now restart the API servers, %s first, each once the one before is ready; `secrets-encrypt "
-             "status` shows when all match",
-             restarts_first(&f->before->spec));
+        say_more("now restart the API servers, %s first, each once the one before is ready; `secrets-encrypt "
+                 "status` shows when all match",
+                 restarts_first(&f->before->spec));
     return EXIT_DONE;
 }
 
@@ -326,8 +331,8 @@ static int start(struct follow *f)
     f->goal.attempt_before = halted_before && same ? before.attempt : 0;
     junit_accepted(&f->junit, f->goal.operation, f->kind, clock_wall_ms());
     if (r.answer.answer == ANSWER_RESUMED && f->command->kind != OP_RESUME)
-        note("the %s %s goes on, with the same key",
-            before.state == OP_STATE_PAUSED && same ? "paused" : "halted", command_name(f));
+        say_more("the %s %s goes on, with the same key",
+                 before.state == OP_STATE_PAUSED && same ? "paused" : "halted", command_name(f));
     return after_acceptance(f);
 }
 
@@ -367,11 +372,12 @@ static int check_recent(const struct follow *f, const char *id)
     bool known = s->has_rotation && *op->id;
     bool ended = op->state == OP_STATE_FINISHED && s->now_ms - op->ended_ms > RECENT_MS;
     if (id && known && strcmp(op->aborts, id) == 0)
-        return end_with(EXIT_ERROR, "operation %.40s was aborted%s%s: `secrets-encrypt wait` follows the abort",
-                        id, *op->requested_by ? " by " : "", op->requested_by);
+        return end_with(EXIT_ERROR,
+                        "operation %.40s was aborted%s%s: `secrets-encrypt wait` follows the abort", id,
+                        *op->requested_by ? " by " : "", op->requested_by);
     if (id && (!known || strcmp(op->id, id) != 0))
-        return end_with(EXIT_ERROR, "operation %.40s is not the one that runs or ran last: its end is not known",
-                        id);
+        return end_with(EXIT_ERROR,
+                        "operation %.40s is not the one that runs or ran last: its end is not known", id);
     if (!id && (!known || ended))
         return end_with(EXIT_ERROR, "no operation runs, and none has ended within the last 24 hours");
     return -1;

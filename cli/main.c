@@ -6,10 +6,11 @@
 #define TABLE_MAX (256 * 1024)
 
 static const struct command *const table[] = {
-    &command_status, &command_prepare,   &command_rotate,  &command_reencrypt, &command_rotate_keys,
-    &command_enable, &command_disable,   &command_pause,   &command_throttle,  &command_resume,
-    &command_abort,  &command_repair,    &command_explain, &command_keys,      &command_keys_restore,
-    &command_wait,   &command_init,      &command_preflight,
+    &command_status,    &command_prepare, &command_rotate, &command_reencrypt,    &command_rotate_keys,
+    &command_enable,    &command_disable, &command_pause,  &command_throttle,     &command_resume,
+    &command_restart,   &command_lock,    &command_unlock, &command_wait,         &command_abort,
+    &command_repair,    &command_explain, &command_keys,   &command_keys_restore, &command_init,
+    &command_preflight,
 };
 
 static const char examples[] = "secrets-encrypt preflight\n"

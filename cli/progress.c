@@ -106,7 +106,7 @@ static void add_servers(struct line *l, const struct cluster_snapshot *s, bool o
 {
     const char *gap = "";
     for (size_t i = 0; i < s->servers_count; i++) {
-        if (!s->servers[i].in_spec)
+        if (!progress_shows(s, &s->servers[i]))
             continue;
         enum server_progress p = over ? SERVER_OK : server_progress(s, &s->servers[i]);
         add_piece(l, color_of(p), "%s%s %s", gap, s->servers[i].name, server_progress_word(p));
@@ -119,14 +119,16 @@ static void add_servers_short(struct line *l, const struct cluster_snapshot *s, 
 {
     size_t ok = 0, waiting = 0;
     for (size_t i = 0; i < s->servers_count; i++) {
+        if (!progress_shows(s, &s->servers[i]))
+            continue;
         enum server_progress p = over ? SERVER_OK : server_progress(s, &s->servers[i]);
-        ok += s->servers[i].in_spec && p == SERVER_OK;
-        waiting += s->servers[i].in_spec && p == SERVER_WAITING;
+        ok += p == SERVER_OK;
+        waiting += p == SERVER_WAITING;
     }
     add_piece(l, color_of(SERVER_OK), "%zu ok", ok);
     for (size_t i = 0; i < s->servers_count && !over; i++) {
         enum server_progress p = server_progress(s, &s->servers[i]);
-        if (s->servers[i].in_spec && p != SERVER_OK && p != SERVER_WAITING)
+        if (progress_shows(s, &s->servers[i]) && p != SERVER_OK && p != SERVER_WAITING)
             add_piece(l, color_of(p), "  %s %s", s->servers[i].name, server_progress_word(p));
     }
     if (waiting > 0)
@@ -139,7 +141,7 @@ static void add_reason(struct line *l, const struct cluster_snapshot *s, const s
     if (o->still_ms < STILL_MS)
         return;
     for (size_t i = 0; i < s->servers_count; i++)
-        if (s->servers[i].in_spec && is_busy(server_progress(s, &s->servers[i])))
+        if (progress_shows(s, &s->servers[i]) && is_busy(server_progress(s, &s->servers[i])))
             return;
     if (*s->rotation.op.why)
         add_piece(l, NULL, "  %s", s->rotation.op.why);
@@ -383,7 +385,7 @@ static int tell_servers(const struct teller *t)
     for (size_t i = 0; i < t->s->servers_count && rc == 0; i++) {
         const struct snapshot_server *v = &t->s->servers[i];
         enum server_progress p = server_progress(t->s, v);
-        if (!v->in_spec || p == t->log->servers[i])
+        if (!progress_shows(t->s, v) || p == t->log->servers[i])
             continue;
         t->log->servers[i] = p;
         rc = tell(t, &(struct progress_event){.what = PROGRESS_SERVER, .server = v, .state = p});
@@ -409,7 +411,7 @@ static int tell_why(const struct teller *t)
     struct progress_log *log = t->log;
     const char *why = s->rotation.op.why;
     for (size_t i = 0; i < s->servers_count; i++)
-        if (s->servers[i].in_spec && is_busy(server_progress(s, &s->servers[i])))
+        if (progress_shows(s, &s->servers[i]) && is_busy(server_progress(s, &s->servers[i])))
             return 0;
     /* Nobody is at work, yet the record waits for an order: it is a turn behind the reports. */
     bool behind = strcmp(s->rotation.op.row, "order-in-flight") == 0;

@@ -17,8 +17,8 @@ static int server_code(const struct cluster_snapshot *s, int64_t stale_ms, char 
             snprintf(why, CLUSTER_TEXT_MAX, "%s: %s", v->name, status_server_why(v));
         else if (age > stale_ms)
             snprintf(why, CLUSTER_TEXT_MAX,
-                     "%s: its last report is %" PRId64 " s old: look at its agent and at both clocks", v->name,
-                     age / 1000);
+                     "%s: its last report is %" PRId64 " s old: look at its agent and at both clocks",
+                     v->name, age / 1000);
         else if (!v->report.ready)
             snprintf(why, CLUSTER_TEXT_MAX, "%s is not ready: %s", v->name, v->report.ready_why);
         else

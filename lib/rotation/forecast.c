@@ -114,7 +114,8 @@ static void obey(struct cluster_snapshot *s, struct snapshot_server *v)
  */
 static void make_well(struct cluster_snapshot *s)
 {
-    const char *settled = *s->rotation.hash ? s->rotation.hash : s->servers[snapshot_first_api(s)].report.hash;
+    const char *settled =
+        *s->rotation.hash ? s->rotation.hash : s->servers[snapshot_first_api(s)].report.hash;
     size_t kept = 0;
     for (size_t i = 0; i < s->servers_count; i++) {
         struct snapshot_server *v = &s->servers[i];
@@ -149,7 +150,8 @@ static int restart_by_hand(struct world *w)
         struct snapshot_server *v = &s->servers[i];
         if (facts_at_target(s, v))
             continue;
-        int rc = add_step(w, (struct forecast_step){.what = FORECAST_MANUAL, .server = w->real->servers[i].name});
+        int rc =
+            add_step(w, (struct forecast_step){.what = FORECAST_MANUAL, .server = w->real->servers[i].name});
         run_with(v, b->hash, b->generation, b->stage);
         if (v->has_order) {
             v->report.order_id = v->order.id;
@@ -181,7 +183,7 @@ static void change_keys(struct cluster_rotation *r)
         enum phase phase;
         const char *write, *fresh, *old; /* NULL: as it was; "=": the write key of before */
     } changes[] = {
-        {PHASE_APPEND, NULL, NEW_KEY, NULL}, {PHASE_PROMOTE, NEW_KEY, "", "="}, {PHASE_DROP, NULL, "", ""},
+        {PHASE_APPEND, NULL, NEW_KEY, NULL},    {PHASE_PROMOTE, NEW_KEY, "", "="}, {PHASE_DROP, NULL, "", ""},
         {PHASE_REVERT, "the old key", "=", ""}, {PHASE_RETURN, NULL, "", ""},
     };
     char before[CLUSTER_KEY_NAME_MAX];
@@ -345,9 +347,9 @@ static const struct {
     enum action action;
     int (*run)(struct world *w);
 } doers[] = {
-    {ACTION_ADOPT, do_adopt},     {ACTION_START, do_start},       {ACTION_ABORT, do_start},
-    {ACTION_RESUME, do_resume},   {ACTION_ISSUE, do_issue},       {ACTION_ORDER, do_order},
-    {ACTION_REWRITE, do_rewrite}, {ACTION_PROVE, do_prove},       {ACTION_WATCH, do_watch},
+    {ACTION_ADOPT, do_adopt},       {ACTION_START, do_start},           {ACTION_ABORT, do_start},
+    {ACTION_RESUME, do_resume},     {ACTION_ISSUE, do_issue},           {ACTION_ORDER, do_order},
+    {ACTION_REWRITE, do_rewrite},   {ACTION_PROVE, do_prove},           {ACTION_WATCH, do_watch},
     {ACTION_STOP_JOB, do_stop_job}, {ACTION_NEXT_PHASE, do_next_phase},
 };
 

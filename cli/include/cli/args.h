@@ -12,6 +12,7 @@
 
 enum output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_WIDE };
 
+#define ARGS_SERVERS_MAX 64
 struct args {
     const char *config; /* borrowed from argv, as all strings here; NULL: not given */
     const char *data_dir;
@@ -27,7 +28,13 @@ struct args {
     int64_t timeout_s;  /* 0: none */
     const char *engine; /* "api", "datastore"; NULL: not given */
     bool offline;
-    int64_t max_rate; /* -1: not given */
+    int64_t max_rate;                      /* -1: not given */
+    const char *servers[ARGS_SERVERS_MAX]; /* each --server, in the order given */
+    size_t servers_count;
+    const char *reason; /* NULL: not given */
+    bool now;
+    int64_t ttl_s; /* 0: not given */
+    char **run;    /* the words behind "--", ended by NULL; NULL: none (or not FLAG_RUN) */
 };
 
 /* Flags that only some commands take; --config, --data-dir, --token, --server and --help go with all. */
@@ -39,8 +46,13 @@ struct args {
 #define FLAG_WAIT       (1u << 5) /* the same: it is followed when asked for */
 #define FLAG_ENGINE     (1u << 7) /* --engine, --max-rate: it rewrites values */
 #define FLAG_OFFLINE    (1u << 8)
-#define FLAG_JSON       (1u << 6) /* --output, without wide */
-#define FLAG_INIT       (1u << 9) /* --output as a file, --cluster, --yes, --force, --root */
+#define FLAG_JSON       (1u << 6)  /* --output, without wide */
+#define FLAG_INIT       (1u << 9)  /* --output as a file, --cluster, --yes, --force, --root */
+#define FLAG_SERVERS    (1u << 10) /* --server NAME, more than once */
+#define FLAG_REASON     (1u << 11)
+#define FLAG_NOW        (1u << 12)
+#define FLAG_TTL        (1u << 13)
+#define FLAG_RUN        (1u << 14) /* -- COMMAND… */
 #define FLAG_DRY_RUN    (1u << 16)
 #define FLAG_CHECK      (1u << 17)
 #define FLAG_TIMEOUT    (1u << 18) /* --timeout, --junit: following is all that it does */

@@ -21,6 +21,8 @@ enum server_progress {
     SERVER_SILENT,
 };
 enum server_progress server_progress(const struct cluster_snapshot *s, const struct snapshot_server *v);
+/* Is it one of the servers that the phase is about? */
+bool progress_shows(const struct cluster_snapshot *s, const struct snapshot_server *v);
 const char *server_progress_word(enum server_progress p);
 
 /* --- a terminal --- */

@@ -27,7 +27,7 @@ struct forecast {
     bool resumes;               /* … as one that resumes what is halted or paused */
     char why[CLUSTER_TEXT_MAX]; /* refused: the gate's text, and … */
     enum cluster_cause cause;   /* … its cause */
-    bool planned;               /* the steps are known; refused: those once the servers are as they should be */
+    bool planned; /* the steps are known; refused: those once the servers are as they should be */
     char stuck[CLUSTER_TEXT_MAX]; /* planned, and not to the end: what the planner would wait for there */
     struct forecast_step *steps;
     size_t count;
