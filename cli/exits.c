@@ -12,11 +12,11 @@ const struct exit_row exit_rows[] = {
     {EXIT_MISMATCH, "mismatch", "the servers' hashes differ; a request: refused, nothing was begun"},
     {EXIT_SERVER, "server", "a server is silent, stale or not ready; a request: refused, nothing was begun"},
     {EXIT_GATE, "gate", "another precondition does not hold; a request: refused, nothing was begun"},
-    {EXIT_TIMEOUT, "timeout", "`--timeout` passed; the operation goes on"},
+    {EXIT_TIMEOUT, "timeout", "`--timeout` passed; what was begun goes on"},
     {EXIT_HALTED, "halted", "the operation halted; mend the reason, then resume or abort it"},
     {EXIT_DENIED, "denied", "not allowed, or not authentic"},
     {EXIT_UNREACHABLE, "unreachable", "no coordinator, or no state store, answers"},
-    {EXIT_INTERRUPTED, "interrupted", "Ctrl-C: detached; the operation goes on"},
+    {EXIT_INTERRUPTED, "interrupted", "Ctrl-C: detached; what was begun goes on"},
 };
 const size_t exit_rows_count = array_len(exit_rows);
 
