@@ -6,10 +6,8 @@
 
 static int exit_of(const struct error *err)
 {
-    fail(err);
-    return err->code == ERR_CANCELED  ? EXIT_INTERRUPTED
-           : err->code == ERR_TIMEOUT ? EXIT_TIMEOUT
-                                      : EXIT_ERROR;
+    int code = fail(err);
+    return err->code == ERR_TIMEOUT ? EXIT_TIMEOUT : code; /* of --timeout */
 }
 
 static int await_answer(struct session *s, int64_t deadline_ms, struct request *r)
@@ -19,8 +17,8 @@ static int await_answer(struct session *s, int64_t deadline_ms, struct request *
         return exit_of(&err);
     if (r->answer.answer != ANSWER_REFUSED)
         return -1;
-    say("%s", *r->answer.why ? r->answer.why : "refused without a reason");
-    return EXIT_ERROR;
+    return end_with(exit_of_cause(r->answer.cause), "%s",
+                    *r->answer.why ? r->answer.why : "refused without a reason");
 }
 
 int ask_this(struct session *s, const struct cluster_request *v, int64_t deadline_ms, struct request *ret)

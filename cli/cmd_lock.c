@@ -144,6 +144,7 @@ static int lock(struct lock *l)
         result("locked for %lld s at most: %s", (long long)l->request.ttl_s, l->request.id);
         return EXIT_DONE;
     }
+    console_leave_end(); /* the code, and what is on stdout, are the command's */
     code = run_command(l);
     give_back(l);
     return code;
@@ -153,10 +154,8 @@ static int run(const struct args *args)
 {
     struct error err = ERROR_INIT;
     _cleanup_free_ struct lock *l = calloc(1, sizeof(*l));
-    if (!l) {
-        say("out of memory");
-        return EXIT_ERROR;
-    }
+    if (!l)
+        return end_with(EXIT_ERROR, "out of memory");
     l->args = args;
     int code = session_open(args, &l->session, &err) < 0 ? fail(&err) : lock(l);
     session_close(&l->session);
@@ -165,9 +164,10 @@ static int run(const struct args *args)
 
 const struct command command_lock = {
     .name = "lock",
-    .flags = FLAG_REASON | FLAG_TTL | FLAG_RUN,
+    .flags = FLAG_REASON | FLAG_TTL | FLAG_RUN | FLAG_JSON,
     .summary = "let nothing start while other maintenance is at work",
-    .example = "secrets-encrypt lock --reason 'kernel update' -- ./update-nodes",
+    .example = "secrets-encrypt lock --reason 'new disks' --ttl 1800\n"
+               "secrets-encrypt lock --reason 'kernel update' -- ./update-nodes",
     .help =
         "Takes the cluster's lock: until it is given back no rotation and no restart starts. Refused while "
         "one runs, and while\n"

@@ -7,16 +7,16 @@ static int run(const struct args *args)
         .kind = OP_RESTART,
         .waits_if_asked = true,
         .without_wait = "restart started",
-        .finished = "servers restarted",
     };
     return operation_run(&command, args);
 }
 
 const struct command command_restart = {
     .name = "restart",
-    .flags = FLAG_WAIT | FLAG_FOLLOW | FLAG_SERVERS | FLAG_REASON | FLAG_NOW,
+    .flags = FLAG_WAIT | FLAG_SERVERS | FLAG_REASON | FLAG_NOW | FLAG_DRY_RUN | FLAG_JSON,
     .summary = "restart the API servers, one after the other",
-    .example = "secrets-encrypt restart --server s2 --server s3 --reason 'new flags' --wait",
+    .example = "secrets-encrypt restart --dry-run\n"
+               "secrets-encrypt restart --server s2 --server s3 --reason 'new flags' --wait",
     .help =
         "Restarts every server (or each --server) in restart order, one at a time: the next one only when "
         "the one before is\n"

@@ -9,10 +9,8 @@ static int unlock(struct session *s, const struct args *args)
     _cleanup_free_ struct cluster_request *v = calloc(1, sizeof(*v));
     struct request r;
     struct error err = ERROR_INIT;
-    if (!v) {
-        say("out of memory");
-        return EXIT_ERROR;
-    }
+    if (!v)
+        return end_with(EXIT_ERROR, "out of memory");
     if (request_make(s, OP_UNLOCK, args, v, &err) < 0)
         return fail(&err);
     int code = ask_this(s, v, 0, &r);
@@ -33,9 +31,10 @@ static int run(const struct args *args)
 
 const struct command command_unlock = {
     .name = "unlock",
-    .flags = FLAG_FORCE | FLAG_REASON,
+    .flags = FLAG_FORCE | FLAG_REASON | FLAG_JSON,
     .summary = "give the cluster's lock back",
-    .example = "secrets-encrypt unlock",
+    .example = "secrets-encrypt unlock\n"
+               "secrets-encrypt unlock --force",
     .help = "Gives back the lock that you hold (the same user on the same machine). --force: whoever holds "
             "it.\n",
     .run = run,

@@ -20,6 +20,7 @@ extern const struct command command_restart;
 extern const struct command command_lock;
 extern const struct command command_unlock;
 extern const struct command command_explain;
+extern const struct command command_wait;
 extern const struct command command_init;
 extern const struct command command_preflight;
 extern const struct command command_keys;

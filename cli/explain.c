@@ -188,6 +188,7 @@ int render_explain_json(const struct cluster_snapshot *s, struct buf *out, struc
 {
     struct builder b = {0, err};
     _cleanup_(json_freep) struct json *root = build_new(&b, false);
+    build_head(&b, root, "explain");
     build_bool(&b, root, "underway", explain_under_way(s));
     if (s->has_rotation && *s->rotation.op.id)
         build_operation(&b, root, s);

@@ -237,7 +237,7 @@ static void test_resume_follows_when_asked(void **state)
     answer(q, ANSWER_RESUMED, "op-1", "");
     wait_told(&p, "begins");
     put_rotation("op-1", OP_ROTATE, OP_STATE_FINISHED);
-    expect(&p, 0, "rotate finished\n", "");
+    expect(&p, 0, "rotate completed successfully\n", "");
 }
 
 static void test_refusal(void **state)
