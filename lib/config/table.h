@@ -14,6 +14,7 @@ enum field_type {
     FIELD_INT,     /* int64_t within min and max */
     FIELD_LIST,    /* char *[max] and a count: texts, min to max of them */
     FIELD_SERVERS, /* the list of servers */
+    FIELD_ROLES,   /* the list of the API's roles */
     FIELD_SECTION, /* an object with the fields of `parts` */
 };
 
@@ -49,6 +50,7 @@ struct field {
 extern const char *const config_on_off[]; /* choices that may be written as true and false, too */
 extern const struct field_part config_top;
 extern const struct field config_server_fields[]; /* of one element of `servers`, for the reference */
+extern const struct field config_role_fields[];   /* of one element of `api.roles` */
 
 /* A role's word in texts: "the agent". */
 const char *config_role_name(enum config_role role);

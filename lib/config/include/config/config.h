@@ -38,6 +38,10 @@
  *   canaries: {enabled: on, namespace: kube-system}
  *   repair: manual                     # or auto: a file that somebody changed is put right at once
  *   escrow_days: 90                    # how long retired keys are kept, sealed
+ *   api:                               # the coordinator's API
+ *     socket: /run/secrets-encrypt/api/api.sock   socket_group: ""
+ *     listen: ["10.0.0.1:6448"]   cert_file: …   key_file: …   client_ca_file: …
+ *     roles: [{role: operator, subject: "CN=ci"}, {role: viewer, group: on-call}]
  *   log_level: info
  */
 #ifndef CONFIG_CONFIG_H
@@ -57,6 +61,8 @@
 #define CONFIG_ENDPOINTS_MAX 16
 #define CONFIG_RESOURCES_MAX 32
 #define CONFIG_ARGV_MAX      64
+#define CONFIG_LISTEN_MAX    8
+#define CONFIG_API_ROLES_MAX 64
 #define CONFIG_NAME_MAX      64 /* cluster and server names, with the NUL: [A-Za-z0-9._-] */
 
 struct config_etcd {
@@ -73,6 +79,26 @@ struct config_server {
     char *api;     /* URL of its API server */
     char *address; /* that it advertises in the datastore; "" : the host of `api` */
     char *role;    /* "" : etcd and control plane, "etcd", "control-plane" */
+};
+
+/* Who may what of the API: exactly one of the three is given. */
+struct config_api_role {
+    char *role;    /* "viewer", "operator", "admin" */
+    char *subject; /* of a client certificate, as certificate_read prints it; "" when not given; so the next */
+    char *san;     /* "dns:ci.example.org", "uri:…", "email:…", "ip:…" */
+    char *group;   /* an O or OU of its subject */
+};
+
+struct config_api {
+    char *listen[CONFIG_LISTEN_MAX]; /* "host:port"; none: not over TCP */
+    size_t listen_count;
+    char *cert_file; /* "" when not given; so the next two */
+    char *key_file;
+    char *client_ca_file;
+    char *socket;       /* "" : off */
+    char *socket_group; /* "" : the coordinator's user alone, and root */
+    struct config_api_role roles[CONFIG_API_ROLES_MAX];
+    size_t roles_count;
 };
 
 struct config {
@@ -122,6 +148,7 @@ struct config {
     char *canary_namespace;
     char *repair; /* "manual", "auto" */
     int64_t escrow_days;
+    struct config_api api;
     char *log_level;
 };
 
