@@ -28,6 +28,8 @@ static const struct {
     [CLUSTER_KEY_LEADER] = {"leader/holder", "", false},
     [CLUSTER_KEY_CANDIDATE] = {"leader/candidates/", "", true},
     [CLUSTER_KEY_CHECKS] = {"servers/", "/checks", true},
+    [CLUSTER_KEY_LOCK] = {"lock", "", false},
+    [CLUSTER_KEY_AUDIT] = {CLUSTER_KEY_LIVE_END "audit/", "", true},
 };
 
 void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key,

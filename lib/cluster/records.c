@@ -86,6 +86,7 @@ static const struct field operation_fields[] = {
     F_BOOL(cluster_operation, force),
     F_BOOL(cluster_operation, skip),
     F_BOOL(cluster_operation, restart),
+    F_BOOL(cluster_operation, now),
     F_WORD(cluster_operation, phase, phase_words),
     F_COUNT(cluster_operation, step),
     F_COUNT(cluster_operation, from),
@@ -97,10 +98,16 @@ static const struct field operation_fields[] = {
     F_TEXT(cluster_operation, key),
     F_TEXT(cluster_operation, key_provider),
     F_TEXT(cluster_operation, aborts),
+    F_BOOL(cluster_operation, ends),
+    F_TEXTS(cluster_operation, servers),
+    F_COUNT(cluster_operation, restarted),
+    F_COUNT(cluster_operation, list),
+    F_TEXT(cluster_operation, reason),
     F_TEXT(cluster_operation, engine),
     F_BOOL(cluster_operation, offline),
     F_INT(cluster_operation, max_rate),
     F_TEXT(cluster_operation, requested_by),
+    F_TEXT(cluster_operation, role),
     F_INT(cluster_operation, started_ms),
     F_INT(cluster_operation, phase_ms),
     F_INT(cluster_operation, ended_ms),
@@ -108,6 +115,7 @@ static const struct field operation_fields[] = {
     F_COUNT(cluster_operation, passes),
     F_COUNT(cluster_operation, attempt),
     F_TEXT(cluster_operation, why),
+    F_WORD(cluster_operation, cause, cause_words),
     F_TEXT(cluster_operation, row),
     F_INT(cluster_operation, row_ms),
     F_TEXT(cluster_operation, on),
@@ -250,17 +258,43 @@ static const struct field request_fields[] = {
     F_BOOL(cluster_request, force),
     F_BOOL(cluster_request, skip),
     F_BOOL(cluster_request, restart),
+    F_BOOL(cluster_request, now),
     F_TEXT(cluster_request, server),
+    F_TEXTS(cluster_request, servers),
+    F_TEXT(cluster_request, reason),
     F_TEXT(cluster_request, key),
     F_TEXT(cluster_request, engine),
     F_BOOL(cluster_request, offline),
     F_INT(cluster_request, max_rate),
+    F_INT(cluster_request, lease),
+    F_COUNT(cluster_request, ttl_s),
+    F_TEXT(cluster_request, lock),
     F_TEXT(cluster_request, by),
+    F_TEXT(cluster_request, role),
     F_INT(cluster_request, time_ms),
     F_WORD(cluster_request, answer, answer_words),
+    F_WORD(cluster_request, cause, cause_words),
     F_TEXT(cluster_request, operation),
     F_TEXT(cluster_request, why),
     F_END,
+};
+
+static const struct field lock_fields[] = {
+    F_TEXT(cluster_lock, id),
+    F_TEXT(cluster_lock, holder),
+    F_TEXT(cluster_lock, reason),
+    F_INT(cluster_lock, since_ms),
+    F_INT(cluster_lock, lease),
+    F_COUNT(cluster_lock, ttl_s),
+    F_END,
+};
+
+static const struct field audit_fields[] = {
+    F_INT(cluster_audit, time_ms), F_TEXT(cluster_audit, server),
+    F_TEXT(cluster_audit, who),    F_TEXT(cluster_audit, role),
+    F_TEXT(cluster_audit, from),   F_TEXT(cluster_audit, call),
+    F_TEXT(cluster_audit, what),   F_TEXT(cluster_audit, result),
+    F_TEXT(cluster_audit, why),    F_END,
 };
 
 static int encode(const struct field *table, const char *what, const void *record, struct buf *out,
@@ -325,6 +359,8 @@ CODEC(reencrypt, reencrypt_fields)
 CODEC(request, request_fields)
 CODEC(keys, keys_fields)
 CODEC(apis, apis_fields)
+CODEC(lock, lock_fields)
+CODEC(audit, audit_fields)
 
 #define CODEC_SPARSE(name, table)                                                                            \
     int cluster_##name##_encode(const struct cluster_##name *v, struct buf *out, struct error *err)          \

@@ -221,6 +221,15 @@ static void add_escrow(struct cluster_snapshot *s, const struct snapshot_input *
     cluster_escrow_free(&e);
 }
 
+static void add_lock(struct cluster_snapshot *s, const struct snapshot_input *in)
+{
+    s->has_lock = true;
+    s->lock_mod = in->mod_revision;
+    if (in->body && cluster_lock_decode(in->body, in->len, &s->lock, NULL) == 0)
+        return;
+    s->lock = (struct cluster_lock){.holder = "?", .reason = "its record cannot be read"};
+}
+
 static void add_report(struct build *b, const char *name, const struct snapshot_input *in)
 {
     struct snapshot_server *v = need_server(b, name, false);
@@ -330,6 +339,9 @@ static int add(struct build *b, int kind, const char *name, const struct snapsho
     case CLUSTER_KEY_ESCROW:
         add_escrow(s, in);
         return 0;
+    case CLUSTER_KEY_LOCK:
+        add_lock(s, in);
+        return 0;
     case CLUSTER_KEY_REPORT:
         add_report(b, name, in);
         return 0;
@@ -359,11 +371,14 @@ static int add(struct build *b, int kind, const char *name, const struct snapsho
 static void clear_head(struct cluster_snapshot *s)
 {
     s->revision = s->now_ms = s->spec_mod = s->rotation_mod = s->reencrypt_mod = s->proofs_mod = 0;
+    s->has_lock = false;
+    s->lock_mod = 0;
     s->has_spec = s->has_rotation = s->has_reencrypt = s->has_proofs = s->has_keys = false;
     s->servers_count = s->escrow_count = s->bundles_count = s->requests_count = s->candidates_count = 0;
     memset(&s->rotation, 0, sizeof(s->rotation));
     memset(&s->reencrypt, 0, sizeof(s->reencrypt));
     memset(&s->keys, 0, sizeof(s->keys));
+    memset(&s->lock, 0, sizeof(s->lock));
     s->unknown_api[0] = s->leader[0] = 0;
     s->leader_fence = 0;
 }

@@ -12,22 +12,23 @@ WORDS(stage_words, "start", "prepare", "rotate", "reencrypt_request", "reencrypt
 WORDS(order_kind_words, "adopt", "apply", "write", "sync", "restart", "repair", "call", "follow");
 WORDS(order_state_words, "none", "taken", "restarting", "done", "failed", "refused");
 WORDS(operation_kind_words, "prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "adopt",
-      "abort", "restore-key", "pause", "resume", "repair", "throttle");
+      "abort", "restore-key", "restart", "pause", "resume", "repair", "throttle", "lock", "unlock");
 WORDS(operation_state_words, "running", "finished", "halted", "paused");
 WORDS(phase_words, "adopt", "opens", "backup", "append", "readable", "promote", "written", "rewrite",
       "verify", "backup_drop", "drop", "final", "identity", "switch", "restore", "revert", "return",
-      "bring_back", "done");
+      "bring_back", "restart", "done");
 WORDS(reencrypt_state_words, "idle", "running", "ended", "failed");
 WORDS(proof_state_words, "none", "running", "made", "failed", "unmade");
 WORDS(key_state_words, "readable", "active", "retired");
 WORDS(check_result_words, "ok", "warn", "fail");
 WORDS(server_role_words, "", "etcd", "control-plane");
 WORDS(answer_words, "none", "accepted", "resumed", "refused");
+WORDS(cause_words, "", "mismatch", "server", "gate", "denied");
 
 _Static_assert(array_len(stage_words_list) == STAGE_REENCRYPT_FINISHED + 1, "a word for each stage");
 _Static_assert(array_len(order_kind_words_list) == ORDER_FOLLOW + 1, "a word for each order kind");
 _Static_assert(array_len(order_state_words_list) == ORDER_REFUSED + 1, "a word for each order state");
-_Static_assert(array_len(operation_kind_words_list) == OP_THROTTLE + 1, "a word for each operation");
+_Static_assert(array_len(operation_kind_words_list) == OP_UNLOCK + 1, "a word for each operation");
 _Static_assert(array_len(phase_words_list) == PHASE_DONE + 1, "a word for each phase");
 _Static_assert(array_len(operation_state_words_list) == OP_STATE_PAUSED + 1, "a word for each state");
 _Static_assert(array_len(proof_state_words_list) == PROOF_UNMADE + 1, "a word for each proof state");
@@ -35,6 +36,7 @@ _Static_assert(array_len(key_state_words_list) == KEY_RETIRED + 1, "a word for e
 _Static_assert(array_len(check_result_words_list) == CHECK_FAIL + 1, "a word for each result");
 _Static_assert(array_len(server_role_words_list) == ROLE_CONTROL_PLANE + 1, "a word for each role");
 _Static_assert(array_len(answer_words_list) == ANSWER_REFUSED + 1, "a word for each answer");
+_Static_assert(array_len(cause_words_list) == CAUSE_DENIED + 1, "a word for each cause");
 
 const char *words_name(const struct words *w, int value)
 {
@@ -107,4 +109,9 @@ const char *key_state_name(enum key_state s)
 const char *check_result_name(enum check_result r)
 {
     return words_name(&check_result_words, (int)r);
+}
+
+const char *cluster_cause_name(enum cluster_cause c)
+{
+    return words_name(&cause_words, (int)c);
 }

@@ -174,6 +174,8 @@ int etcd_list(struct etcd *e, const struct etcd_range_options *options, int dead
     q.count_only = options->count_only;
     q.serializable = options->serializable;
     q.min_mod_revision = options->min_mod_revision;
+    if (options->descending)
+        q.sort_order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND;
     int64_t until = clock_mono_ms() + deadline_ms;
     for (;;) {
         int64_t left = until - clock_mono_ms();
@@ -206,10 +208,10 @@ static int append(struct etcd_range *all, struct etcd_range *page, struct error 
 }
 
 /* Adds the page after all->kvs, at all->revision (0: the first page, which sets it). */
-static int add_page(struct etcd *e, const char *prefix, int deadline_ms, struct etcd_range *all,
-                    struct error *err)
+static int add_page(struct etcd *e, const char *prefix, const char *to, int deadline_ms,
+                    struct etcd_range *all, struct error *err)
 {
-    struct etcd_range_options o = {.prefix = prefix, .limit = PAGE_KEYS, .revision = all->revision};
+    struct etcd_range_options o = {.prefix = prefix, .to = to, .limit = PAGE_KEYS, .revision = all->revision};
     if (all->count) {
         /* The smallest key after the last one is that key and a NUL, which stands past its end. */
         o.from = all->kvs[all->count - 1].key;
@@ -236,6 +238,12 @@ static int add_page(struct etcd *e, const char *prefix, int deadline_ms, struct 
 int etcd_snapshot(struct etcd *e, const char *prefix, size_t max_keys, int deadline_ms,
                   struct etcd_range *ret, struct error *err)
 {
+    return etcd_snapshot_to(e, prefix, NULL, max_keys, deadline_ms, ret, err);
+}
+
+int etcd_snapshot_to(struct etcd *e, const char *prefix, const char *to, size_t max_keys, int deadline_ms,
+                     struct etcd_range *ret, struct error *err)
+{
     int64_t until = clock_mono_ms() + deadline_ms;
     struct etcd_range all = {.more = true};
     int rc = 0;
@@ -247,7 +255,7 @@ int etcd_snapshot(struct etcd *e, const char *prefix, size_t max_keys, int deadl
                            all.count, (long long)all.total, deadline_ms, prefix);
             break;
         }
-        rc = add_page(e, prefix, (int)left, &all, err);
+        rc = add_page(e, prefix, to, (int)left, &all, err);
         if (rc == 0 && (all.count > max_keys || all.total > (int64_t)max_keys))
             rc = error_set(err, ERR_TOO_LARGE, "etcd %.300s: %lld keys under %.200s, over the limit of %zu",
                            e->name, (long long)all.total, prefix, max_keys);

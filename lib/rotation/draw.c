@@ -49,7 +49,7 @@ static int draw_facts(struct buf *out, const struct row *r, struct error *err)
 int rotation_draw(struct buf *out, struct error *err)
 {
     int rc = buf_adds(out, head, err);
-    for (int k = OP_PREPARE; rc == 0 && k <= OP_RESTORE_KEY; k++)
+    for (int k = OP_PREPARE; rc == 0 && k <= OP_RESTART; k++)
         rc = draw_plan(out, (enum operation_kind)k, err);
     if (rc == 0)
         rc = buf_adds(

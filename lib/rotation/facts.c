@@ -18,6 +18,9 @@ static const char *const names[FACT_COUNT] = {
     [FACT_REQUEST_ABORTS] = "request_aborts",
     [FACT_REQUEST_REPAIRS] = "request_repairs",
     [FACT_REQUEST_THROTTLES] = "request_throttles",
+    [FACT_REQUEST_LOCKS] = "request_locks",
+    [FACT_REQUEST_UNLOCKS] = "request_unlocks",
+    [FACT_LOCKED] = "locked",
     [FACT_UNADOPTED] = "unadopted",
     [FACT_ADOPTING] = "adopting",
     [FACT_LIVE] = "live",
@@ -31,6 +34,7 @@ static const char *const names[FACT_COUNT] = {
     [FACT_PHASE_VERIFY] = "phase_verify",
     [FACT_PHASE_FINAL] = "phase_final",
     [FACT_ISSUED] = "issued",
+    [FACT_CLOSED] = "closed",
     [FACT_SILENT] = "silent",
     [FACT_STRANGER] = "stranger",
     [FACT_UNREADY] = "unready",
@@ -169,6 +173,7 @@ static void cluster_facts(const struct cluster_snapshot *s, const struct planner
     facts_set_if(f, FACT_AUTO_REPAIR, s->spec.auto_repair);
     facts_set_if(f, FACT_OWNED, s->spec.owned);
     facts_set_if(f, FACT_NOT_RAW, s->spec.not_raw);
+    facts_set_if(f, FACT_LOCKED, s->has_lock);
 }
 
 static void request_facts(const struct cluster_snapshot *s, struct facts *f)
@@ -176,15 +181,14 @@ static void request_facts(const struct cluster_snapshot *s, struct facts *f)
     static const struct {
         enum operation_kind kind;
         enum fact fact;
-    } asks[] = {{OP_PAUSE, FACT_REQUEST_PAUSES},
-                {OP_ABORT, FACT_REQUEST_ABORTS},
-                {OP_REPAIR, FACT_REQUEST_REPAIRS},
-                {OP_THROTTLE, FACT_REQUEST_THROTTLES}};
+    } asks[] = {{OP_PAUSE, FACT_REQUEST_PAUSES},   {OP_ABORT, FACT_REQUEST_ABORTS},
+                {OP_REPAIR, FACT_REQUEST_REPAIRS}, {OP_THROTTLE, FACT_REQUEST_THROTTLES},
+                {OP_LOCK, FACT_REQUEST_LOCKS},     {OP_UNLOCK, FACT_REQUEST_UNLOCKS}};
     if (s->requests_count == 0)
         return;
     const struct cluster_request *r = &s->requests[0].request;
     bool resumes = false;
-    rotation_gate(s, r, &resumes, f->text[FACT_REQUEST_REFUSED]);
+    f->refused = rotation_gate(s, r, &resumes, f->text[FACT_REQUEST_REFUSED]);
     facts_set_if(f, FACT_REQUEST, true);
     facts_set_if(f, FACT_REQUEST_RESUMES, resumes);
     facts_set_if(f, FACT_REQUEST_REFUSED, f->text[FACT_REQUEST_REFUSED][0] != 0);
@@ -205,8 +209,16 @@ static void adopt_facts(const struct cluster_snapshot *s, struct facts *f)
     char why[CLUSTER_TEXT_MAX];
     if (s->rotation.generation > 0 || *s->rotation.op.id)
         return; /* adopted, or tried before: the next operation begins with it */
-    rotation_gate(s, &adopt, &resumes, why);
+    (void)rotation_gate(s, &adopt, &resumes, why);
     facts_set_if(f, FACT_UNADOPTED, !*why);
+}
+
+/* What leads back, what only looks, and a drop that has begun are never held: half of each is worse than the
+ * wrong hour. */
+static bool may_be_held(const struct facts *f, const struct cluster_operation *op)
+{
+    bool dropping = fact(f, FACT_PHASE_DROPS) && fact(f, FACT_ISSUED);
+    return op->kind != OP_ABORT && op->kind != OP_ADOPT && op->phase != PHASE_BRING_BACK && !dropping;
 }
 
 static void operation_facts(const struct cluster_snapshot *s, const struct planner_self *self,
@@ -225,9 +237,10 @@ static void operation_facts(const struct cluster_snapshot *s, const struct plann
     facts_set_if(f, FACT_PHASE_REWRITE, op->phase == PHASE_REWRITE);
     facts_set_if(f, FACT_PHASE_VERIFY, op->phase == PHASE_VERIFY);
     facts_set_if(f, FACT_PHASE_FINAL, op->phase == PHASE_FINAL);
-    facts_set_if(f, FACT_ISSUED,
-                 op->target != 0 && (rotation_made_by_servers(s, op->phase) || facts_target(s)) &&
-                     !(config && facts_lost(s)));
+    bool had = rotation_made_by_servers(s, op->phase) || op->phase == PHASE_RESTART || facts_target(s);
+    facts_set_if(f, FACT_ISSUED, op->target != 0 && had && !(config && facts_lost(s)));
+    if (self->closed && *self->closed && may_be_held(f, op))
+        facts_set(f, FACT_CLOSED, NULL, "%s", self->closed);
     if (config && fact(f, FACT_ISSUED))
         facts_of_next(s, f);
     facts_of_jobs(s, self, f);
@@ -242,6 +255,7 @@ void facts_compute(const struct cluster_snapshot *s, const struct planner_self *
     }
     ret->next_server = ret->repair_server = 0;
     ret->next_kind = ORDER_APPLY;
+    ret->refused = CAUSE_NONE;
     facts_of_servers(s, self, ret);
     cluster_facts(s, self, ret);
     request_facts(s, ret);

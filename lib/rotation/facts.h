@@ -20,6 +20,9 @@ enum fact {
     FACT_REQUEST_ABORTS,
     FACT_REQUEST_REPAIRS,
     FACT_REQUEST_THROTTLES,
+    FACT_REQUEST_LOCKS,
+    FACT_REQUEST_UNLOCKS,
+    FACT_LOCKED, /* other maintenance has the cluster's lock */
     /* the operation */
     FACT_UNADOPTED, /* no generation yet, nothing tried yet, and nothing in the way of adopting one */
     FACT_ADOPTING,  /* the running operation is the coordinator's own */
@@ -34,6 +37,7 @@ enum fact {
     FACT_PHASE_VERIFY,
     FACT_PHASE_FINAL,
     FACT_ISSUED, /* the phase has its generation's number, and (all but adopt) its bundle */
+    FACT_CLOSED, /* a window or an alert holds the next touch of a server */
     /* the servers */
     FACT_SILENT,   /* a server publishes nothing, or nothing new */
     FACT_STRANGER, /* a server that is not in the spec publishes */
@@ -76,6 +80,7 @@ struct facts {
     size_t next_server;
     enum order_kind next_kind;
     size_t repair_server;
+    enum cluster_cause refused; /* REQUEST_REFUSED */
 };
 
 #define FACT_BIT(f) (UINT64_C(1) << (f))

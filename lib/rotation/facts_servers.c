@@ -253,6 +253,8 @@ static enum order_kind kind_for(const struct cluster_snapshot *s, size_t i)
 {
     const struct cluster_operation *op = &s->rotation.op;
     const struct snapshot_bundle *b = facts_target(s);
+    if (op->phase == PHASE_RESTART)
+        return ORDER_RESTART;
     if (op->phase == PHASE_ADOPT && !b)
         return ORDER_ADOPT;
     if (s->spec.owned)
@@ -380,10 +382,59 @@ static bool made_and_not_saved(const struct cluster_snapshot *s)
     return found;
 }
 
+/* ---------- a restart ---------- */
+
+bool rotation_restarts(const struct cluster_operation *op, const char *server)
+{
+    bool named = op->servers_count == 0;
+    for (size_t i = 0; !named && i < op->servers_count; i++)
+        named = strcmp(op->servers[i], server) == 0;
+    return named;
+}
+
+size_t rotation_restart_at(const struct cluster_snapshot *s, int64_t done)
+{
+    bool etcd_only = true;
+    for (int half = 0; half < 2; half++, etcd_only = !etcd_only)
+        for (size_t i = 0; i < s->servers_count && s->servers[i].in_spec; i++)
+            if (snapshot_etcd_only(s, i) == etcd_only &&
+                rotation_restarts(&s->rotation.op, s->servers[i].name) && done-- == 0)
+                return i;
+    return SIZE_MAX;
+}
+
+int64_t rotation_restarted(const struct cluster_snapshot *s)
+{
+    int64_t done = s->rotation.op.restarted;
+    size_t i = rotation_restart_at(s, done);
+    bool answered = i != SIZE_MAX && order_is_current(s, &s->servers[i]) && order_answered(&s->servers[i]);
+    return done + (answered && s->servers[i].report.order_state == ORDER_DONE);
+}
+
+/* That every server is ready with what it had is for the rows that stand before the next order. */
+static void restart_next(const struct cluster_snapshot *s, struct facts *f)
+{
+    size_t i = rotation_restart_at(s, rotation_restarted(s));
+    facts_set_if(f, FACT_ALL_AT_TARGET, i == SIZE_MAX);
+    if (i == SIZE_MAX)
+        return;
+    snprintf(f->text[FACT_ALL_AT_TARGET], CLUSTER_TEXT_MAX, "%s has not been restarted yet",
+             s->servers[i].name);
+    if (has_order(s, &s->servers[i]))
+        return;
+    f->next_server = i;
+    f->next_kind = kind_for(s, i);
+    facts_set(f, FACT_NEXT, s->servers[i].name, "%s", s->servers[i].name);
+}
+
 /* In the list's order; but servers without an API server last as long as the config is still to be made, and
  * first once it is there: they have to be restarted before those that they hand it to. */
 void facts_of_next(const struct cluster_snapshot *s, struct facts *f)
 {
+    if (s->rotation.op.phase == PHASE_RESTART) {
+        restart_next(s, f);
+        return;
+    }
     bool all = s->servers_count > 0, on = true, etcd_only = facts_target(s) && !made_and_not_saved(s);
     for (int half = 0; half < 2; half++, etcd_only = !etcd_only)
         for (size_t i = 0; on && i < s->servers_count && s->servers[i].in_spec; i++)

@@ -12,17 +12,31 @@ struct gate {
     const struct cluster_request *r;
     const struct cluster_operation *op; /* running or ran last; NULL: there has been none */
     char *why;
+    enum cluster_cause cause;
 };
 
-static bool refuse(struct gate *g, const char *format, ...) _printf_(2, 3);
-static bool refuse(struct gate *g, const char *format, ...)
+static bool refuse_for(struct gate *g, enum cluster_cause cause, const char *format, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+static bool refuse_for(struct gate *g, enum cluster_cause cause, const char *format, va_list ap)
 {
-    va_list ap;
-    va_start(ap, format);
     vsnprintf(g->why, CLUSTER_TEXT_MAX, format, ap);
-    va_end(ap);
+    g->cause = cause;
     return true;
 }
+
+#define REFUSAL(name, cause)                                                                                 \
+    static bool name(struct gate *g, const char *format, ...) _printf_(2, 3);                                \
+    static bool name(struct gate *g, const char *format, ...)                                                \
+    {                                                                                                        \
+        va_list ap;                                                                                          \
+        va_start(ap, format);                                                                                \
+        bool refused = refuse_for(g, cause, format, ap);                                                     \
+        va_end(ap);                                                                                          \
+        return refused;                                                                                      \
+    }
+REFUSAL(refuse, CAUSE_GATE)
+REFUSAL(server_refuses, CAUSE_SERVER)
+REFUSAL(mismatch_refuses, CAUSE_MISMATCH)
 
 static bool is_live(const struct gate *g)
 {
@@ -73,7 +87,8 @@ static bool running_blocks(struct gate *g)
     if (g->op->state == OP_STATE_PAUSED)
         return refuse(g, "%s is paused (%s): resume or abort it first", kind, phase_name(g->op->phase));
     if (!g->op->restart && !snapshot_hashes_match(g->s, mismatch))
-        return refuse(g, "%s: restart the servers, one after the other, before the next step", mismatch);
+        return mismatch_refuses(g, "%s: restart the servers, one after the other, before the next step",
+                                mismatch);
     bool manual = !g->op->restart && rotation_phase_is_config(g->op->phase);
     return refuse(g, "%s is still running (%s): %s", kind, phase_name(g->op->phase),
                   manual ? "restart the servers, one after the other, before the next step" : "wait for it");
@@ -111,12 +126,12 @@ static bool server_blocks(struct gate *g)
             continue;
         }
         if (!v->reports)
-            return refuse(g, "%s: %s", v->name, v->report_why);
+            return server_refuses(g, "%s: %s", v->name, v->report_why);
         if (!v->report.ready)
-            return refuse(g, "%s is not ready: %s", v->name, v->report.ready_why);
+            return server_refuses(g, "%s is not ready: %s", v->name, v->report.ready_why);
         if (!*v->report.hash || !*v->report.config_id)
-            return refuse(g, "%s: %s", v->name,
-                          *v->report.file_why ? v->report.file_why : "has no encryption config");
+            return mismatch_refuses(g, "%s: %s", v->name,
+                                    *v->report.file_why ? v->report.file_why : "has no encryption config");
     }
     return false;
 }
@@ -150,11 +165,11 @@ static bool loaded_blocks(struct gate *g)
         if (!v->in_spec)
             continue;
         if (!v->report.loaded_known)
-            return refuse(g, "%s: %s", v->name,
-                          *v->report.process_why ? v->report.process_why
-                                                 : "its API server's process is not known");
+            return server_refuses(g, "%s: %s", v->name,
+                                  *v->report.process_why ? v->report.process_why
+                                                         : "its API server's process is not known");
         if (strcmp(v->report.loaded_hash, v->report.hash) != 0)
-            return refuse(
+            return mismatch_refuses(
                 g, "%s: its API server is not known to have loaded its present encryption config: restart it",
                 v->name);
     }
@@ -168,7 +183,7 @@ static bool content_differs(struct gate *g)
     for (size_t i = 0; i < g->s->servers_count; i++)
         if (g->s->servers[i].in_spec &&
             strcmp(g->s->servers[i].report.config_id, first->report.config_id) != 0)
-            return refuse(
+            return mismatch_refuses(
                 g, "hash does not match between %s and %s: their keys differ, which --force cannot mend",
                 first->name, g->s->servers[i].name);
     return false;
@@ -180,8 +195,9 @@ static bool etcd_only_blocks(struct gate *g)
     const struct snapshot_server *first = &g->s->servers[snapshot_first_api(g->s)];
     for (size_t i = 0; i < g->s->spec.servers_count && i < g->s->servers_count; i++)
         if (snapshot_etcd_only(g->s, i) && strcmp(g->s->servers[i].report.hash, first->report.hash) != 0)
-            return refuse(g, "hash does not match between %s and %s: restart %s, which has the role etcd",
-                          first->name, g->s->servers[i].name, g->s->servers[i].name);
+            return mismatch_refuses(
+                g, "hash does not match between %s and %s: restart %s, which has the role etcd", first->name,
+                g->s->servers[i].name, g->s->servers[i].name);
     return false;
 }
 
@@ -190,7 +206,7 @@ static bool hash_blocks(struct gate *g)
     char mismatch[CLUSTER_TEXT_MAX];
     if (snapshot_hashes_match(g->s, mismatch))
         return etcd_only_blocks(g);
-    return g->r->force ? content_differs(g) : refuse(g, "%s", mismatch);
+    return g->r->force && g->r->kind != OP_RESTART ? content_differs(g) : mismatch_refuses(g, "%s", mismatch);
 }
 
 static const struct {
@@ -221,10 +237,11 @@ static bool stage_blocks(struct gate *g)
         bool changed = g->s->rotation.generation > 0 &&
                        strcmp(g->s->servers[snapshot_first_api(g->s)].report.hash, g->s->rotation.hash) != 0;
         if (changed && (mid_rotation || !(allowed[i].adopts || g->r->force)))
-            return refuse(g,
-                          "the encryption configs were changed by somebody else at stage %s: put generation "
-                          "%lld back first",
-                          stage_name(now), (long long)g->s->rotation.generation);
+            return mismatch_refuses(
+                g,
+                "the encryption configs were changed by somebody else at stage %s: put generation "
+                "%lld back first",
+                stage_name(now), (long long)g->s->rotation.generation);
     }
     return false;
 }
@@ -268,6 +285,73 @@ static bool key_blocks(struct gate *g)
     return false;
 }
 
+/* ---------- a restart ---------- */
+
+static bool subset_blocks(struct gate *g)
+{
+    for (size_t i = 0; i < g->r->servers_count; i++) {
+        const struct snapshot_server *v = snapshot_server(g->s, g->r->servers[i]);
+        if (!v || !v->in_spec)
+            return refuse(g, "'%s' is not among the cluster's servers", g->r->servers[i]);
+    }
+    return false;
+}
+
+/* Whoever restarts a server has to know what it comes back with: the config that the cluster settled on. */
+static bool restart_blocks(struct gate *g)
+{
+    const struct cluster_rotation *k = &g->s->rotation;
+    if (k->generation == 0)
+        return refuse(g, "the servers' present config is not taken over yet: `secrets-encrypt explain` says "
+                         "what it waits for");
+    for (size_t i = 0; i < g->s->servers_count; i++)
+        if (g->s->servers[i].in_spec && strcmp(g->s->servers[i].report.hash, k->hash) != 0)
+            return mismatch_refuses(g,
+                                    "%s: its encryption config is not the one that it should have: put "
+                                    "generation %lld back first",
+                                    g->s->servers[i].name, (long long)k->generation);
+    return subset_blocks(g);
+}
+
+/* ---------- the lock ---------- */
+
+static bool lock_blocks(struct gate *g)
+{
+    const struct cluster_lock *l = &g->s->lock;
+    if (!g->s->has_lock)
+        return false;
+    return refuse(
+        g,
+        "%s holds the cluster's lock%s%s: wait until it is given back (`secrets-encrypt unlock`), or "
+        "is gone with its holder",
+        l->holder, *l->reason ? ": " : "", l->reason);
+}
+
+static bool locking_blocks(struct gate *g, bool *ret_resumes)
+{
+    (void)ret_resumes;
+    if (is_live(g) && g->op->kind != OP_ADOPT)
+        return refuse(g, "%s is %s (%s): the lock can be had when it has ended",
+                      operation_kind_name(g->op->kind),
+                      g->op->state == OP_STATE_PAUSED ? "paused" : "still running", phase_name(g->op->phase));
+    if (g->r->lease == 0 || g->r->ttl_s <= 0)
+        return refuse(g, "a lock needs a lease, with which it ends");
+    return lock_blocks(g);
+}
+
+static bool unlocking_blocks(struct gate *g, bool *ret_resumes)
+{
+    (void)ret_resumes;
+    const struct cluster_lock *l = &g->s->lock;
+    if (!g->s->has_lock)
+        return refuse(g, "nobody holds the cluster's lock");
+    bool theirs = *g->r->lock ? strcmp(g->r->lock, l->id) == 0 : strcmp(g->r->by, l->holder) == 0;
+    if (g->r->force || theirs)
+        return false;
+    return refuse(g, "%s holds the lock, not %s: --force takes it away all the same", l->holder,
+                  *g->r->lock ? g->r->lock : g->r->by);
+}
+
 /* ---------- requests that are about an operation, or about one server ---------- */
 
 static bool pause_blocks(struct gate *g, bool *ret_resumes)
@@ -288,6 +372,10 @@ static bool resume_blocks(struct gate *g, bool *ret_resumes)
                       "%s was to rewrite values straight in the datastore, which cannot be read raw any more "
                       "(datastore.raw: off): give its command again, without --engine and --offline",
                       operation_kind_name(g->op->kind));
+    if (is_halted(g) && lock_blocks(g))
+        return true; /* nothing runs, so that there was a lock to be had */
+    if (is_halted(g) && g->op->kind == OP_RESTART && g->op->list != g->s->spec_mod)
+        return refuse(g, "the list of servers changed since the restart began: abort it, and restart again");
     if (g->op && (g->op->state == OP_STATE_PAUSED || is_halted(g))) {
         *ret_resumes = true;
         return false;
@@ -305,7 +393,7 @@ static bool no_return(const struct cluster_snapshot *s)
 bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX])
 {
     const struct cluster_operation *op = s->has_rotation && *s->rotation.op.id ? &s->rotation.op : NULL;
-    struct gate g = {s, NULL, op, why};
+    struct gate g = {.s = s, .op = op, .why = why};
     bool unfinished = is_live(&g) || is_halted(&g);
     why[0] = 0;
     if (unfinished && op->kind == OP_ABORT)
@@ -313,6 +401,8 @@ bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_
                is_halted(&g) ? ": mend what halted it, then run resume" : "");
     else if (unfinished && op->kind == OP_ADOPT)
         refuse(&g, "the servers' present config is being adopted: there is nothing to go back to");
+    else if (unfinished && op->kind == OP_RESTART)
+        return true; /* there is nothing to take back: it ends */
     else if (s->spec.owned && s->rotation.base > 0)
         refuse(
             &g,
@@ -345,9 +435,9 @@ static bool others_block_repair(struct gate *g)
         if (strcmp(v->name, g->r->server) == 0)
             continue;
         if (!v->reports)
-            return refuse(g, "%s: %s: one server at a time", v->name, v->report_why);
+            return server_refuses(g, "%s: %s: one server at a time", v->name, v->report_why);
         if (!v->report.ready)
-            return refuse(g, "%s is not ready: one server at a time", v->name);
+            return server_refuses(g, "%s is not ready: one server at a time", v->name);
     }
     return false;
 }
@@ -379,7 +469,7 @@ static bool repair_blocks(struct gate *g, bool *ret_resumes)
     if (g->s->rotation.generation == 0 || (is_live(g) && g->op->phase == PHASE_ADOPT))
         return refuse(g, "no config was issued yet that %s could get back", v->name);
     if (!v->reports)
-        return refuse(g, "%s: %s: its agent has to run to be told", v->name, v->report_why);
+        return server_refuses(g, "%s: %s: its agent has to run to be told", v->name, v->report_why);
     if (others_block_repair(g) || foreign_blocks_repair(g, v))
         return true;
     bool file = facts_hash_allowed(g->s, v, v->report.hash);
@@ -406,32 +496,48 @@ static const struct {
     enum operation_kind kind;
     bool (*blocks)(struct gate *g, bool *ret_resumes);
 } about_operations[] = {
-    {OP_PAUSE, pause_blocks},   {OP_RESUME, resume_blocks},     {OP_ABORT, abort_blocks},
-    {OP_REPAIR, repair_blocks}, {OP_THROTTLE, throttle_blocks},
+    {OP_PAUSE, pause_blocks},      {OP_RESUME, resume_blocks},     {OP_ABORT, abort_blocks},
+    {OP_REPAIR, repair_blocks},    {OP_THROTTLE, throttle_blocks}, {OP_LOCK, locking_blocks},
+    {OP_UNLOCK, unlocking_blocks},
 };
 
-void rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r, bool *ret_resumes,
-                   char why[CLUSTER_TEXT_MAX])
+static bool (*const rotation_checks[])(struct gate *) = {
+    running_blocks, halted_blocks, lock_blocks,  server_blocks, snapshots_block,
+    hash_blocks,    loaded_blocks, stage_blocks, key_blocks,    NULL,
+};
+
+static bool (*const restart_checks[])(struct gate *) = {
+    running_blocks, halted_blocks,  lock_blocks,   server_blocks,
+    hash_blocks,    restart_blocks, loaded_blocks, NULL,
+};
+
+static void check(struct gate *g, bool *ret_resumes)
 {
-    static bool (*const checks[])(struct gate *) = {
-        running_blocks, halted_blocks, server_blocks, snapshots_block,
-        hash_blocks,    loaded_blocks, stage_blocks,  key_blocks,
-    };
-    struct gate g = {s, r, s->has_rotation && *s->rotation.op.id ? &s->rotation.op : NULL, why};
-    why[0] = 0;
-    *ret_resumes = false;
-    if (engine_blocks(&g))
+    if (engine_blocks(g))
         return;
     for (size_t i = 0; i < array_len(about_operations); i++)
-        if (about_operations[i].kind == r->kind) {
-            about_operations[i].blocks(&g, ret_resumes);
+        if (about_operations[i].kind == g->r->kind) {
+            about_operations[i].blocks(g, ret_resumes);
             return;
         }
-    if (is_halted(&g) && g.op->kind == r->kind && !halted_is_harmless(&g)) {
-        *ret_resumes = true; /* its servers differ by what it did; the planner's rows guard the rest */
+    if (is_halted(g) && g->op->kind == g->r->kind && !halted_is_harmless(g)) {
+        /* Its servers differ by what it did; the planner's rows guard the rest. */
+        *ret_resumes = !lock_blocks(g);
         return;
     }
-    for (size_t i = 0; i < array_len(checks); i++)
-        if (checks[i](&g))
+    for (bool (*const *c)(struct gate *) = g->r->kind == OP_RESTART ? restart_checks : rotation_checks; *c;
+         c++)
+        if ((*c)(g))
             return;
+}
+
+enum cluster_cause rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r,
+                                 bool *ret_resumes, char why[CLUSTER_TEXT_MAX])
+{
+    struct gate g = {
+        .s = s, .r = r, .op = s->has_rotation && *s->rotation.op.id ? &s->rotation.op : NULL, .why = why};
+    why[0] = 0;
+    *ret_resumes = false;
+    check(&g, ret_resumes);
+    return g.cause;
 }

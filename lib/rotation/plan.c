@@ -23,6 +23,7 @@ static const struct {
     {OP_ABORT,
      {PHASE_REVERT, PHASE_WRITTEN, PHASE_REWRITE, PHASE_VERIFY, PHASE_RETURN, PHASE_FINAL, PHASE_DONE}},
     {OP_ADOPT, {PHASE_ADOPT, PHASE_DONE}},
+    {OP_RESTART, {PHASE_RESTART, PHASE_DONE}},
 };
 
 const enum phase *plan_of(enum operation_kind kind)
@@ -51,6 +52,8 @@ static bool needed(const struct cluster_snapshot *s, const struct cluster_rotati
 {
     bool encrypted = r->write_key[0] != 0;
     bool abort = op->kind == OP_ABORT;
+    if (abort && op->ends)
+        return false;
     switch (phase) {
     case PHASE_ADOPT:
         return needs_adoption(s);
@@ -128,6 +131,7 @@ static const enum {
     [PHASE_REVERT] = CONFIG,
     [PHASE_RETURN] = CONFIG | DROPS,
     [PHASE_BRING_BACK] = CONFIG,
+    [PHASE_RESTART] = CONFIG, /* of which every server has the file */
     [PHASE_DONE] = 0,
 };
 
@@ -138,7 +142,8 @@ bool rotation_phase_is_config(enum phase phase)
 
 bool rotation_made_by_servers(const struct cluster_snapshot *s, enum phase phase)
 {
-    return phase == PHASE_ADOPT || (s->spec.owned && rotation_phase_is_config(phase));
+    bool config = rotation_phase_is_config(phase) && phase != PHASE_RESTART;
+    return phase == PHASE_ADOPT || (s->spec.owned && config);
 }
 
 bool rotation_phase_is_proof(enum phase phase)
@@ -194,6 +199,7 @@ static const struct {
     {PHASE_REVERT, "old key writes again", true},
     {PHASE_RETURN, "drop new key", true},
     {PHASE_BRING_BACK, "bring old key back", false},
+    {PHASE_RESTART, "restart", true},
     {PHASE_DONE, "done", false},
 };
 

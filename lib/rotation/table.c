@@ -8,7 +8,9 @@
 
 #define REFUSED F(REQUEST_REFUSED)
 /* never an operation */
-#define ABOUT_ONE (F(REQUEST_PAUSES) | F(REQUEST_ABORTS) | F(REQUEST_REPAIRS) | F(REQUEST_THROTTLES))
+#define ABOUT_ONE                                                                                            \
+    (F(REQUEST_PAUSES) | F(REQUEST_ABORTS) | F(REQUEST_REPAIRS) | F(REQUEST_THROTTLES) | F(REQUEST_LOCKS) |  \
+     F(REQUEST_UNLOCKS))
 
 ROW_QUALIFIER struct row rotation_rows[] = {
     /* the cluster itself */
@@ -30,6 +32,9 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     {"abort", F(REQUEST) | F(REQUEST_ABORTS), REFUSED, ACTION_ABORT, -1,
      "as asked: back to the config from before"},
     {"throttle", F(REQUEST) | F(REQUEST_THROTTLES), REFUSED, ACTION_THROTTLE, -1, "as asked: another rate"},
+    {"lock", F(REQUEST) | F(REQUEST_LOCKS), REFUSED | F(LIVE) | F(ORDER_IN_FLIGHT), ACTION_LOCK, -1,
+     "as asked: nothing starts until the lock is given back"},
+    {"unlock", F(REQUEST) | F(REQUEST_UNLOCKS), REFUSED, ACTION_UNLOCK, -1, "as asked"},
     {"repair", F(REQUEST) | F(REQUEST_REPAIRS), REFUSED | F(ORDER_IN_FLIGHT) | F(SILENT), ACTION_REPAIR, -1,
      "as asked: the file is put right"},
     {"repair-waits", F(REQUEST) | F(REQUEST_REPAIRS) | F(SILENT), REFUSED, ACTION_WAIT, FACT_SILENT,
@@ -54,8 +59,8 @@ ROW_QUALIFIER struct row rotation_rows[] = {
     /* pauses and repairs */
     {"paused-job", F(PAUSED) | F(JOB_RUNNING), F(PHASE_DROPS), ACTION_STOP_JOB, -1, "paused"},
     {"paused", F(PAUSED), 0, ACTION_WAIT, FACT_ORDER_IN_FLIGHT, "paused: `secrets-encrypt resume` goes on"},
-    {"repair-auto", F(REPAIRABLE) | F(AUTO_REPAIR), F(ORDER_IN_FLIGHT), ACTION_REPAIR, FACT_REPAIRABLE,
-     "by policy: a file that somebody changed is put right"},
+    {"repair-auto", F(REPAIRABLE) | F(AUTO_REPAIR), F(ORDER_IN_FLIGHT) | F(LOCKED), ACTION_REPAIR,
+     FACT_REPAIRABLE, "by policy: a file that somebody changed is put right"},
     {"prune", F(PRUNABLE), F(LIVE), ACTION_PRUNE, -1, "retired keys whose time in escrow is over"},
     {"idle-unknown", F(UNKNOWN_API), F(LIVE), ACTION_WAIT, FACT_UNKNOWN_API, "no operation can start"},
     {"idle", 0, F(LIVE), ACTION_WAIT, FACT_ORDER_IN_FLIGHT, "no operation runs"},
@@ -109,6 +114,10 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      "waiting for the watch over new writes"},
 
     /* phases that bring a generation to every server */
+    {"closed-issue", F(PHASE_CONFIG) | F(CLOSED), F(ISSUED), ACTION_WAIT, FACT_CLOSED,
+     "no server is touched now"},
+    {"closed", F(PHASE_CONFIG) | F(CLOSED) | F(NEXT), 0, ACTION_WAIT, FACT_CLOSED,
+     "no server is touched now"},
     {"order-outdated", F(PHASE_CONFIG) | F(ORDER_OUTDATED), 0, ACTION_ORDER, FACT_NEXT,
      "an order of an earlier leader was refused; given again"},
     {"issue", F(PHASE_CONFIG), F(ISSUED), ACTION_ISSUE, -1,
@@ -157,6 +166,8 @@ static const char *const action_names[] = {
     [ACTION_REWRITE_AGAIN] = "rewrite again",
     [ACTION_BRING_BACK] = "bring back",
     [ACTION_PRUNE] = "prune",
+    [ACTION_LOCK] = "lock",
+    [ACTION_UNLOCK] = "unlock",
     [ACTION_HALT] = "halt",
 };
 

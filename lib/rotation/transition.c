@@ -29,6 +29,8 @@ static void finish(struct cluster_rotation *r, int64_t now_ms)
     op->state = OP_STATE_FINISHED;
     op->ended_ms = now_ms;
     op->why[0] = op->on[0] = 0;
+    if (op->kind == OP_ABORT && op->ends)
+        return;
     if ((op->kind == OP_REENCRYPT && op->skip) || back_without_config)
         r->stage = op->stage_before;
     if (op->kind == OP_ENABLE || op->kind == OP_DISABLE || op->kind == OP_RESTORE_KEY || op->kind == OP_ABORT)
@@ -45,6 +47,10 @@ static void enter(struct cluster_rotation *r, enum phase phase, int64_t now_ms)
     op->from = r->generation;
     op->target = 0;
     op->target_hash[0] = 0;
+    if (phase == PHASE_RESTART) { /* with what they have: nothing is issued */
+        op->target = r->generation;
+        memcpy(op->target_hash, r->hash, sizeof(op->target_hash));
+    }
     if (phase == PHASE_REWRITE) {
         r->stage = STAGE_REENCRYPT_REQUEST;
         if (!brought_back)
@@ -63,6 +69,13 @@ static void take_engine(struct cluster_operation *op, const struct cluster_reque
         op->max_rate = request->max_rate;
 }
 
+static void take_servers(struct cluster_operation *op, const struct cluster_request *request)
+{
+    op->servers_count = request->servers_count;
+    for (size_t i = 0; i < request->servers_count && i < CLUSTER_SUBSET_MAX; i++)
+        text_copy(op->servers[i], sizeof(op->servers[i]), request->servers[i]);
+}
+
 static void begin(const struct cluster_snapshot *s, const struct decision *d, const char *id,
                   const struct cluster_request *request, struct cluster_rotation *r)
 {
@@ -74,7 +87,12 @@ static void begin(const struct cluster_snapshot *s, const struct decision *d, co
     op->state = OP_STATE_RUNNING;
     op->force = request->force;
     op->skip = request->skip;
-    op->restart = request->restart;
+    op->restart = request->restart || request->kind == OP_RESTART;
+    op->now = request->now;
+    op->list = s->spec_mod;
+    take_servers(op, request);
+    text_copy(op->reason, sizeof(op->reason), request->reason);
+    text_copy(op->role, sizeof(op->role), request->role);
     take_engine(op, request);
     op->started_ms = s->now_ms;
     op->attempt = 1;
@@ -116,6 +134,7 @@ void rotation_abort(const struct cluster_snapshot *s, const struct decision *d, 
         memcpy(r->op.aborts, was.id, sizeof(r->op.aborts));
         memcpy(r->op.also, b ? b->hash : was.also, sizeof(r->op.also));
         r->op.stage_before = was.stage_before;
+        r->op.ends = was.kind == OP_RESTART;
     }
     enter(r, rotation_first_phase(s, &r->op), s->now_ms);
 }
@@ -141,6 +160,7 @@ static void resume_halted(const struct cluster_snapshot *s, struct cluster_rotat
     bool job = !rotation_phase_is_config(op->phase) || before_drop || watched;
     op->attempt++;
     op->ended_ms = 0;
+    op->cause = CAUSE_NONE;
     op->phase_ms = s->now_ms;
     if (job)
         op->step++; /* what was recorded for the step before is outdated */
@@ -157,6 +177,8 @@ void rotation_resume(const struct cluster_snapshot *s, const struct decision *d,
     if (r->op.state == OP_STATE_HALTED)
         resume_halted(s, r);
     r->op.state = OP_STATE_RUNNING;
+    if (request->now)
+        r->op.now = true;
     if (request->kind == r->op.kind)
         r->op.restart = request->restart;
     if (request->kind == r->op.kind)
@@ -177,9 +199,18 @@ bool rotation_order_is_over(const struct snapshot_server *v)
             v->report.order_state == ORDER_REFUSED);
 }
 
+/* Whose orders are deleted now is counted: their answers are gone with them. */
+static void count_restarted(const struct cluster_snapshot *s, struct cluster_rotation *r)
+{
+    if (facts_live(s) && r->op.phase == PHASE_RESTART)
+        r->op.restarted = rotation_restarted(s);
+}
+
 void rotation_halt(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)
 {
     remember(r, d);
+    count_restarted(s, r);
+    r->op.cause = d->cause;
     r->op.state = OP_STATE_HALTED;
     r->op.ended_ms = s->now_ms;
 }
@@ -264,7 +295,8 @@ void rotation_order(const struct cluster_snapshot *s, const struct decision *d, 
         .given_ms = s->now_ms,
     };
     text_copy(ret->operation, sizeof(ret->operation), r->op.id);
-    text_copy(ret->hash, sizeof(ret->hash), b ? b->hash : "");
+    text_copy(ret->hash, sizeof(ret->hash), b ? b->hash : r->op.phase == PHASE_RESTART ? r->hash : "");
+    count_restarted(s, r);
     if (ret->kind == ORDER_CALL) {
         ret->from = r->op.from;
         text_copy(ret->call, sizeof(ret->call), call_for(&r->op));
@@ -291,13 +323,14 @@ void rotation_repair(const struct cluster_snapshot *s, const struct decision *d,
     };
     text_copy(ret->operation, sizeof(ret->operation), by);
     memcpy(ret->hash, b ? b->hash : r->hash, sizeof(ret->hash));
+    count_restarted(s, r);
     if (r->op.state == OP_STATE_RUNNING)
         remember(r, d);
 }
 
 bool rotation_settle(const struct cluster_snapshot *s, struct cluster_rotation *r)
 {
-    if (!r->op.target)
+    if (!r->op.target || r->op.phase == PHASE_RESTART)
         return true;
     const struct snapshot_bundle *b = snapshot_bundle(s, r->op.target);
     if (!b)
@@ -316,6 +349,7 @@ bool rotation_settle(const struct cluster_snapshot *s, struct cluster_rotation *
 void rotation_advance(const struct cluster_snapshot *s, const struct decision *d, struct cluster_rotation *r)
 {
     enum phase next = rotation_next_phase(s, r);
+    count_restarted(s, r);
     remember(r, d);
     enter(r, next, s->now_ms);
 }

@@ -21,6 +21,10 @@ int store_verify(struct store *s, const char *path, const void *value, size_t le
  * requests. */
 #define SNAPSHOT_KEYS_MAX 16384
 
+/* All keys of the cluster but its history: from `prefix` on, before `end`. */
+void store_live_range(const struct store *s, char prefix[CLUSTER_KEY_PATH_MAX],
+                      char end[CLUSTER_KEY_PATH_MAX]);
+
 /* One key-value as snapshot_build takes it, its signature checked where its key has one. *in points into the
  * key-value, and into *body where that was signed. */
 int store_slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input *in, struct buf *body,

@@ -87,6 +87,8 @@ static bool is_signed(int kind)
     case CLUSTER_KEY_KEYS:
     case CLUSTER_KEY_APIS:
     case CLUSTER_KEY_ESCROW:
+    case CLUSTER_KEY_LOCK:
+    case CLUSTER_KEY_AUDIT:
         return true;
     default:
         return false;
@@ -134,12 +136,19 @@ int store_slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input
     return 0;
 }
 
+void store_live_range(const struct store *s, char prefix[CLUSTER_KEY_PATH_MAX],
+                      char end[CLUSTER_KEY_PATH_MAX])
+{
+    cluster_key_path(prefix, s->cluster, CLUSTER_KEY_ALL, NULL);
+    snprintf(end, CLUSTER_KEY_PATH_MAX, "%.200s" CLUSTER_KEY_LIVE_END, prefix);
+}
+
 int store_snapshot(struct store *s, int deadline_ms, struct cluster_snapshot *ret, struct error *err)
 {
-    char prefix[CLUSTER_KEY_PATH_MAX];
-    cluster_key_path(prefix, s->cluster, CLUSTER_KEY_ALL, NULL);
+    char prefix[CLUSTER_KEY_PATH_MAX], end[CLUSTER_KEY_PATH_MAX];
+    store_live_range(s, prefix, end);
     struct etcd_range range = {0};
-    int rc = etcd_snapshot(s->etcd, prefix, SNAPSHOT_KEYS_MAX, deadline_ms, &range, err);
+    int rc = etcd_snapshot_to(s->etcd, prefix, end, SNAPSHOT_KEYS_MAX, deadline_ms, &range, err);
     if (rc < 0)
         return error_prefix(err, rc, "reading the state store");
     struct slices v = {calloc(range.count + 1, sizeof(*v.inputs)),

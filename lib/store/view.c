@@ -202,10 +202,11 @@ static bool is_another(const struct store_view *v, const struct etcd_range *rang
     return v->known && (range->cluster != v->etcd || range->term < v->term || range->revision < v->revision);
 }
 
-static int read_all(struct store_view *v, const char *prefix, int deadline_ms, struct error *err)
+static int read_all(struct store_view *v, const char *prefix, const char *end, int deadline_ms,
+                    struct error *err)
 {
     _cleanup_(etcd_range_free) struct etcd_range range = {0};
-    int rc = etcd_snapshot(store_etcd(v->store), prefix, SNAPSHOT_KEYS_MAX, deadline_ms, &range, err);
+    int rc = etcd_snapshot_to(store_etcd(v->store), prefix, end, SNAPSHOT_KEYS_MAX, deadline_ms, &range, err);
     if (rc < 0)
         return rc;
     v->counts.whole++;
@@ -229,11 +230,11 @@ static bool is_answer(const struct store_view *v, const struct etcd_range *range
 }
 
 /* *ret_whole: everything has to be read. */
-static int read_changes(struct store_view *v, const char *prefix, int deadline_ms, bool *ret_whole,
-                        struct error *err)
+static int read_changes(struct store_view *v, const char *prefix, const char *end, int deadline_ms,
+                        bool *ret_whole, struct error *err)
 {
     _cleanup_(etcd_range_free) struct etcd_range range = {0};
-    struct etcd_range_options o = {.prefix = prefix, .min_mod_revision = v->revision + 1};
+    struct etcd_range_options o = {.prefix = prefix, .to = end, .min_mod_revision = v->revision + 1};
     int rc = etcd_list(store_etcd(v->store), &o, deadline_ms, &range, err);
     *ret_whole = rc == ERR_TOO_LARGE;
     if (rc < 0)
@@ -250,18 +251,18 @@ static int read_changes(struct store_view *v, const char *prefix, int deadline_m
 
 static int read_keys(struct store_view *v, int deadline_ms, struct error *err)
 {
-    char prefix[CLUSTER_KEY_PATH_MAX];
+    char prefix[CLUSTER_KEY_PATH_MAX], end[CLUSTER_KEY_PATH_MAX];
     int64_t until = clock_mono_ms() + deadline_ms;
     bool whole = true;
     int rc = 0;
-    cluster_key_path(prefix, v->store->cluster, CLUSTER_KEY_ALL, NULL);
+    store_live_range(v->store, prefix, end);
     if (v->known && clock_mono_ms() - v->all_ms >= CHECK_ALL_MS)
         store_view_forget(v);
     if (v->known)
-        rc = read_changes(v, prefix, deadline_ms, &whole, err);
+        rc = read_changes(v, prefix, end, deadline_ms, &whole, err);
     int64_t left = until - clock_mono_ms();
     if (rc == 0 && whole)
-        rc = read_all(v, prefix, left > 1 ? (int)left : 1, err);
+        rc = read_all(v, prefix, end, left > 1 ? (int)left : 1, err);
     return rc;
 }
 

@@ -21,7 +21,8 @@ const char *operation_state_name(enum operation_state s);
 const char *phase_name(enum phase p);
 const char *proof_state_name(enum proof_state s);
 const char *key_state_name(enum key_state s);
-const char *check_result_name(enum check_result r); /* "ok", "warn", "fail" */
+const char *check_result_name(enum check_result r);   /* "ok", "warn", "fail" */
+const char *cluster_cause_name(enum cluster_cause c); /* "mismatch" */
 
 /* --- keys --- */
 #define CLUSTER_KEY_PATH_MAX 256
@@ -43,7 +44,12 @@ enum cluster_key {
     CLUSTER_KEY_LEADER,
     CLUSTER_KEY_CANDIDATE,
     CLUSTER_KEY_CHECKS, /* name = server; not part of a snapshot */
+    CLUSTER_KEY_LOCK,
+    CLUSTER_KEY_AUDIT, /* name = "<time ms, 13 digits>-<8 hex>"; behind CLUSTER_KEY_LIVE_END */
 };
+/* Behind the prefix of all keys: where those end that are looked at as a whole. History stands after it, and
+ * never weighs on a look. */
+#define CLUSTER_KEY_LIVE_END "~"
 /* Writes the key's path; name may be NULL where the key has none (or "" for the prefix of a group). */
 void cluster_key_path(char out[CLUSTER_KEY_PATH_MAX], const char *cluster, enum cluster_key key,
                       const char *name);
@@ -97,6 +103,12 @@ int cluster_apis_decode(const char *json, size_t len, struct cluster_apis *ret,
 int cluster_keys_encode(const struct cluster_keys *v, struct buf *out, struct error *err) _must_check_;
 int cluster_keys_decode(const char *json, size_t len, struct cluster_keys *ret,
                         struct error *err) _must_check_;
+int cluster_lock_encode(const struct cluster_lock *v, struct buf *out, struct error *err) _must_check_;
+int cluster_lock_decode(const char *json, size_t len, struct cluster_lock *ret,
+                        struct error *err) _must_check_;
+int cluster_audit_encode(const struct cluster_audit *v, struct buf *out, struct error *err) _must_check_;
+int cluster_audit_decode(const char *json, size_t len, struct cluster_audit *ret,
+                         struct error *err) _must_check_;
 int cluster_escrow_encode(const struct cluster_escrow *v, struct buf *out, struct error *err) _must_check_;
 int cluster_escrow_decode(const char *json, size_t len, struct cluster_escrow *ret,
                           struct error *err) _must_check_;

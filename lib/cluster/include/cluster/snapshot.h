@@ -56,6 +56,10 @@ struct cluster_snapshot {
     struct cluster_proofs proofs; /* of the operation in rotation.op; another one's are not taken over */
     bool has_keys;
     struct cluster_keys keys;
+    /* One whose record cannot be read is a lock all the same, of a holder "?": it may be somebody's. */
+    bool has_lock;
+    int64_t lock_mod; /* 0: none */
+    struct cluster_lock lock;
     struct {
         char provider[16];
         char name[CLUSTER_KEY_NAME_MAX];

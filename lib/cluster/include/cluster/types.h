@@ -12,11 +12,14 @@
  *   /secrets-encrypt/<cluster>/reencrypt               struct cluster_reencrypt signed, by the leader
  *   /secrets-encrypt/<cluster>/proofs                  struct cluster_proofs    signed, by the leader
  *   /secrets-encrypt/<cluster>/keys                    struct cluster_keys      signed, by the leader
- *   /secrets-encrypt/<cluster>/escrow/<provider>-<sha256 of the name> struct cluster_escrow    signed, key
- * sealed inside /secrets-encrypt/<cluster>/apis                    struct cluster_apis      signed, by the
- * leader /secrets-encrypt/<cluster>/requests/<id>           struct cluster_request   signed, by the CLI,
- * leased /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
+ *   /secrets-encrypt/<cluster>/escrow/<provider>-<sha256 of the name>
+ *                                                      struct cluster_escrow    signed, key sealed inside
+ *   /secrets-encrypt/<cluster>/apis                    struct cluster_apis      signed, by the leader
+ *   /secrets-encrypt/<cluster>/requests/<id>           struct cluster_request   signed, by who asks, leased
+ *   /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
  *   /secrets-encrypt/<cluster>/leader/candidates/<name>  time                   presence, leased
+ *   /secrets-encrypt/<cluster>/lock                    struct cluster_lock      signed, by the leader, leased
+ *   /secrets-encrypt/<cluster>/~audit/<time>-<hex>     struct cluster_audit     signed, never changed
  *
  * "Signed" values are {"mac":"…","body":{…}} (crypto/seal.h). Times are wall-clock milliseconds. */
 #ifndef CLUSTER_TYPES_H
@@ -44,6 +47,11 @@
 #define CLUSTER_CHECKS_MAX    32
 #define CLUSTER_CHECK_NAME    32
 #define CLUSTER_REMEDY_MAX    384
+#define CLUSTER_SUBSET_MAX    64 /* servers that a request may name */
+#define CLUSTER_REASON_MAX    (CLUSTER_TEXT_MAX / 2)
+#define CLUSTER_ROLE_MAX      16  /* "viewer", "operator", "admin" */
+#define CLUSTER_WHO_MAX       256 /* a certificate's subject, or user@host */
+#define CLUSTER_AUDIT_MAX     10000
 
 /* K3s's stages, in the order of a rotation. */
 enum stage {
@@ -176,11 +184,14 @@ enum operation_kind {
     OP_ADOPT,       /* the coordinator's own: take the servers' present config over as generation 1 */
     OP_ABORT,       /* back to the config from before the rotation */
     OP_RESTORE_KEY, /* a retired key becomes readable again */
+    OP_RESTART,     /* every server, or those that were named, restarts; no config changes */
     /* Requests that are no operations of their own: */
     OP_PAUSE,
     OP_RESUME,
     OP_REPAIR,   /* one server's file is put right */
     OP_THROTTLE, /* another ceiling for the rewrite */
+    OP_LOCK,     /* nothing starts until it is given back */
+    OP_UNLOCK,
 };
 enum operation_state { OP_STATE_RUNNING, OP_STATE_FINISHED, OP_STATE_HALTED, OP_STATE_PAUSED };
 
@@ -204,7 +215,17 @@ enum phase {
     PHASE_REVERT,      /* abort: the old key writes again, the new one stays readable */
     PHASE_RETURN,      /* abort: the config from before; the new key leaves every server */
     PHASE_BRING_BACK,  /* a value under a dropped key was seen: that key becomes readable again everywhere */
+    PHASE_RESTART,     /* every server restarts with the config that it has */
     PHASE_DONE,
+};
+
+/* Why a request was refused or an operation halted, for programs: texts are for people. */
+enum cluster_cause {
+    CAUSE_NONE,
+    CAUSE_MISMATCH, /* servers' configs are not the same, or not the expected ones */
+    CAUSE_SERVER,   /* a server is silent, not ready, or did not come back */
+    CAUSE_GATE,     /* any other precondition */
+    CAUSE_DENIED,   /* whoever asked may not */
 };
 
 struct cluster_operation {
@@ -212,6 +233,7 @@ struct cluster_operation {
     enum operation_kind kind;
     enum operation_state state;
     bool force, skip, restart;
+    bool now; /* not held by maintenance windows */
     enum phase phase;
     int64_t step;   /* rises with each phase that is entered: what belongs to another entry is outdated */
     int64_t from;   /* generation that every server had when the phase began */
@@ -223,16 +245,25 @@ struct cluster_operation {
     char key[CLUSTER_KEY_NAME_MAX]; /* RESTORE_KEY: which */
     char key_provider[16];
     char aborts[CLUSTER_ID_MAX]; /* ABORT: the operation that it ended; "" = none ran */
+    bool ends;                   /* ABORT: there is nothing to take back (a restart): it only ends that one */
+    /* RESTART */
+    char servers[CLUSTER_SUBSET_MAX][CLUSTER_NAME_MAX]; /* which; none: every server */
+    size_t servers_count;
+    int64_t restarted; /* how many are done, in restart order; the one after may be as well by its order */
+    int64_t list;      /* mod revision of the spec that this order is of */
+    char reason[CLUSTER_REASON_MAX]; /* as whoever asked gave it, for people */
     /* How values are rewritten: "datastore", else through the API. */
     char engine[16];
     bool offline;     /* datastore: every API server is stopped meanwhile, by the operator */
     int64_t max_rate; /* objects a second at most; 0: no limit, -1: as each coordinator's config says */
     char requested_by[CLUSTER_NAME_MAX];
+    char role[CLUSTER_ROLE_MAX]; /* of whoever asked; "" = by the cluster's token */
     int64_t started_ms, phase_ms, ended_ms;
     enum stage stage_before;    /* of the cluster when it was accepted */
     int64_t passes;             /* how often every value was touched so far */
     int64_t attempt;            /* 1, and one more for each time a halted operation is asked for again */
     char why[CLUSTER_TEXT_MAX]; /* halted: the reason; running: what it waits for; finished: "" */
+    enum cluster_cause cause;   /* halted */
     char row[48];               /* id of the planner's row that decided last */
     int64_t row_ms;             /* since when it decides */
     char on[CLUSTER_NAME_MAX];  /* the server that it is about; "" = none in particular */
@@ -382,16 +413,48 @@ struct cluster_request {
     char id[CLUSTER_ID_MAX];
     enum operation_kind kind;
     bool force, skip, restart;
-    char server[CLUSTER_NAME_MAX];  /* REPAIR */
-    char key[CLUSTER_KEY_NAME_MAX]; /* RESTORE_KEY */
-    char engine[16];                /* "" or "api", "datastore": of its rewrite */
+    bool now;                      /* not held by maintenance windows; alerts hold it all the same */
+    char server[CLUSTER_NAME_MAX]; /* REPAIR */
+    char servers[CLUSTER_SUBSET_MAX][CLUSTER_NAME_MAX]; /* RESTART: which; none: every server */
+    size_t servers_count;
+    char reason[CLUSTER_REASON_MAX]; /* for people */
+    char key[CLUSTER_KEY_NAME_MAX];  /* RESTORE_KEY */
+    char engine[16];                 /* "" or "api", "datastore": of its rewrite */
     bool offline;
-    int64_t max_rate;          /* of its rewrite, THROTTLE: objects a second; 0: no limit, -1: not said */
-    char by[CLUSTER_NAME_MAX]; /* user@host, for people */
+    int64_t max_rate; /* of its rewrite, THROTTLE: objects a second; 0: no limit, -1: not said */
+    /* LOCK: a lease that whoever asks has granted and keeps alive, for ttl_s at a time: the lock is gone when
+     * its holder is. */
+    int64_t lease, ttl_s;
+    char lock[CLUSTER_ID_MAX];   /* UNLOCK: the lock's id; "": whichever `by` holds, any of them with force */
+    char by[CLUSTER_NAME_MAX];   /* user@host or a certificate's subject, for people */
+    char role[CLUSTER_ROLE_MAX]; /* of a caller with one; "" = by the cluster's token */
     int64_t time_ms;
     enum answer answer;             /* by the leader */
+    enum cluster_cause cause;       /* REFUSED */
     char operation[CLUSTER_ID_MAX]; /* the operation that it became, or that was resumed */
     char why[CLUSTER_TEXT_MAX];     /* REFUSED */
+};
+
+/* --- other maintenance: while it stands nothing starts --- */
+struct cluster_lock {
+    char id[CLUSTER_ID_MAX]; /* of the request that took it */
+    char holder[CLUSTER_NAME_MAX];
+    char reason[CLUSTER_REASON_MAX];
+    int64_t since_ms;
+    int64_t lease, ttl_s; /* it is gone ttl_s after its lease was last kept alive */
+};
+
+/* --- who did what: one record each, which nothing changes --- */
+struct cluster_audit {
+    int64_t time_ms;
+    char server[CLUSTER_NAME_MAX]; /* whose coordinator wrote it */
+    char who[CLUSTER_WHO_MAX];
+    char role[CLUSTER_ROLE_MAX];
+    char from[CLUSTER_WHO_MAX / 2]; /* "10.1.2.3:51234", "unix", "state store" */
+    char call[32];                  /* "Start", "operation" */
+    char what[CLUSTER_TEXT_MAX];
+    char result[16]; /* "accepted", "refused", "started", "phase", "halted", "finished", "aborted" */
+    char why[CLUSTER_TEXT_MAX];
 };
 
 #endif

@@ -56,7 +56,7 @@ struct etcd_kv {
 };
 
 struct etcd_range {
-    struct etcd_kv *kvs; /* sorted by key, ascending */
+    struct etcd_kv *kvs; /* sorted by key, ascending unless asked otherwise */
     size_t count;
     bool more;            /* the limit cut the answer */
     int64_t total;        /* keys in the range at that revision */
@@ -84,6 +84,8 @@ struct etcd_range_options {
     bool serializable; /* answered by any member, possibly stale */
     /* Only keys that were put at this revision or later; 0: all. `total` counts the others too. */
     int64_t min_mod_revision;
+    /* The last key first, and `limit` counts from there. etcd reads the whole range for it. */
+    bool descending;
 };
 /* ERR_COMPACTED when `revision` is gone. */
 int etcd_list(struct etcd *e, const struct etcd_range_options *options, int deadline_ms,
@@ -93,6 +95,10 @@ int etcd_list(struct etcd *e, const struct etcd_range_options *options, int dead
  * than max_keys keys is ERR_TOO_LARGE. */
 int etcd_snapshot(struct etcd *e, const char *prefix, size_t max_keys, int deadline_ms,
                   struct etcd_range *ret, struct error *err) _must_check_;
+
+/* The same, of the keys before `to`, which must not be behind the prefix's end. */
+int etcd_snapshot_to(struct etcd *e, const char *prefix, const char *to, size_t max_keys, int deadline_ms,
+                     struct etcd_range *ret, struct error *err) _must_check_;
 
 /* Unguarded single writes (for tools and tests). lease 0: none. ret_revision may be NULL. */
 int etcd_put(struct etcd *e, const char *key, const void *value, size_t len, int64_t lease, int deadline_ms,

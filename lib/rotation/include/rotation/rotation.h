@@ -31,6 +31,8 @@ enum action {
     ACTION_REWRITE_AGAIN, /* the scan found values under another key: back to rewriting */
     ACTION_BRING_BACK,    /* a value under a key that is being dropped: it becomes readable again */
     ACTION_PRUNE,         /* remove keys and bundles whose time in escrow is over */
+    ACTION_LOCK,          /* request[request]: nothing starts while its lock stands */
+    ACTION_UNLOCK,        /* request[request]: the lock is given back */
     ACTION_HALT,          /* stop the operation, touch nothing more, say why */
 };
 
@@ -47,6 +49,10 @@ struct planner_self {
     int64_t attempts_max;  /* tries of a proof before the operation halts */
     int64_t stale_ms;      /* a report that is unchanged for longer counts as silence; 0: never */
     int64_t order_late_ms; /* an order that takes longer is called late */
+    /* Why no server is to be touched now ("outside the maintenance window until …", "alert … is firing"),
+     * borrowed; NULL or "" = nothing holds it. Windows are left out by the caller for an operation that was
+     * asked for with `now`. */
+    const char *closed;
 };
 
 struct decision {
@@ -57,16 +63,18 @@ struct decision {
     char on[CLUSTER_NAME_MAX];  /* the server that `why` is about; "" = none in particular */
     size_t server;              /* ORDER: index in snapshot->servers */
     enum order_kind order_kind;
-    int64_t generation; /* ORDER */
-    size_t request;     /* the ones about requests: index in snapshot->requests, or SIZE_MAX */
+    int64_t generation;       /* ORDER */
+    size_t request;           /* the ones about requests: index in snapshot->requests, or SIZE_MAX */
+    enum cluster_cause cause; /* REFUSE, HALT */
 };
 
 void rotation_decide(const struct cluster_snapshot *s, const struct planner_self *self, struct decision *ret);
 
-/* Why a request cannot start now; "" when it can (or, *ret_resumes, resumes the halted operation), or waits
- * until an operation has ended that needs nobody any more. The texts are K3s's where K3s has one. Pure. */
-void rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r, bool *ret_resumes,
-                   char why[CLUSTER_TEXT_MAX]);
+/* Why a request cannot start now; "" and CAUSE_NONE when it can (or, *ret_resumes, resumes the halted
+ * operation), or waits until an operation has ended that needs nobody any more. The texts are K3s's where K3s
+ * has one. Pure. */
+enum cluster_cause rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r,
+                                 bool *ret_resumes, char why[CLUSTER_TEXT_MAX]);
 
 /* Whether `abort` is possible now; if not, why says so and what to do instead. Pure. */
 bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
@@ -76,7 +84,8 @@ bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_
 enum phase rotation_first_phase(const struct cluster_snapshot *s, const struct cluster_operation *op);
 enum phase rotation_next_phase(const struct cluster_snapshot *s, const struct cluster_rotation *r);
 
-/* True for a phase that brings a generation to every server; the others are jobs of the coordinator. */
+/* True for a phase that brings a generation to every server (a restart: the one that they have); the others
+ * are jobs of the coordinator. */
 bool rotation_phase_is_config(enum phase phase);
 /* True for a phase that is over once its proof is made (all jobs but the rewriting). */
 bool rotation_phase_is_proof(enum phase phase);
@@ -94,6 +103,15 @@ bool rotation_bundle_is_over(const struct cluster_snapshot *s, size_t i);
 /* The steps that an operation shows ("[2/4] rotate"): its number (1-based), how many there are, its word. */
 void rotation_step(const struct cluster_operation *op, int *ret_number, int *ret_count,
                    const char **ret_word);
+
+/* How many servers of a running restart are done, in its order: those that the record counts, and the one
+ * after them once its order is answered. Whenever such an order is deleted the record counts it. */
+int64_t rotation_restarted(const struct cluster_snapshot *s);
+/* The server that comes after the first `done` ones of a restart, as an index in s->servers: those of the
+ * operation, servers without an API server first, else in the list's order. SIZE_MAX: there are no more. */
+size_t rotation_restart_at(const struct cluster_snapshot *s, int64_t done);
+/* Is it a server of the restart? */
+bool rotation_restarts(const struct cluster_operation *op, const char *server);
 
 /* The stage that a generation of this phase carries. */
 enum stage rotation_phase_stage(enum phase phase, const struct cluster_rotation *r);
