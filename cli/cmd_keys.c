@@ -1,4 +1,4 @@
-#include <cli/keys.h>
+#include <report/keys.h>
 
 #include "commands.h"
 #include "console.h"

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include <base/text.h>
-#include <cli/table.h>
+#include <report/table.h>
 
 #define WIDTH_DEFAULT 80
 

@@ -3,7 +3,7 @@
 #define CLI_SESSION_H
 
 #include <cli/args.h>
-#include <cli/status.h>
+#include <report/status.h>
 #include <store/store.h>
 
 #define CONNECT_MS 5000 /* until the state store must have answered */
