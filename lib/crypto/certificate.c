@@ -4,10 +4,7 @@
 #include <base/text.h>
 
 #include "openssl.h"
-
-DEFINE_CLEANUP(BIO *, BIO_free_all);
-DEFINE_CLEANUP(X509 *, X509_free);
-DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
+#include "x509.h"
 
 #define BUNDLE_MAX 1000 /* certificates of one file that are looked at */
 
@@ -16,37 +13,35 @@ static BIO *open_text(const void *pem, size_t len)
     return len <= CERTIFICATE_FILE_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
 }
 
-/* OpenSSL asks at the terminal for a pass phrase where it is given no answer. */
-static int no_pass_phrase(char *buffer, int size, int writing, void *arg)
+int pem_no_pass_phrase(char *buffer, int size, int writing, void *arg)
 {
     (void)buffer, (void)size, (void)writing, (void)arg;
     return 0;
 }
 
-static int64_t time_ms(const ASN1_TIME *t)
+int64_t x509_time_ms(const ASN1_TIME *t)
 {
     struct tm tm = {0};
     return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) * 1000 : 0;
 }
 
-static void read_name(const X509 *x, char out[CERTIFICATE_NAME_MAX])
+bool x509_subject(const X509 *x, char out[CERTIFICATE_NAME_MAX])
 {
     _cleanup_(BIO_free_allp) BIO *b = BIO_new(BIO_s_mem());
     char *data = NULL;
     out[0] = 0;
     if (!b || X509_NAME_print_ex(b, X509_get_subject_name(x), 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB) < 0)
-        return;
+        return false;
     long len = BIO_get_mem_data(b, &data);
-    if (len > 0)
-        snprintf(out, CERTIFICATE_NAME_MAX, "%.*s", (int)len, data);
+    return len <= 0 || snprintf(out, CERTIFICATE_NAME_MAX, "%.*s", (int)len, data) < CERTIFICATE_NAME_MAX;
 }
 
 static void fill(X509 *x, struct certificate *ret)
 {
     memset(ret, 0, sizeof(*ret));
-    read_name(x, ret->subject);
-    ret->from_ms = time_ms(X509_get0_notBefore(x));
-    ret->until_ms = time_ms(X509_get0_notAfter(x));
+    (void)x509_subject(x, ret->subject); /* for people: may be cut */
+    ret->from_ms = x509_time_ms(X509_get0_notBefore(x));
+    ret->until_ms = x509_time_ms(X509_get0_notAfter(x));
     ret->is_ca = X509_check_ca(x) != 0;
     openssl_forget();
 }
@@ -61,7 +56,7 @@ int certificate_read(const void *pem, size_t len, const char *what, struct certi
                      struct error *err)
 {
     _cleanup_(BIO_free_allp) BIO *b = open_text(pem, len);
-    _cleanup_(X509_freep) X509 *x = b ? PEM_read_bio_X509(b, NULL, no_pass_phrase, NULL) : NULL;
+    _cleanup_(X509_freep) X509 *x = b ? PEM_read_bio_X509(b, NULL, pem_no_pass_phrase, NULL) : NULL;
     if (!x)
         return none(what, err);
     fill(x, ret);
@@ -75,7 +70,7 @@ int certificate_read_first_to_end(const void *pem, size_t len, const char *what,
     int count = 0;
     for (; b && count < BUNDLE_MAX; count++) {
         struct certificate c;
-        _cleanup_(X509_freep) X509 *x = PEM_read_bio_X509(b, NULL, no_pass_phrase, NULL);
+        _cleanup_(X509_freep) X509 *x = PEM_read_bio_X509(b, NULL, pem_no_pass_phrase, NULL);
         if (!x)
             break;
         fill(x, &c);
@@ -91,10 +86,11 @@ int certificate_check_key(const void *pem, size_t len, const struct secret *key,
 {
     _cleanup_(BIO_free_allp) BIO *b = open_text(pem, len);
     _cleanup_(BIO_free_allp) BIO *k = open_text(key->data, key->len);
-    _cleanup_(X509_freep) X509 *x = b ? PEM_read_bio_X509(b, NULL, no_pass_phrase, NULL) : NULL;
+    _cleanup_(X509_freep) X509 *x = b ? PEM_read_bio_X509(b, NULL, pem_no_pass_phrase, NULL) : NULL;
     if (!x)
         return none(what, err);
-    _cleanup_(EVP_PKEY_freep) EVP_PKEY *p = k ? PEM_read_bio_PrivateKey(k, NULL, no_pass_phrase, NULL) : NULL;
+    _cleanup_(EVP_PKEY_freep) EVP_PKEY *p =
+        k ? PEM_read_bio_PrivateKey(k, NULL, pem_no_pass_phrase, NULL) : NULL;
     bool fits = p && X509_check_private_key(x, p) == 1;
     openssl_forget();
     if (!p)
