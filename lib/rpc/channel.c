@@ -134,9 +134,11 @@ static int open_address(const struct rpc_channel_options *o, struct rpc_channel 
 {
     struct address *a = &c->addresses[i];
     _cleanup_(buf_freep) struct buf target = BUF_INIT(TARGET_MAX);
-    char host[256], port[8];
-    int rc = target_make(o->addresses[i], &target, err);
-    if (rc == 0)
+    char host[256] = "localhost", port[8];
+    bool local = o->local && target_is_local(o->addresses[i]);
+    int rc =
+        local ? target_make_local(o->addresses[i], &target, err) : target_make(o->addresses[i], &target, err);
+    if (rc == 0 && !(o->local && target_is_local(o->addresses[0])))
         rc = target_split(o->addresses[0], host, sizeof(host), port, sizeof(port), err);
     if (rc < 0)
         return rc;

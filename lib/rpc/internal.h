@@ -69,6 +69,10 @@ void flight_set_call(struct rpc_channel *c, struct flight *f, grpc_call *call);
 void flight_end(struct rpc_channel *c, struct flight *f);
 
 /* --- target.c --- */
+/* Whether it begins with "unix:". */
+bool target_is_local(const char *address);
+/* The same for such an address: ERR_INVALID where the path cannot be a socket's. */
+int target_make_local(const char *address, struct buf *out, struct error *err) _must_check_;
 /* The gRPC target of one address, appended to `out`. A name stays a name: it is resolved again after
  * failures. */
 int target_make(const char *address, struct buf *out, struct error *err) _must_check_;
@@ -91,7 +95,12 @@ int message_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *byt
 struct status {
     grpc_status_code code;
     const char *text; /* may be NULL */
+    int named;        /* the ERR_* that a server of ours gave it, or 0 */
 };
+#define STATUS_TRAILER "secrets-encrypt-error"
+/* What such a server's call ends with for an ERR_*; which one the trailers name. */
+grpc_status_code status_of_error(int code);
+int status_named(const grpc_metadata_array *trailing);
 /* What a finished call's status means; also notes on the channel whether a server answered. 0 for OK. */
 int status_convert(struct rpc_channel *c, const struct status *s, int deadline_ms, struct error *err);
 /* The same as a pure function; *ret_silent: the connection was closed without a reason. */

@@ -6,6 +6,7 @@ enum kind {
     PLAIN,
     SILENT,  /* says nothing of the reason: on a fresh connection probably a handshake refused */
     INSTEAD, /* the advice says it all: the text would mislead */
+    LIMIT,   /* the server's limit, not our deadline: its text tells it */
 };
 
 /* The first row that fits wins: by status number (or ANY) and by a part of its text (or NULL). `advice` is
@@ -62,6 +63,10 @@ static const struct rule rules[] = {
     {ANY, "rpc not supported for learner", ERR_UNAVAILABLE, "this member is a learner", PLAIN},
     {ANY, "server stopped", ERR_UNAVAILABLE, NULL, PLAIN},
     {ANY, "context deadline exceeded", ERR_TIMEOUT, NULL, PLAIN},
+    /* a server of ours; its own errors come with their name */
+    {GRPC_STATUS_DEADLINE_EXCEEDED, "the most that this server gives", ERR_TIMEOUT, NULL, LIMIT},
+    {GRPC_STATUS_RESOURCE_EXHAUSTED, "RST_STREAM with error code 11", ERR_TOO_LARGE,
+     "the server did not take the request: it is too large, or many came at once", INSTEAD},
     /* gRPC */
     {GRPC_STATUS_UNAVAILABLE, "empty address list", ERR_INVALID,
      "gRPC cannot use the TLS files: a damaged certificate, or a key that does not belong to it", INSTEAD},
@@ -85,6 +90,42 @@ static const struct rule rules[] = {
     {GRPC_STATUS_UNAVAILABLE, NULL, ERR_UNAVAILABLE, NULL, PLAIN},
     {ANY, NULL, ERR_UNAVAILABLE, NULL, PLAIN},
 };
+
+/* The other way, for a server of ours; several codes share a status. It also sends the code's name as a
+ * trailer, so that a client of ours gets back the very code, and the text as it was. */
+static const struct {
+    int code;
+    grpc_status_code status;
+} codes[] = {
+    {ERR_INVALID, GRPC_STATUS_INVALID_ARGUMENT},  {ERR_NOT_FOUND, GRPC_STATUS_NOT_FOUND},
+    {ERR_CONFLICT, GRPC_STATUS_ALREADY_EXISTS},   {ERR_UNAVAILABLE, GRPC_STATUS_UNAVAILABLE},
+    {ERR_TIMEOUT, GRPC_STATUS_DEADLINE_EXCEEDED}, {ERR_DENIED, GRPC_STATUS_PERMISSION_DENIED},
+    {ERR_TOO_LARGE, GRPC_STATUS_OUT_OF_RANGE},    {ERR_IO, GRPC_STATUS_INTERNAL},
+    {ERR_NO_MEMORY, GRPC_STATUS_INTERNAL},        {ERR_COMPACTED, GRPC_STATUS_OUT_OF_RANGE},
+    {ERR_UNSUPPORTED, GRPC_STATUS_UNIMPLEMENTED}, {ERR_CANCELED, GRPC_STATUS_CANCELLED},
+    {ERR_STATE, GRPC_STATUS_FAILED_PRECONDITION}, {ERR_INTERNAL, GRPC_STATUS_INTERNAL},
+    {ERR_NO_SPACE, GRPC_STATUS_INTERNAL},
+};
+
+grpc_status_code status_of_error(int code)
+{
+    for (size_t i = 0; i < array_len(codes); i++)
+        if (codes[i].code == code)
+            return codes[i].status;
+    return GRPC_STATUS_UNKNOWN;
+}
+
+int status_named(const grpc_metadata_array *trailing)
+{
+    for (size_t i = 0; i < trailing->count; i++) {
+        if (grpc_slice_str_cmp(trailing->metadata[i].key, STATUS_TRAILER) != 0)
+            continue;
+        for (size_t k = 0; k < array_len(codes); k++)
+            if (grpc_slice_str_cmp(trailing->metadata[i].value, error_code_name(codes[k].code)) == 0)
+                return codes[k].code;
+    }
+    return 0;
+}
 
 static const struct rule *find_rule(int status, const char *text)
 {
@@ -124,9 +165,11 @@ int status_explain(const struct status *s, int deadline_ms, bool *ret_silent, st
     if (s->code == GRPC_STATUS_OK)
         return 0;
     const char *text = s->text ? s->text : "";
+    if (s->named < 0)
+        return error_set(err, s->named, "%s", text);
     const struct rule *r = find_rule((int)s->code, text);
     *ret_silent = r->kind == SILENT;
-    if (s->code == GRPC_STATUS_DEADLINE_EXCEEDED && r->code == ERR_TIMEOUT)
+    if (s->code == GRPC_STATUS_DEADLINE_EXCEEDED && r->code == ERR_TIMEOUT && r->kind != LIMIT)
         return error_set(err, ERR_TIMEOUT, "no answer within %d ms", deadline_ms);
     const char *reason = innermost(text);
     if (!*reason)
@@ -157,8 +200,8 @@ int status_convert(struct rpc_channel *c, const struct status *s, int deadline_m
     bool silent;
     int rc = status_explain(s, deadline_ms, &silent, err);
     /* Whatever is not gRPC's own word for "no connection" came from a server that speaks with us. */
-    if (s->code != GRPC_STATUS_UNAVAILABLE && s->code != GRPC_STATUS_DEADLINE_EXCEEDED &&
-        s->code != GRPC_STATUS_CANCELLED)
+    if (s->named < 0 || (s->code != GRPC_STATUS_UNAVAILABLE && s->code != GRPC_STATUS_DEADLINE_EXCEEDED &&
+                         s->code != GRPC_STATUS_CANCELLED))
         atomic_store(&c->answered, true);
     if (!silent || atomic_load(&c->answered))
         return rc;

@@ -187,7 +187,7 @@ static void on_status(struct tag *t, bool ok)
     (void)ok;
     struct rpc_stream *s = t->owner;
     char *text = grpc_slice_to_c_string(s->details);
-    struct status status = {.code = s->status, .text = text};
+    struct status status = {.code = s->status, .text = text, .named = status_named(&s->trailing)};
     struct error err = ERROR_INIT;
     int rc = status_convert(s->channel, &status, 0, &err);
     if (rc == 0)

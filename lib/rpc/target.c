@@ -1,11 +1,13 @@
 #include "internal.h"
 
 #include <arpa/inet.h>
+#include <sys/un.h>
 
 #include <base/text.h>
 
 #define HOST_MAX 256
 #define PORT_MAX 8
+#define LOCAL    "unix:"
 
 int target_split(const char *address, char *host, size_t host_size, char *port, size_t port_size,
                  struct error *err)
@@ -51,6 +53,32 @@ int target_make(const char *address, struct buf *out, struct error *err)
     if (strchr(host, ':'))
         return error_set(err, ERR_INVALID, "address \"%.200s\" holds no IPv6 address", address);
     return buf_addf(out, err, "dns:///%s:%s", host, port);
+}
+
+bool target_is_local(const char *address)
+{
+    return strncmp(address, LOCAL, strlen(LOCAL)) == 0;
+}
+
+/* gRPC reads the target as a URI, and the kernel takes 107 bytes of path. */
+int target_make_local(const char *address, struct buf *out, struct error *err)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+    const char *path = address + strlen(LOCAL);
+    if (path[0] != '/' || strspn(path, allowed) != strlen(path))
+        return error_set(err, ERR_INVALID,
+                         "address \"%.200s\" is malformed; write unix:/path of plain characters", address);
+    if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return error_set(err, ERR_INVALID, "address \"%.200s\" is longer than a socket's path can be",
+                         address);
+    return buf_addf(out, err, "%s", address);
+}
+
+int rpc_local_address_check(const char *address, struct error *err)
+{
+    _cleanup_(buf_freep) struct buf target = BUF_INIT(2 * HOST_MAX);
+    return target_is_local(address) ? target_make_local(address, &target, err)
+                                    : target_make(address, &target, err);
 }
 
 int rpc_address_check(const char *address, struct error *err)

@@ -64,7 +64,7 @@ static void unary_done(struct tag *t, bool ok)
     struct error err = ERROR_INIT;
     ProtobufCMessage *reply = NULL;
     char *text = grpc_slice_to_c_string(u->details);
-    struct status s = {.code = u->status, .text = text};
+    struct status s = {.code = u->status, .text = text, .named = status_named(&u->trailing)};
     int rc = status_convert(c, &s, u->deadline_ms, &err);
     gpr_free(text);
     if (rc == 0 && !u->on_raw)

@@ -20,9 +20,13 @@ struct rpc_channel;
 /* Whether `address` has the form "host:port" or "[ipv6]:port": ERR_INVALID naming it and what is wrong. */
 int rpc_address_check(const char *address, struct error *err) _must_check_;
 
+/* The same, or "unix:/path". */
+int rpc_local_address_check(const char *address, struct error *err) _must_check_;
+
 struct rpc_channel_options {
     const char *const *addresses; /* "10.0.0.1:2379", "[::1]:2379" or "name:2379" */
     size_t addresses_count;
+    bool local; /* "unix:/path" is an address, too */
     bool tls;
     const char *ca_pem; /* contents, not paths; NULL: the system's (ca), none (cert, key) */
     const char *cert_pem;
@@ -58,7 +62,8 @@ struct arena *rpc_message_arena(ProtobufCMessage *message);
 /* One unary call. *ret_reply is freed by the caller with rpc_message_free; each of its `bytes` has a NUL
  * behind it. The gRPC status
  * becomes a code (table in status.c): 1 CANCELED, 4 TIMEOUT, 14 UNAVAILABLE, 3 INVALID, 8 TOO_LARGE or
- * UNAVAILABLE, 5 NOT_FOUND, 7 and 16 DENIED, 11 COMPACTED where the text says so, … with its text. */
+ * UNAVAILABLE, 5 NOT_FOUND, 7 and 16 DENIED, 11 COMPACTED where the text says so, … with its text. A server
+ * of ours (rpc/server.h) names the code: the error is the one that its handler returned. */
 int rpc_call(struct rpc_channel *c, const struct rpc_method *method, const ProtobufCMessage *request,
              int deadline_ms, ProtobufCMessage **ret_reply, struct error *err) _must_check_;
 
