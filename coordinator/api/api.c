@@ -1,7 +1,11 @@
 #include "api.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 
 #include <base/clock.h>
 #include <base/log.h>
@@ -30,9 +34,7 @@ struct api {
     struct door *doors[WAYS];
     char told[WAYS][ERROR_TEXT_MAX]; /* why it is not open, as it was logged; "" : nothing was */
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stopping, reload;
+    int reload_fd, stop_fd;
 };
 
 /* ---------- callers ---------- */
@@ -91,7 +93,8 @@ static void take_note(void *arg, const struct door_note *n)
     struct api *a = arg;
     struct who w;
     char why[CLUSTER_TEXT_MAX];
-    bool news = n->kind == DOOR_NOTE_RELOADED || n->kind == DOOR_NOTE_RELOAD || n->kind == DOOR_NOTE_RESOURCES;
+    bool news =
+        n->kind == DOOR_NOTE_RELOADED || n->kind == DOOR_NOTE_RELOAD || n->kind == DOOR_NOTE_RESOURCES;
     if (news || n->kind == DOOR_NOTE_IDLE) {
         log_event(news && n->kind != DOOR_NOTE_RELOADED ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, "api",
                   LOG_S("note", door_note_name(n->kind)), LOG_S("from", n->from), LOG_S("who", n->subject),
@@ -155,7 +158,8 @@ static int open_door(struct api *a, enum way way, struct error *err)
         o.unix_path = c->socket;
         o.unix_group = c->socket_group;
     } else {
-        o.files = (struct tls_files){.cert = c->cert_file, .key = c->key_file, .client_ca = c->client_ca_file};
+        o.files =
+            (struct tls_files){.cert = c->cert_file, .key = c->key_file, .client_ca = c->client_ca_file};
         for (size_t i = 0; i < c->listen_count && i < DOOR_TCP_MAX; i++)
             o.tcp[o.tcp_count++] = c->listen[i];
     }
@@ -168,8 +172,9 @@ static void tell_closed(struct api *a, enum way way, const struct error *err)
     if (strcmp(a->told[way], err->text) == 0)
         return;
     text_copy(a->told[way], sizeof(a->told[way]), err->text);
-    log_event(LOG_LEVEL_WARNING, way == WAY_SOCKET ? "the API's socket is not open; trying again"
-                                                   : "the API does not listen; trying again",
+    log_event(LOG_LEVEL_WARNING,
+              way == WAY_SOCKET ? "the API's socket is not open; trying again"
+                                : "the API does not listen; trying again",
               LOG_S("why", err->text));
 }
 
@@ -202,17 +207,11 @@ static void look_at_certificates(struct api *a)
 /* Waits for something to do. False: it is time to stop. */
 static bool wait_turn(struct api *a, bool *ret_reload)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += RETRY_MS / 1000;
-    pthread_mutex_lock(&a->lock);
-    while (!a->stopping && !a->reload && pthread_cond_timedwait(&a->changed, &a->lock, &at) == 0)
-        ;
-    *ret_reload = a->reload;
-    a->reload = false;
-    bool go_on = !a->stopping;
-    pthread_mutex_unlock(&a->lock);
-    return go_on;
+    struct signalfd_siginfo signal;
+    struct pollfd fds[] = {{a->stop_fd, POLLIN, 0}, {a->reload_fd, POLLIN, 0}};
+    (void)poll(fds, array_len(fds), RETRY_MS);
+    *ret_reload = fds[1].revents && read(a->reload_fd, &signal, sizeof(signal)) == (ssize_t)sizeof(signal);
+    return !fds[0].revents;
 }
 
 static void close_all(struct api *a)
@@ -238,23 +237,21 @@ static void *run(void *arg)
     return NULL;
 }
 
-int api_new(const struct config *config, struct store *store, struct etcd *datastore, struct api **ret,
-            struct error *err)
+int api_new(const struct config *config, struct store *store, struct etcd *datastore, int reload_fd,
+            struct api **ret, struct error *err)
 {
-    pthread_condattr_t monotonic;
     struct api *a = calloc(1, sizeof(*a));
     if (!a)
         return error_no_memory(err);
     a->config = config;
     a->store = store;
     a->datastore = datastore;
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    int failed = pthread_create(&a->thread, NULL, run, a);
+    a->reload_fd = reload_fd;
+    a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int failed = a->stop_fd < 0 ? errno : pthread_create(&a->thread, NULL, run, a);
     if (failed) {
+        if (a->stop_fd >= 0)
+            close(a->stop_fd);
         free(a);
         return error_errno(err, failed, "starting the API's thread");
     }
@@ -262,27 +259,12 @@ int api_new(const struct config *config, struct store *store, struct etcd *datas
     return 0;
 }
 
-static void tell(struct api *a, bool stop)
-{
-    pthread_mutex_lock(&a->lock);
-    a->stopping |= stop;
-    a->reload |= !stop;
-    pthread_cond_broadcast(&a->changed);
-    pthread_mutex_unlock(&a->lock);
-}
-
-void api_reload(struct api *a)
-{
-    tell(a, false);
-}
-
 void api_free(struct api *a)
 {
     if (!a)
         return;
-    tell(a, true);
+    (void)eventfd_write(a->stop_fd, 1);
     pthread_join(a->thread, NULL);
-    pthread_cond_destroy(&a->changed);
-    pthread_mutex_destroy(&a->lock);
+    close(a->stop_fd);
     free(a);
 }

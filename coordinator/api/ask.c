@@ -87,8 +87,9 @@ static int take_text(char *out, size_t size, const char *text, const char *what,
     for (const unsigned char *p = (const unsigned char *)text; *p; p++)
         if (*p < 0x20 || *p == 0x7f)
             return error_set(err, ERR_INVALID, "%s: holds a control character", what);
-    return text_copy(out, size, text) ? 0
-                                      : error_set(err, ERR_INVALID, "%s: longer than %zu bytes", what, size - 1);
+    return text_copy(out, size, text)
+               ? 0
+               : error_set(err, ERR_INVALID, "%s: longer than %zu bytes", what, size - 1);
 }
 
 static int take_servers(const Secretsencrypt__V1__WriteRequest *m, struct cluster_request *r,

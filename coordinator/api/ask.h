@@ -10,8 +10,8 @@
 int ask_kind(enum api_call call, const Secretsencrypt__V1__WriteRequest *m, enum operation_kind *ret,
              struct error *err) _must_check_;
 
-/* Fills in all that the message says, but neither id, time, lease nor who asks. ERR_INVALID, naming the member: it has no
- * meaning for the call, is too long, or is not what it has to be. */
+/* Fills in all that the message says, but neither id, time, lease nor who asks. ERR_INVALID, naming the
+ * member: it has no meaning for the call, is too long, or is not what it has to be. */
 int ask_request(enum api_call call, const Secretsencrypt__V1__WriteRequest *m, struct cluster_request *ret,
                 struct error *err) _must_check_;
 

@@ -21,7 +21,8 @@ static int snapshot_of(struct service *s, const struct feed_state *state, struct
     _cleanup_free_ struct cluster_snapshot *v = calloc(1, sizeof(*v));
     if (!v)
         return error_no_memory(err);
-    int rc = records_snapshot(&state->records, store_cluster(s->store), state->revision, state->time_ms, v, err);
+    int rc =
+        records_snapshot(&state->records, store_cluster(s->store), state->revision, state->time_ms, v, err);
     if (rc == 0) {
         status_use_config(v, s->config);
         *ret = take(v);

@@ -13,13 +13,11 @@ static const char *const names[] = {
 
 /* What each call needs at least. What is not in the table needs an admin. */
 static const enum api_role needs[API_CALLS] = {
-    [API_STATUS] = API_ROLE_VIEWER,     [API_WATCH] = API_ROLE_VIEWER,
-    [API_EXPLAIN] = API_ROLE_VIEWER,    [API_KEYS] = API_ROLE_VIEWER,
-    [API_AUDIT] = API_ROLE_VIEWER,      [API_START] = API_ROLE_OPERATOR,
-    [API_PAUSE] = API_ROLE_OPERATOR,    [API_RESUME] = API_ROLE_OPERATOR,
-    [API_THROTTLE] = API_ROLE_OPERATOR, [API_LOCK] = API_ROLE_OPERATOR,
-    [API_UNLOCK] = API_ROLE_OPERATOR,   [API_WITHDRAW] = API_ROLE_OPERATOR,
-    [API_ABORT] = API_ROLE_ADMIN,       [API_REPAIR] = API_ROLE_ADMIN,
+    [API_STATUS] = API_ROLE_VIEWER,  [API_WATCH] = API_ROLE_VIEWER,    [API_EXPLAIN] = API_ROLE_VIEWER,
+    [API_KEYS] = API_ROLE_VIEWER,    [API_AUDIT] = API_ROLE_VIEWER,    [API_START] = API_ROLE_OPERATOR,
+    [API_PAUSE] = API_ROLE_OPERATOR, [API_RESUME] = API_ROLE_OPERATOR, [API_THROTTLE] = API_ROLE_OPERATOR,
+    [API_LOCK] = API_ROLE_OPERATOR,  [API_UNLOCK] = API_ROLE_OPERATOR, [API_WITHDRAW] = API_ROLE_OPERATOR,
+    [API_ABORT] = API_ROLE_ADMIN,    [API_REPAIR] = API_ROLE_ADMIN,
 };
 
 /* Operations that an operator may start; of all others it is an admin. */
@@ -89,11 +87,12 @@ int api_role_check(enum api_role role, const struct api_deed *d, struct error *e
     if (role >= need && role != API_ROLE_NONE)
         return 0;
     if (role == API_ROLE_NONE)
-        return error_set(err, ERR_DENIED, "no role: api.roles of the coordinators' configuration names nobody "
-                                          "with this certificate");
+        return error_set(err, ERR_DENIED,
+                         "no role: api.roles of the coordinators' configuration names nobody "
+                         "with this certificate");
     const char *flag = d->force ? " with --force" : d->skip ? " with --skip" : d->now ? " with --now" : "";
-    const char *kind = d->call == API_START && d->kind >= 0 ? operation_kind_name((enum operation_kind)d->kind)
-                                                            : NULL;
+    const char *kind =
+        d->call == API_START && d->kind >= 0 ? operation_kind_name((enum operation_kind)d->kind) : NULL;
     return error_set(err, ERR_DENIED, "not allowed: %s%s needs the role %s, and this caller is %s",
                      kind ? kind : api_call_name(d->call), flag, names[need],
                      role == API_ROLE_OPERATOR ? "an operator" : "a viewer");

@@ -85,7 +85,8 @@ static int write_call(struct service *s, const struct rpc_incoming *c, enum api_
     else if (rc == 0)
         ask_text(call, r, what, sizeof(what));
     deed.kind = rc == 0 && !withdraw ? (int)r->kind : -1;
-    int allowed = admit(w, &deed, &own); /* nobody without the right learns whether the request was a good one */
+    int allowed =
+        admit(w, &deed, &own); /* nobody without the right learns whether the request was a good one */
     rc = allowed < 0 ? allowed : rc;
     if (rc == 0)
         rc = limits_take(s->limits, w->identity, clock_mono_ms(), &own);
@@ -156,8 +157,8 @@ const struct rpc_server_method *service_methods(size_t *ret_count)
 
 /* ---------- the service ---------- */
 
-int service_new(const struct config *config, struct store *store, struct etcd *datastore, struct service **ret,
-                struct error *err)
+int service_new(const struct config *config, struct store *store, struct etcd *datastore,
+                struct service **ret, struct error *err)
 {
     struct service *s = calloc(1, sizeof(*s));
     if (!s)

@@ -26,14 +26,14 @@ struct service {
     struct trail *trail;
     struct limits *limits;
     atomic_uint writers;
-    pthread_mutex_t lock;  /* what follows */
-    int64_t keys_of;       /* the generation whose keys `keys` has; 0: none */
+    pthread_mutex_t lock; /* what follows */
+    int64_t keys_of;      /* the generation whose keys `keys` has; 0: none */
     struct key_table keys;
 };
 
 /* All borrowed; `datastore` may be NULL. Caller frees. */
-int service_new(const struct config *config, struct store *store, struct etcd *datastore, struct service **ret,
-                struct error *err) _must_check_;
+int service_new(const struct config *config, struct store *store, struct etcd *datastore,
+                struct service **ret, struct error *err) _must_check_;
 /* Whoever waits is sent away; then the server can be freed, and then the service. */
 void service_stop(struct service *s);
 void service_free(struct service *s); /* NULL is safe */
@@ -46,8 +46,9 @@ const struct rpc_server_method *service_methods(size_t *ret_count);
 int service_write(struct service *s, const struct rpc_incoming *c, enum api_call call,
                   const Secretsencrypt__V1__WriteRequest *m, const struct cluster_request *asked,
                   ProtobufCMessage **ret, struct error *err) _must_check_;
-int service_withdraw(struct service *s, const struct rpc_incoming *c, const Secretsencrypt__V1__WriteRequest *m,
-                     ProtobufCMessage **ret, struct error *err) _must_check_;
+int service_withdraw(struct service *s, const struct rpc_incoming *c,
+                     const Secretsencrypt__V1__WriteRequest *m, ProtobufCMessage **ret,
+                     struct error *err) _must_check_;
 
 /* --- read.c --- */
 int service_status(struct service *s, const struct rpc_incoming *c, ProtobufCMessage **ret,
@@ -67,8 +68,8 @@ struct reply {
         Secretsencrypt__V1__JsonReply json;
         Secretsencrypt__V1__AuditReply audit;
         Secretsencrypt__V1__WriteReply write;
-    } message; /* first: it is what is handed out */
-    struct arena *memory; /* that it lives in, with all texts */
+    } message;                /* first: it is what is handed out */
+    struct arena *memory;     /* that it lives in, with all texts */
     struct feed_state *state; /* that it points into; NULL: none */
     void *messages;           /* more memory of it; NULL: none */
 };

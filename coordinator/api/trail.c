@@ -6,12 +6,12 @@
 #include <base/log.h>
 #include <base/text.h>
 
-#define QUEUE_MAX   256
-#define WRITE_MS    2000
-#define TRIES_MAX   5
-#define GIVE_UP_MS  2000 /* for what is left when the program stops */
-#define RETRY_MIN   200
-#define RETRY_MAX   2000
+#define QUEUE_MAX  256
+#define WRITE_MS   2000
+#define TRIES_MAX  5
+#define GIVE_UP_MS 2000 /* for what is left when the program stops */
+#define RETRY_MIN  200
+#define RETRY_MAX  2000
 
 struct trail {
     struct store *store;
@@ -161,6 +161,7 @@ void trail_add(struct trail *t, const struct who *who, const char *call, const c
     text_copy(entry.result, sizeof(entry.result), result);
     text_copy(entry.why, sizeof(entry.why), why);
     log_event(LOG_LEVEL_NOTICE, "api", LOG_S("call", call), LOG_S("what", what), LOG_S("who", who->identity),
-              LOG_S("role", entry.role), LOG_S("from", who->from), LOG_S("result", result), LOG_S("why", why));
+              LOG_S("role", entry.role), LOG_S("from", who->from), LOG_S("result", result),
+              LOG_S("why", why));
     queue(t, &entry);
 }

@@ -7,9 +7,10 @@
 
 #include <base/text.h>
 
-#define IDENTITIES_MAX 256 /* that are counted; of more, the one that was quiet for the longest is forgotten */
-#define MINUTE_MS      60000
-#define TELL_EVERY_MS  1000
+#define IDENTITIES_MAX                                                                                       \
+    256 /* that are counted; of more, the one that was quiet for the longest is forgotten */
+#define MINUTE_MS     60000
+#define TELL_EVERY_MS 1000
 
 void who_init(struct who *w, const char *identity, const char *from, enum api_role role, int64_t until_ms)
 {

@@ -15,7 +15,8 @@ struct who {
 /* `from` is "host:port", "[v6]:port" or "unix". */
 void who_init(struct who *w, const char *identity, const char *from, enum api_role role, int64_t until_ms);
 
-/* At most a number of deeds a minute, and a word about refusals once a second, for each identity. Thread-safe. */
+/* At most a number of deeds a minute, and a word about refusals once a second, for each identity.
+ * Thread-safe. */
 struct limits;
 int limits_new(unsigned a_minute, struct limits **ret, struct error *err) _must_check_;
 void limits_free(struct limits *l);

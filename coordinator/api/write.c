@@ -1,5 +1,5 @@
-/* The calls that change something: each becomes a request in the state store, as the CLI on a server makes them, and is
- * answered there by whoever leads. So it does not matter which coordinator is asked. */
+/* The calls that change something: each becomes a request in the state store, as the CLI on a server makes
+ * them, and is answered there by whoever leads. So it does not matter which coordinator is asked. */
 #include "service.h"
 
 #include <base/clock.h>
@@ -66,8 +66,16 @@ static int put_request(struct asking *a, enum api_call call, int64_t lease, stru
     return rc == 0 ? etcd_txn_commit(txn, API_STORE_MS, &a->mod, err) : rc;
 }
 
-/* An unanswered request goes by itself after a while: nobody's rotation begins when a leader is found hours later. A
- * lock hangs on a lease of its own. */
+/* A lease that nothing hangs on; one that is not given back ends by itself. */
+static void give_back(struct etcd *etcd, int64_t lease)
+{
+    struct error err = ERROR_INIT;
+    if (lease && etcd_lease_revoke(etcd, lease, API_STORE_MS, &err) < 0)
+        log_event(LOG_LEVEL_DEBUG, "a lease was not given back", LOG_S("why", err.text));
+}
+
+/* An unanswered request goes by itself after a while: nobody's rotation begins when a leader is found hours
+ * later. A lock hangs on a lease of its own. */
 static int create_request(struct asking *a, enum api_call call, struct error *err)
 {
     struct etcd *etcd = store_etcd(a->service->store);
@@ -81,10 +89,8 @@ static int create_request(struct asking *a, enum api_call call, struct error *er
         a->found = a->request;
         return 0;
     }
-    if (lease)
-        (void)etcd_lease_revoke(etcd, lease, API_STORE_MS, NULL);
-    if (a->request.lease)
-        (void)etcd_lease_revoke(etcd, a->request.lease, API_STORE_MS, NULL);
+    give_back(etcd, lease);
+    give_back(etcd, a->request.lease);
     return rc;
 }
 
@@ -125,7 +131,10 @@ static int await(struct asking *a, struct error *err)
 
 static const char *answer_word(enum answer a)
 {
-    return a == ANSWER_ACCEPTED ? "accepted" : a == ANSWER_RESUMED ? "resumed" : a == ANSWER_REFUSED ? "refused" : "";
+    return a == ANSWER_ACCEPTED  ? "accepted"
+           : a == ANSWER_RESUMED ? "resumed"
+           : a == ANSWER_REFUSED ? "refused"
+                                 : "";
 }
 
 static int make_reply(const struct cluster_request *v, ProtobufCMessage **ret, struct error *err)
@@ -189,10 +198,12 @@ static int write_and_wait(struct asking *a, enum api_call call, struct error *er
     if (rc == 0)
         rc = await(a, err);
     if (rc == ERR_NOT_FOUND)
-        rc = error_set(err, ERR_UNAVAILABLE, "the request is gone from the state store, and was not answered");
+        rc =
+            error_set(err, ERR_UNAVAILABLE, "the request is gone from the state store, and was not answered");
     ask_text(call, &a->request, what, sizeof(what));
     if (rc < 0)
-        trail_add(a->service->trail, a->who, api_call_name(call), what, error_code_name(rc), err ? err->text : "");
+        trail_add(a->service->trail, a->who, api_call_name(call), what, error_code_name(rc),
+                  err ? err->text : "");
     else if (a->found.answer != ANSWER_NONE)
         trail_add(a->service->trail, a->who, api_call_name(call), what, answer_word(a->found.answer),
                   a->found.why);
@@ -243,8 +254,8 @@ static int withdraw(struct asking *a, struct error *err)
     return rc == ERR_CONFLICT ? read_request(a, a->request.id, err) : rc;
 }
 
-int service_withdraw(struct service *s, const struct rpc_incoming *c, const Secretsencrypt__V1__WriteRequest *m,
-                     ProtobufCMessage **ret, struct error *err)
+int service_withdraw(struct service *s, const struct rpc_incoming *c,
+                     const Secretsencrypt__V1__WriteRequest *m, ProtobufCMessage **ret, struct error *err)
 {
     struct error own = ERROR_INIT;
     _cleanup_free_ struct asking *a = calloc(1, sizeof(*a));
@@ -264,7 +275,7 @@ int service_withdraw(struct service *s, const struct rpc_incoming *c, const Secr
         rc = 0;
     }
     trail_add(s->trail, a->who, "Withdraw", a->request.id,
-              rc < 0 ? error_code_name(rc)
+              rc < 0                           ? error_code_name(rc)
               : a->found.answer == ANSWER_NONE ? "withdrawn"
                                                : answer_word(a->found.answer),
               own.text);

@@ -37,8 +37,8 @@ static void record_unrefp(struct record **r)
     record_unref(*r);
 }
 
-/* The sealed config of a bundle, the sealed key in escrow: nobody outside opens them, and they are most of it. An empty
- * box stays, as a reader wants one. */
+/* The sealed config of a bundle, the sealed key in escrow: nobody outside opens them, and they are most of
+ * it. An empty box stays, as a reader wants one. */
 static int without_box(const char *body, size_t len, struct buf *out, struct error *err)
 {
     _cleanup_(json_freep) struct json *root = NULL;
@@ -216,7 +216,9 @@ static int from_message(const char *cluster, const Secretsencrypt__V1__Record *m
     if (m->value.len > VALUE_MAX)
         return error_set(err, ERR_TOO_LARGE, "the coordinator sent %s with %zu bytes", m->key, m->value.len);
     const struct snapshot_input in = {.key = key,
-                                      .body = *m->why ? NULL : m->value.data ? (const char *)m->value.data : "",
+                                      .body = *m->why         ? NULL
+                                              : m->value.data ? (const char *)m->value.data
+                                                              : "",
                                       .len = m->value.len,
                                       .why = m->why,
                                       .create_revision = m->create_revision,
@@ -254,8 +256,9 @@ static int apply_deleted(struct records *r, const char *cluster, char *const *de
     return rc;
 }
 
-int records_apply(struct records *r, const char *cluster, bool whole, Secretsencrypt__V1__Record *const *items,
-                  size_t count, char *const *deleted, size_t deleted_count, struct error *err)
+int records_apply(struct records *r, const char *cluster, bool whole,
+                  Secretsencrypt__V1__Record *const *items, size_t count, char *const *deleted,
+                  size_t deleted_count, struct error *err)
 {
     _cleanup_(records_free) struct records next = {0};
     size_t old = whole ? 0 : r->count;

@@ -261,8 +261,9 @@ static int check_api(const struct config_api *a, struct error *err)
     if (!*a->cert_file)
         return error_set(err, ERR_INVALID, "api.cert_file: missing; api.listen needs a certificate");
     if (!*a->client_ca_file)
-        return error_set(err, ERR_INVALID,
-                         "api.client_ca_file: missing; api.listen needs the CA that signs client certificates");
+        return error_set(
+            err, ERR_INVALID,
+            "api.client_ca_file: missing; api.listen needs the CA that signs client certificates");
     return a->roles_count > 0
                ? 0
                : error_set(err, ERR_INVALID,

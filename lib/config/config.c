@@ -257,8 +257,8 @@ static int read_field(struct reader *r, const struct field *f, const struct json
     case FIELD_LIST:
         return read_list(r, f, node, where, (char **)(void *)at, count);
     case FIELD_SERVERS:
-        return read_elements(r, f, node, where, config_server_fields, r->c->servers,
-                             sizeof(r->c->servers[0]), &r->c->servers_count);
+        return read_elements(r, f, node, where, config_server_fields, r->c->servers, sizeof(r->c->servers[0]),
+                             &r->c->servers_count);
     case FIELD_ROLES:
         return read_elements(r, f, node, where, config_role_fields, at, sizeof(struct config_api_role),
                              count);

@@ -43,8 +43,8 @@ const ProtobufCMessageDescriptor *api_call_reply(enum api_call call);
 /* Is the key 1 to API_KEY_MAX printable ASCII characters? */
 bool api_key_valid(const char *key);
 
-/* The id of the request that a caller with this identity makes under an idempotency key: a UUID of version 8 out of
- * SHA-256 over cluster, identity and key. */
+/* The id of the request that a caller with this identity makes under an idempotency key: a UUID of version 8
+ * out of SHA-256 over cluster, identity and key. */
 int api_request_id(const char *cluster, const char *identity, const char *key, char out[CLUSTER_ID_MAX],
                    struct error *err) _must_check_;
 /* Was it made of an idempotency key? Its answer is kept for API_ANSWER_TTL_S then. */

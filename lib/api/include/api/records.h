@@ -1,5 +1,5 @@
-/* The state store's records as they travel: keys and bodies, at one revision. Out of them comes the same snapshot as out
- * of the state store itself. */
+/* The state store's records as they travel: keys and bodies, at one revision. Out of them comes the same
+ * snapshot as out of the state store itself. */
 #ifndef API_RECORDS_H
 #define API_RECORDS_H
 
@@ -52,9 +52,10 @@ int records_snapshot(const struct records *r, const char *cluster, int64_t revis
 int records_to_messages(struct record *const *items, size_t count, const char *cluster,
                         Secretsencrypt__V1__Record ***ret, struct error *err) _must_check_;
 
-/* The records of a message put into *r, or its keys taken out. `whole`: they are all there are. ERR_INVALID and
- * ERR_TOO_LARGE where somebody else than a coordinator made it; *r is as it was then. */
-int records_apply(struct records *r, const char *cluster, bool whole, Secretsencrypt__V1__Record *const *items,
-                  size_t count, char *const *deleted, size_t deleted_count, struct error *err) _must_check_;
+/* The records of a message put into *r, or its keys taken out. `whole`: they are all there are. ERR_INVALID
+ * and ERR_TOO_LARGE where somebody else than a coordinator made it; *r is as it was then. */
+int records_apply(struct records *r, const char *cluster, bool whole,
+                  Secretsencrypt__V1__Record *const *items, size_t count, char *const *deleted,
+                  size_t deleted_count, struct error *err) _must_check_;
 
 #endif

@@ -83,10 +83,11 @@ struct config_server {
 
 /* Who may what of the API: exactly one of the three is given. */
 struct config_api_role {
-    char *role;    /* "viewer", "operator", "admin" */
-    char *subject; /* of a client certificate, as certificate_read prints it; "" when not given; so the next */
-    char *san;     /* "dns:ci.example.org", "uri:…", "email:…", "ip:…" */
-    char *group;   /* an O or OU of its subject */
+    char *role; /* "viewer", "operator", "admin" */
+    char
+        *subject; /* of a client certificate, as certificate_read prints it; "" when not given; so the next */
+    char *san;    /* "dns:ci.example.org", "uri:…", "email:…", "ip:…" */
+    char *group;  /* an O or OU of its subject */
 };
 
 struct config_api {
