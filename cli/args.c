@@ -5,11 +5,13 @@
 #include <base/buf.h>
 #include <base/text.h>
 #include <config/nearest.h>
+#include <report/exits.h>
 
 #define EVERYWHERE   (1u << 30) /* a flag of every command */
 #define COMMANDS_MAX 32
 #define TIMEOUT_MAX  (7 * 24 * 3600)
 #define RATE_MAX     1000000000
+#define TTL_MAX      (7 * 24 * 3600)
 
 enum {
     OPT_NO_RESTART = 256,
@@ -24,7 +26,13 @@ enum {
     OPT_MAX_RATE,
     OPT_CLUSTER,
     OPT_YES,
-    OPT_ROOT
+    OPT_ROOT,
+    OPT_DRY_RUN,
+    OPT_JUNIT,
+    OPT_CHECK,
+    OPT_REASON,
+    OPT_NOW,
+    OPT_TTL
 };
 
 /* A name may stand twice, with another meaning for other commands: both have one value. */
@@ -35,8 +43,12 @@ static const struct flag {
     unsigned of;
     const char *help;
 } flags[] = {
-    {"output", 'o', "FORMAT", FLAG_OUTPUT | FLAG_JSON, "text, json, or (status) wide: a line a server"},
-    {"output", 'o', "FILE", FLAG_INIT, "default: /etc/secrets-encrypt/config.yaml"},
+    {"output", 'o', "FORMAT", FLAG_OUTPUT, "text, json, or wide: a line a server"},
+    {"output", 'o', "FORMAT", FLAG_JSON, "text or json"},
+    {"output", 'o', "FILE", FLAG_INIT,
+     "default: /etc/secrets-encrypt/config.yaml; json, given beside it: what was done as JSON"},
+    {"check", OPT_CHECK, NULL, FLAG_CHECK,
+     "exit with the code of what is wrong: 3, 4, 5, 7 or 9; 0 when all is well"},
     {"cluster", OPT_CLUSTER, "NAME", FLAG_INIT,
      "the cluster's name, the same on every server; default: kubernetes"},
     {"yes", OPT_YES, NULL, FLAG_INIT, "write without asking"},
@@ -47,15 +59,28 @@ static const struct flag {
     {"skip", OPT_SKIP, NULL, FLAG_SKIP, "keep the old key"},
     {"no-restart", OPT_NO_RESTART, NULL, FLAG_NO_RESTART,
      "write the first server's file only; you restart the servers"},
-    {"no-wait", OPT_NO_WAIT, NULL, FLAG_FOLLOW, "return once the coordinator has taken the request"},
+    {"dry-run", OPT_DRY_RUN, NULL, FLAG_DRY_RUN,
+     "ask for nothing: print each step, and what would refuse it now"},
+    {"wait", OPT_WAIT, NULL, FLAG_FOLLOW, "return once it is done, or has failed (the default)"},
     {"wait", OPT_WAIT, NULL, FLAG_WAIT, "return once it is done, or has failed"},
+    {"no-wait", OPT_NO_WAIT, NULL, FLAG_FOLLOW, "return once the coordinator has taken the request"},
+    {"no-wait", OPT_NO_WAIT, NULL, FLAG_WAIT,
+     "return once the coordinator has taken the request (the default)"},
     {"engine", OPT_ENGINE, "ENGINE", FLAG_ENGINE,
      "api (default): patches through the API servers; datastore: straight in etcd, also what they refuse"},
     {"offline", OPT_OFFLINE, NULL, FLAG_OFFLINE,
      "with --engine datastore: wait until you have stopped every API server, then go at etcd's speed"},
     {"max-rate", OPT_MAX_RATE, "N", FLAG_ENGINE, "objects a second at most; 0: no limit of its own"},
-    {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW | FLAG_WAIT,
+    {"server", 's', "NAME", FLAG_SERVERS, "this server alone; may be given more than once"},
+    {"reason", OPT_REASON, "TEXT", FLAG_REASON, "why, for whoever looks at it; it is in the audit trail"},
+    {"now", OPT_NOW, NULL, FLAG_NOW, "outside of the maintenance window too; never while an alert is firing"},
+    {"ttl", OPT_TTL, "SECONDS", FLAG_TTL,
+     "the lock ends so long after it was last kept alive; default: 3600, with a command 60"},
+    {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
      "stop following after so long (exit code 6); the operation goes on"},
+    {"junit", OPT_JUNIT, "FILE", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
+     "write the phases, as they went, to FILE as JUnit XML"},
+    {"quiet", 'q', NULL, EVERYWHERE, "results and errors only: no progress, no advice"},
     {"config", OPT_CONFIG, "FILE", EVERYWHERE,
      "default: $SECRETS_ENCRYPT_CONFIG, else /etc/secrets-encrypt/config.yaml"},
     {"data-dir", 'd', "DIR", EVERYWHERE, "take the cluster token from DIR/server/token, if that is there"},
@@ -67,6 +92,7 @@ static const struct flag {
 };
 
 #define FLAGS (sizeof(flags) / sizeof(flags[0]))
+_Static_assert(FLAGS <= 64, "a bit for each, in what was seen");
 
 static const struct flag *find_flag(int value)
 {
@@ -81,9 +107,11 @@ static void make_options(struct option long_options[FLAGS + 1], char short_optio
     char *s = short_options;
     *s++ = ':'; /* a missing value is told from an unknown flag */
     memset(long_options, 0, (FLAGS + 1) * sizeof(*long_options));
-    for (size_t i = 0; i < FLAGS; i++) {
-        long_options[i] = (struct option){flags[i].name, flags[i].takes ? required_argument : no_argument,
-                                          NULL, flags[i].value};
+    for (size_t i = 0, n = 0; i < FLAGS; i++) {
+        if (&flags[i] != find_flag(flags[i].value)) /* the same name again, with another meaning */
+            continue;
+        long_options[n++] = (struct option){flags[i].name, flags[i].takes ? required_argument : no_argument,
+                                            NULL, flags[i].value};
         if (flags[i].value > 255)
             continue;
         *s++ = (char)flags[i].value;
@@ -121,21 +149,45 @@ static int take_token(struct args *a, char *value, struct error *err)
     return a->token ? 0 : error_no_memory(err);
 }
 
+static const char *const output_words[] = {
+    [OUTPUT_TEXT] = "text", [OUTPUT_JSON] = "json", [OUTPUT_WIDE] = "wide"};
+
 /* A format, or the name of a file: the command decides, which may come later. */
+static void take_output(struct args *a, const char *value)
+{
+    bool known = false;
+    for (size_t i = 0; i < array_len(output_words); i++)
+        if (strcasecmp(output_words[i], value) == 0) {
+            a->output = (enum output)i;
+            known = true;
+        }
+    if (!known)
+        a->file = value;
+}
+
 static int check_output(struct args *a, bool file, struct error *err)
 {
-    const char *value = a->file;
-    static const char *const words[] = {
-        [OUTPUT_TEXT] = "text", [OUTPUT_JSON] = "json", [OUTPUT_WIDE] = "wide"};
-    if (!value || file)
+    if (file || !a->file)
         return 0;
+    const char *value = a->file;
     a->file = NULL;
-    for (size_t i = 0; i < array_len(words); i++)
-        if (strcasecmp(words[i], value) == 0) {
-            a->output = (enum output)i;
-            return 0;
-        }
     return error_set(err, ERR_INVALID, "--output %.32s: not one of text, json, wide", value);
+}
+
+bool args_want_json(int argc, char *const *argv)
+{
+    static const char *const heads[] = {"--output=", "-o"};
+    bool json = false;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *value = NULL;
+        if ((strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0) && i + 1 < argc)
+            value = argv[i + 1];
+        for (size_t k = 0; !value && k < array_len(heads); k++)
+            if (strncmp(argv[i], heads[k], strlen(heads[k])) == 0)
+                value = argv[i] + strlen(heads[k]);
+        json |= value && strcasecmp(value, "json") == 0;
+    }
+    return json;
 }
 
 int args_rate(const char *value, int64_t *ret, struct error *err)
@@ -163,11 +215,37 @@ static int take_timeout(struct args *a, const char *value, struct error *err)
     return rc < 0 ? error_prefix(err, rc, "--timeout") : 0;
 }
 
+static int take_server(struct args *a, const char *value, struct error *err)
+{
+    if (a->servers_count == array_len(a->servers))
+        return error_set(err, ERR_INVALID, "--server: more than %d of them", ARGS_SERVERS_MAX);
+    a->servers[a->servers_count++] = value;
+    return 0;
+}
+
+static int take_ttl(struct args *a, const char *value, struct error *err)
+{
+    int rc = text_int(value, 5, TTL_MAX, &a->ttl_s, err);
+    return rc < 0 ? error_prefix(err, rc, "--ttl") : 0;
+}
+
 static int take_flag(struct args *a, int value, char *argument, struct error *err)
 {
     switch (value) {
     case 'o':
-        a->file = argument;
+        take_output(a, argument);
+        return 0;
+    case 'q':
+        a->quiet = true;
+        return 0;
+    case OPT_CHECK:
+        a->check = true;
+        return 0;
+    case OPT_DRY_RUN:
+        a->dry_run = true;
+        return 0;
+    case OPT_JUNIT:
+        a->junit = argument;
         return 0;
     case OPT_CLUSTER:
         a->cluster = argument;
@@ -211,7 +289,15 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
     case 't':
         return take_token(a, argument, err);
     case 's':
+        return take_server(a, argument, err);
+    case OPT_REASON:
+        a->reason = argument;
         return 0;
+    case OPT_NOW:
+        a->now = true;
+        return 0;
+    case OPT_TTL:
+        return take_ttl(a, argument, err);
     case 'h':
         a->help = true;
         return 0;
@@ -286,9 +372,11 @@ static int take_words(char *const *words, int count, const struct command *comma
         a->operand = words[used++];
     if (used < count)
         return extra_argument(c, words[used], commands, commands_count, err);
-    if (c->operand && !a->help && (!a->operand || !*a->operand))
-        return error_set(err, ERR_INVALID, "%s needs %s, as in `%s`", c->name, c->operand,
-                         c->example ? c->example : c->name);
+    bool optional = c->operand && c->operand[0] == '[';
+    const char *example = c->example ? c->example : c->name;
+    if (c->operand && !optional && !a->help && (!a->operand || !*a->operand))
+        return error_set(err, ERR_INVALID, "%s needs %s, as in `%.*s`", c->name, c->operand,
+                         (int)strcspn(example, "\n"), example);
     return 0;
 }
 
@@ -302,11 +390,11 @@ static bool takes(const struct command *c, int value)
 }
 
 /* `seen` has a bit for each row of `flags` that was given (of two of one name, the first). */
-static int check_taken(const struct command *c, unsigned seen, const struct command *commands, size_t count,
+static int check_taken(const struct command *c, uint64_t seen, const struct command *commands, size_t count,
                        struct error *err)
 {
     for (size_t i = 0; i < FLAGS; i++) {
-        if (!(seen & (1u << i)) || takes(c, flags[i].value))
+        if (!(seen & (UINT64_C(1) << i)) || takes(c, flags[i].value))
             continue;
         char takers[160] = "";
         size_t used = 0;
@@ -333,7 +421,7 @@ static void wipe_tokens_left(int argc, char **argv)
     }
 }
 
-static int parse_flags(int argc, char **argv, struct args *a, unsigned *seen, struct error *err)
+static int parse_flags(int argc, char **argv, struct args *a, uint64_t *seen, struct error *err)
 {
     struct option long_options[FLAGS + 1];
     char short_options[2 * FLAGS + 2];
@@ -352,17 +440,57 @@ static int parse_flags(int argc, char **argv, struct args *a, unsigned *seen, st
         int rc = take_flag(a, value, optarg, err);
         if (rc < 0)
             return rc;
-        *seen |= 1u << (find_flag(value) - flags);
+        *seen |= UINT64_C(1) << (find_flag(value) - flags);
     }
+}
+
+bool args_follow(const struct args *a, const struct command *c)
+{
+    return (c->flags & FLAG_TIMEOUT) || (c->flags & FLAG_WAIT ? a->wait : !a->no_wait);
+}
+
+/* Flags that need, or exclude, one another. */
+static int check_together(const struct args *a, const struct command *c, struct error *err)
+{
+    if (a->offline && (!a->engine || strcmp(a->engine, "datastore") != 0))
+        return error_set(err, ERR_INVALID, "--offline needs --engine datastore");
+    if (a->output == OUTPUT_WIDE && !(c->flags & FLAG_OUTPUT))
+        return error_set(err, ERR_INVALID, "--output wide: %s knows text and json", c->name);
+    if (a->wait && a->no_wait)
+        return error_set(err, ERR_INVALID, "--wait and --no-wait exclude one another");
+    if (a->junit && a->dry_run)
+        return error_set(err, ERR_INVALID, "--junit and --dry-run exclude one another: nothing is done");
+    if (a->junit && !args_follow(a, c))
+        return error_set(err, ERR_INVALID, "--junit needs %s: it tells how each phase went",
+                         a->no_wait ? "that --no-wait is left out" : "--wait");
+    return 0;
+}
+
+/* Where the words behind "--" begin, when the command before it runs them; argc: nowhere. */
+static int run_begins(int argc, char **argv, const struct command *commands, size_t count)
+{
+    const struct command *c = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return c ? i : argc;
+        for (size_t k = 0; !c && k < count; k++)
+            if ((commands[k].flags & FLAG_RUN) && strcmp(commands[k].name, argv[i]) == 0)
+                c = &commands[k];
+    }
+    return argc;
 }
 
 int args_parse(int argc, char **argv, const struct command *commands, size_t count, struct args *ret,
                const struct command **ret_command, struct error *err)
 {
-    unsigned seen = 0;
+    uint64_t seen = 0;
     memset(ret, 0, sizeof(*ret));
     ret->max_rate = -1;
     *ret_command = NULL;
+    int words = run_begins(argc, argv, commands, count);
+    if (words + 1 < argc)
+        ret->run = argv + words + 1;
+    argc = words;
     int rc = parse_flags(argc, argv, ret, &seen, err);
     if (rc < 0) {
         wipe_tokens_left(argc, argv);
@@ -375,11 +503,8 @@ int args_parse(int argc, char **argv, const struct command *commands, size_t cou
         rc = check_output(ret, (*ret_command)->flags & FLAG_INIT, err);
     if (rc < 0)
         return rc;
-    if (ret->offline && (!ret->engine || strcmp(ret->engine, "datastore") != 0))
-        return error_set(err, ERR_INVALID, "--offline needs --engine datastore");
-    if (ret->output == OUTPUT_WIDE && ((*ret_command)->flags & FLAG_JSON))
-        return error_set(err, ERR_INVALID, "--output wide: %s knows text and json", (*ret_command)->name);
-    return check_taken(*ret_command, seen, commands, count, err);
+    rc = check_taken(*ret_command, seen, commands, count, err);
+    return rc == 0 ? check_together(ret, *ret_command, err) : rc;
 }
 
 void args_free(struct args *a)
@@ -393,7 +518,8 @@ int args_help(unsigned of, struct buf *out, struct error *err)
     int rc = 0;
     for (size_t i = 0; i < FLAGS && rc == 0; i++) {
         const struct flag *f = &flags[i];
-        if (f->of != EVERYWHERE && !(of & f->of))
+        bool other = f->value == 's' && f->of == EVERYWHERE && (of & FLAG_SERVERS);
+        if ((f->of != EVERYWHERE && !(of & f->of)) || other)
             continue;
         char left[48], dash[8] = "    ";
         if (f->value < 256)
@@ -409,7 +535,7 @@ int args_help(unsigned of, struct buf *out, struct error *err)
 static const char *choices(const struct flag *f, unsigned of)
 {
     if (f->value == 'o' && f->of & of & (FLAG_OUTPUT | FLAG_JSON))
-        return of & FLAG_JSON ? "text json" : "text json wide";
+        return f->of & FLAG_JSON ? "text json" : "text json wide";
     return f->value == OPT_ENGINE ? "api datastore" : "";
 }
 
@@ -447,6 +573,26 @@ static int add_flags(struct buf *out, const char *command, unsigned of, struct e
     return rc;
 }
 
+static int add_examples(struct buf *out, const struct command *c, struct error *err)
+{
+    int rc = 0;
+    for (const char *line = c->example ? c->example : ""; *line && rc == 0;) {
+        size_t len = strcspn(line, "\n");
+        rc = buf_addf(out, err, "example\t%s\t%.*s\n", c->name, (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+    return rc;
+}
+
+static int add_exits(struct buf *out, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < exit_rows_count && rc == 0; i++)
+        rc = buf_addf(out, err, "exit\t%d\t%s\t%s\n", exit_rows[i].code, exit_rows[i].cause,
+                      exit_rows[i].meaning);
+    return rc;
+}
+
 int args_table(const struct command *commands, size_t count, struct buf *out, struct error *err)
 {
     int rc = add_flags(out, "*", EVERYWHERE, err);
@@ -457,7 +603,9 @@ int args_table(const struct command *commands, size_t count, struct buf *out, st
         if (rc == 0)
             rc = add_fields(out, texts, array_len(texts), err);
         if (rc == 0)
+            rc = add_examples(out, c, err);
+        if (rc == 0)
             rc = add_flags(out, c->name, c->flags, err);
     }
-    return rc;
+    return rc == 0 ? add_exits(out, err) : rc;
 }

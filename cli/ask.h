@@ -9,6 +9,9 @@
 int ask(struct session *s, enum operation_kind kind, const struct args *args, int64_t deadline_ms,
         struct request *ret);
 
+/* The same for a request that is made already. */
+int ask_this(struct session *s, const struct cluster_request *v, int64_t deadline_ms, struct request *ret);
+
 /* --timeout as a deadline of the monotonic clock; 0: none. */
 int64_t ask_deadline(const struct args *args);
 

@@ -7,16 +7,16 @@ static int run(const struct args *args)
         .kind = OP_ABORT,
         .waits_if_asked = true,
         .without_wait = "abort started",
-        .finished = "aborted: every server is back at the config from before",
     };
     return operation_run(&command, args);
 }
 
 const struct command command_abort = {
     .name = "abort",
-    .flags = FLAG_WAIT,
+    .flags = FLAG_WAIT | FLAG_DRY_RUN | FLAG_JSON,
     .summary = "go back to the config from before the rotation",
-    .example = "secrets-encrypt abort --wait",
+    .example = "secrets-encrypt abort --wait\n"
+               "secrets-encrypt abort --dry-run",
     .help = "Ends the operation that runs, is paused or halted, and leads back: the old key writes again, "
             "values that were\n"
             "rewritten are rewritten back and counted, then the new key goes. Refused once the old key has "

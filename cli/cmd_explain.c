@@ -21,7 +21,8 @@ const struct command command_explain = {
     .name = "explain",
     .flags = FLAG_JSON,
     .summary = "say what the operation is at, why, and what comes next",
-    .example = "secrets-encrypt explain",
+    .example = "secrets-encrypt explain\n"
+               "secrets-encrypt explain -o json",
     .help = "Names the phase, the rule that decides, what it waits for, on which server and since when; the "
             "proofs that were\n"
             "made, each with its method and revision; and whether `abort` is still possible. With no "

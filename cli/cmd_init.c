@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <base/text.h>
+#include <cli/init_record.h>
 
 #include "commands.h"
 #include "console.h"
@@ -84,13 +85,41 @@ static void tell_missing(const struct buf *text, const char *config, size_t miss
         c = NULL;
     }
     if (missing > 0)
-        say("%zu line%s in it begin%s with FILL IN: say there what could not be found", missing,
-            missing == 1 ? "" : "s", missing == 1 ? "s" : "");
+        say_more("%zu line%s in it begin%s with FILL IN: say there what could not be found", missing,
+                 missing == 1 ? "" : "s", missing == 1 ? "s" : "");
     else if (rc < 0)
         say("it is not complete: %s", err.text);
     else
-        say("look over `servers`, start the agents and the coordinators, then run `secrets-encrypt "
-            "preflight`");
+        say_more("look over `servers`, start the agents and the coordinators, then run `secrets-encrypt "
+                 "preflight`");
+}
+
+static int agree_and_write(const struct args *args, const struct init_target *t,
+                           const struct discover_facts *f, const struct buf *text, size_t missing,
+                           struct error *err)
+{
+    bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    if (!args->yes && !terminal)
+        return end_with(EXIT_USAGE,
+                        "nothing was written: there is no terminal to ask at; with --yes it is written to %s",
+                        t->config);
+    if (!args->yes && !ask_user(t->config))
+        return end_with(EXIT_ERROR, "nothing was written");
+    if (init_write(t, f, text, err) < 0)
+        return fail(err);
+    tell_missing(text, t->config, missing);
+    return EXIT_DONE;
+}
+
+/* With JSON: what was found, and whether it was written. */
+static bool show_record(const struct init_target *t, const struct buf *text, size_t missing, int code)
+{
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(4 * CONFIG_FILE_MAX);
+    struct error err = ERROR_INIT;
+    const struct init_record r = {t->config, buf_str(text), missing, code, console_message()};
+    if (render_init_json(&r, &out, &err) < 0)
+        return fail(&err) == EXIT_DONE;
+    return result_text(&out);
 }
 
 static int run_with(const struct args *args, struct discover_facts *f, struct error *err)
@@ -110,21 +139,10 @@ static int run_with(const struct args *args, struct discover_facts *f, struct er
         rc = discover_render(f, t.token, &text, &missing, err);
     if (rc < 0)
         return fail(err);
-    if (!result_text(&text))
+    if (!console_json() && !result_text(&text))
         return EXIT_ERROR;
-    bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-    if (!args->yes && !terminal) {
-        say("nothing was written: there is no terminal to ask at; with --yes it is written to %s", config);
-        return EXIT_USAGE;
-    }
-    if (!args->yes && !ask_user(config)) {
-        say("nothing was written");
-        return EXIT_ERROR;
-    }
-    if (init_write(&t, f, &text, err) < 0)
-        return fail(err);
-    tell_missing(&text, config, missing);
-    return EXIT_DONE;
+    int code = agree_and_write(args, &t, f, &text, missing, err);
+    return console_json() && !show_record(&t, &text, missing, code) ? EXIT_ERROR : code;
 }
 
 static int run(const struct args *args)
@@ -145,7 +163,8 @@ const struct command command_init = {
     .name = "init",
     .flags = FLAG_INIT,
     .summary = "write this server's configuration by looking at the server",
-    .example = "secrets-encrypt init --cluster production",
+    .example = "secrets-encrypt init --cluster production\n"
+               "secrets-encrypt init --yes -o json",
     .help =
         "Looks for K3s, RKE2, kubeadm, or a kube-apiserver that runs as a service, and asks its etcd for the "
         "other servers;\n"

@@ -46,7 +46,8 @@ const struct command command_keys = {
     .name = "keys",
     .flags = FLAG_JSON,
     .summary = "list active, readable and retired keys",
-    .example = "secrets-encrypt keys",
+    .example = "secrets-encrypt keys\n"
+               "secrets-encrypt keys -o json",
     .help = "A line a key: its age, since when it is in its state, how many writes there were under it at "
             "most, how many values\n"
             "the last scan counted under it, and until when a retired one is kept in escrow. `keys restore "

@@ -7,7 +7,6 @@ static int run(const struct args *args)
         .kind = OP_RESTORE_KEY,
         .waits_if_asked = true,
         .without_wait = "restore started",
-        .finished = "the key is readable on every server",
     };
     return operation_run(&command, args);
 }
@@ -15,7 +14,7 @@ static int run(const struct args *args)
 const struct command command_keys_restore = {
     .name = "keys restore",
     .operand = "NAME",
-    .flags = FLAG_WAIT,
+    .flags = FLAG_WAIT | FLAG_JSON,
     .summary = "make a retired key readable again on every server",
     .example = "secrets-encrypt keys restore aescbckey-2026-11-24T22:42:40Z --wait",
     .help =

@@ -16,7 +16,7 @@ static int run(const struct args *args)
     if (code < 0) {
         bool known = s->has_rotation && *s->rotation.op.id;
         result("%s paused", known ? operation_kind_name(s->rotation.op.kind) : "operation");
-        say("`secrets-encrypt resume` lets it go on, `secrets-encrypt abort` leads back");
+        say_more("`secrets-encrypt resume` lets it go on, `secrets-encrypt abort` leads back");
         code = EXIT_DONE;
     }
     session_close(&session);
@@ -25,7 +25,7 @@ static int run(const struct args *args)
 
 const struct command command_pause = {
     .name = "pause",
-    .flags = 0,
+    .flags = FLAG_JSON,
     .summary = "begin no further step of the operation that runs",
     .example = "secrets-encrypt pause",
     .help = "No further order is given and no further value is rewritten until `resume`. A server that is at "

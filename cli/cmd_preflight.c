@@ -39,7 +39,8 @@ const struct command command_preflight = {
     .name = "preflight",
     .flags = FLAG_JSON,
     .summary = "check everything that a rotation will need, on every server",
-    .example = "secrets-encrypt preflight",
+    .example = "secrets-encrypt preflight\n"
+               "secrets-encrypt preflight -o json",
     .help =
         "Each agent looks at its server's files, rights, restart command, certificates, disks, API server "
         "and "

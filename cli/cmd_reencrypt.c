@@ -7,16 +7,18 @@ static int run(const struct args *args)
         .kind = OP_REENCRYPT,
         .taken = "reencryption started",
         .taken_ends = true,
-        .finished = "reencryption finished",
     };
     return operation_run(&command, args);
 }
 
 const struct command command_reencrypt = {
     .name = "reencrypt",
-    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_OFFLINE,
+    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_OFFLINE |
+             FLAG_DRY_RUN | FLAG_JSON,
     .summary = "rewrite every value, then drop the old key",
-    .example = "secrets-encrypt reencrypt",
+    .example = "secrets-encrypt reencrypt\n"
+               "secrets-encrypt reencrypt --force --skip\n"
+               "secrets-encrypt reencrypt --engine datastore --max-rate 500",
     .help = "Rewrites every value under the key that writes now. The old key is dropped only once the "
             "datastore holds no\n"
             "value under it. --skip keeps it (after enable or disable: reencrypt --force --skip). With "

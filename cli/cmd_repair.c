@@ -1,11 +1,13 @@
 #include <base/clock.h>
 #include <base/text.h>
+#include <cli/events.h>
 #include <cli/progress.h>
 #include <config/nearest.h>
 
 #include "ask.h"
 #include "commands.h"
 #include "console.h"
+#include "junit_file.h"
 #include "look.h"
 
 struct repair {
@@ -16,7 +18,16 @@ struct repair {
     struct cluster_snapshot *now;
     char told[CLUSTER_TEXT_MAX]; /* what was said last */
     int64_t deadline_ms;
+    struct junit junit;
 };
+
+static void tell_event(const struct repair *r, const char *name, const char *why)
+{
+    _cleanup_(buf_freep) struct buf line = BUF_INIT(8192);
+    const struct event e = {name, clock_wall_ms(), r->goal.request, OP_REPAIR, why, r->goal.server, NULL};
+    if (console_json() && event_add(&e, &line, NULL) == 0)
+        (void)result_events(&line);
+}
 
 /* A server that is none of the cluster's is refused here, with the nearest name. */
 static int check_server(const struct session *s, const char *name, struct error *err)
@@ -46,47 +57,48 @@ static int judge(struct repair *r)
         return -1;
     switch (repair_state(r->now, &r->goal, why)) {
     case REPAIR_REACHED:
+        tell_event(r, "finished", NULL);
         result("%s repaired", r->goal.server);
         return EXIT_DONE;
     case REPAIR_FAILED:
-        say("the repair of %s failed: %s", r->goal.server, why);
-        return EXIT_ERROR;
+        return end_with(EXIT_ERROR, "the repair of %s failed: %s", r->goal.server, why);
     case REPAIR_OVERTAKEN:
-        say("the repair of %s has no end that could be seen: %s", r->goal.server, why);
-        return EXIT_ERROR;
+        return end_with(EXIT_ERROR, "the repair of %s has no end that could be seen: %s", r->goal.server,
+                        why);
     case REPAIR_RUNNING:
         break;
     }
-    if (strcmp(why, r->told) != 0)
-        say("%s: %s", r->goal.server, why);
+    if (strcmp(why, r->told) != 0) {
+        tell_event(r, "waiting", why);
+        say_more("%s: %s", r->goal.server, why);
+    }
     memcpy(r->told, why, sizeof(r->told));
     return -1;
 }
 
 static int stop_early(const struct repair *r)
 {
-    if (interrupted()) {
-        say("interrupted: the repair of %s goes on; `secrets-encrypt status -o wide` shows it",
-            r->goal.server);
-        return EXIT_INTERRUPTED;
-    }
-    if (r->deadline_ms > 0 && clock_mono_ms() >= r->deadline_ms) {
-        say("%s is not repaired within --timeout %lld: the repair goes on; `secrets-encrypt status -o wide` "
-            "shows it",
-            r->goal.server, (long long)r->args->timeout_s);
-        return EXIT_TIMEOUT;
-    }
-    return -1;
+    bool late = r->deadline_ms > 0 && clock_mono_ms() >= r->deadline_ms;
+    if (!interrupted() && !late)
+        return -1;
+    tell_event(r, "detached", exit_cause(interrupted() ? EXIT_INTERRUPTED : EXIT_TIMEOUT));
+    if (interrupted())
+        return end_with(EXIT_INTERRUPTED,
+                        "interrupted: the repair of %s goes on; `secrets-encrypt status -o wide` shows it",
+                        r->goal.server);
+    return end_with(
+        EXIT_TIMEOUT,
+        "%s is not repaired within --timeout %lld: the repair goes on; `secrets-encrypt status -o "
+        "wide` shows it",
+        r->goal.server, (long long)r->args->timeout_s);
 }
 
 static int follow_repair(struct repair *r)
 {
     int code = -1;
     r->now = calloc(1, sizeof(*r->now));
-    if (!r->now) {
-        say("out of memory");
-        return EXIT_ERROR;
-    }
+    if (!r->now)
+        return end_with(EXIT_ERROR, "out of memory");
     look_open(&r->look, &r->session);
     while (code < 0) {
         struct error err = ERROR_INIT;
@@ -112,6 +124,9 @@ static int repair(struct repair *r)
         return code;
     text_copy(r->goal.server, sizeof(r->goal.server), r->args->operand);
     text_copy(r->goal.request, sizeof(r->goal.request), request.id);
+    junit_accepted(&r->junit, request.id, OP_REPAIR, clock_wall_ms());
+    console_operation(request.id);
+    tell_event(r, "accepted", NULL);
     if (r->args->wait)
         return follow_repair(r);
     result("repair of %s started", r->goal.server);
@@ -122,21 +137,21 @@ static int run(const struct args *args)
 {
     struct error err = ERROR_INIT;
     _cleanup_free_ struct repair *r = calloc(1, sizeof(*r));
-    if (!r) {
-        say("out of memory");
-        return EXIT_ERROR;
-    }
+    if (!r)
+        return end_with(EXIT_ERROR, "out of memory");
     r->args = args;
     r->deadline_ms = ask_deadline(args);
+    if (junit_file_begin(&r->junit, args->junit, OP_REPAIR, true, &err) < 0)
+        return fail(&err);
     int code = session_open(args, &r->session, &err) < 0 ? fail(&err) : repair(r);
     session_close(&r->session);
-    return code;
+    return junit_file_end(&r->junit, args->junit, code);
 }
 
 const struct command command_repair = {
     .name = "repair",
     .operand = "SERVER",
-    .flags = FLAG_FORCE | FLAG_WAIT,
+    .flags = FLAG_FORCE | FLAG_WAIT | FLAG_JSON,
     .summary = "put one server's encryption config right",
     .example = "secrets-encrypt repair s2 --wait",
     .help =

@@ -9,7 +9,7 @@ static int run(const struct args *args)
 
 const struct command command_resume = {
     .name = "resume",
-    .flags = FLAG_WAIT,
+    .flags = FLAG_WAIT | FLAG_JSON,
     .summary = "let a paused or halted operation go on",
     .example = "secrets-encrypt resume --wait",
     .help = "Goes on where the operation was paused or halted, with the same key. After a halt, running the "

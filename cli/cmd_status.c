@@ -1,13 +1,23 @@
+#include <report/exits.h>
+
 #include "commands.h"
 #include "console.h"
 #include "session.h"
 
+#define CLOCKS_APART_MS 60000
+
+/* Agents report at least twice a lease; the rest is for clocks that differ. */
+static int64_t stale_ms(const struct config *config)
+{
+    return 2 * config->lease_ttl_s * 1000 + CLOCKS_APART_MS;
+}
+
 static int render(enum output output, const struct cluster_snapshot *s, const struct key_table *keys,
-                  struct buf *out, struct error *err)
+                  const struct status_verdict *verdict, struct buf *out, struct error *err)
 {
     switch (output) {
     case OUTPUT_JSON:
-        return render_status_json(s, keys, out, err);
+        return render_status_json(s, keys, verdict, out, err);
     case OUTPUT_WIDE:
         return render_status_wide(s, keys, out, err);
     default:
@@ -22,40 +32,67 @@ static void tell_standstill(const struct cluster_snapshot *s)
     if (!s->has_rotation || !*op->id)
         return;
     if (op->state == OP_STATE_HALTED)
-        say("%s is halted: %s; `secrets-encrypt explain` tells more", operation_kind_name(op->kind), op->why);
+        say_more("%s is halted: %s; `secrets-encrypt explain` tells more", operation_kind_name(op->kind),
+                 op->why);
     if (op->state == OP_STATE_PAUSED)
-        say("%s is paused: `secrets-encrypt resume` lets it go on", operation_kind_name(op->kind));
+        say_more("%s is paused: `secrets-encrypt resume` lets it go on", operation_kind_name(op->kind));
 }
 
-static int show(struct session *s, enum output output, struct error *err)
+static int show(struct session *s, enum output output, struct status_verdict *verdict, struct error *err)
 {
     _cleanup_(buf_freep) struct buf out = BUF_INIT(1024 * 1024);
     _cleanup_free_ struct key_table *keys = calloc(1, sizeof(*keys));
     if (!keys)
         return error_no_memory(err);
     session_keys(s, keys);
-    int rc = render(output, s->snapshot, keys, &out, err);
+    int rc = render(output, s->snapshot, keys, verdict, &out, err);
     if (rc < 0)
         return rc;
     if (!keys->known && *keys->why)
-        say("%s", keys->why);
-    if (output == OUTPUT_TEXT)
+        say_more("%s", keys->why);
+    if (output == OUTPUT_TEXT && verdict->code < 0)
         tell_standstill(s->snapshot);
     return result_text(&out) ? 0 : ERR_IO;
 }
 
+static int show_plain(struct session *s, enum output output, struct error *err)
+{
+    struct status_verdict none = {.code = -1};
+    return show(s, output, &none, err);
+}
+
+static int show_checked(const struct args *args)
+{
+    struct session s;
+    struct error err = ERROR_INIT;
+    struct status_verdict verdict = {EXIT_DONE, ""};
+    int rc = session_open(args, &s, &err);
+    if (rc == 0)
+        verdict.code = status_check(s.snapshot, stale_ms(s.config), verdict.why);
+    if (rc == 0)
+        rc = show(&s, args->output, &verdict, &err);
+    session_close(&s);
+    if (rc < 0)
+        return err.code ? fail(&err) : EXIT_ERROR;
+    return verdict.code == EXIT_DONE ? EXIT_DONE : end_with(verdict.code, "%s", verdict.why);
+}
+
 static int run(const struct args *args)
 {
-    return session_show(args, show);
+    return args->check ? show_checked(args) : session_show(args, show_plain);
 }
 
 const struct command command_status = {
     .name = "status",
-    .flags = FLAG_OUTPUT,
+    .flags = FLAG_OUTPUT | FLAG_CHECK,
     .summary = "show whether encryption is on, the stage, the servers' hashes and the keys",
-    .example = "secrets-encrypt status -o wide",
-    .help = "Prints what K3s's `secrets-encrypt status` prints, from what the agents observe. Exit code 0 "
-            "also when the\n"
-            "servers' hashes differ.\n",
+    .example = "secrets-encrypt status -o wide\n"
+               "secrets-encrypt status --check --quiet",
+    .help =
+        "Prints what K3s's `secrets-encrypt status` prints, from what the agents observe. Exit code 0 "
+        "also when the\n"
+        "servers' hashes differ; with --check the code says what is wrong. While an operation runs, servers "
+        "differ and restart:\n"
+        "`wait` is the command for that.\n",
     .run = run,
 };

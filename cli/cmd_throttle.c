@@ -21,8 +21,7 @@ static int run(const struct args *args)
     struct error err = ERROR_INIT;
     int64_t rate = 0;
     if (args_rate(args->operand, &rate, &err) < 0) {
-        fail(&err);
-        return EXIT_USAGE;
+        return end_with(EXIT_USAGE, "%s", err.text);
     }
     if (session_open(args, &session, &err) < 0) {
         session_close(&session);
@@ -39,9 +38,10 @@ static int run(const struct args *args)
 const struct command command_throttle = {
     .name = "throttle",
     .operand = "N",
-    .flags = 0,
+    .flags = FLAG_JSON,
     .summary = "rewrite at most N values a second from now on",
-    .example = "secrets-encrypt throttle 500",
+    .example = "secrets-encrypt throttle 500\n"
+               "secrets-encrypt throttle 0",
     .help =
         "Changes the ceiling of the operation that runs, at once and for the rest of it; 0 takes the ceiling "
         "away. Below\n"

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include <base/text.h>
+#include <cli/events.h>
 #include <report/table.h>
 
 #define WIDTH_DEFAULT 80
+#define TEXT_MAX      2048
 
 static bool live_line_stands;
 static int interrupt_fd = -1;
@@ -25,38 +27,90 @@ static void wipe_live_line(void)
     live_line_stands = false;
 }
 
-void say(const char *format, ...)
+static struct {
+    bool json, quiet, record_shown;
+    char said[TEXT_MAX];    /* the last line on stderr */
+    char message[TEXT_MAX]; /* the result, or the reason of the end */
+    char operation[CLUSTER_ID_MAX];
+} mode;
+
+void console_begin(enum output output, bool quiet)
 {
-    _cleanup_(buf_freep) struct buf line = BUF_INIT(4096);
-    char text[2048];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(text, sizeof(text), format, ap);
-    va_end(ap);
+    mode.json = output == OUTPUT_JSON;
+    mode.quiet = quiet;
+}
+
+bool console_json(void)
+{
+    return mode.json;
+}
+
+bool console_quiet(void)
+{
+    return mode.quiet;
+}
+
+void console_operation(const char *id)
+{
+    text_copy(mode.operation, sizeof(mode.operation), id);
+}
+
+static void put_line(const char *text)
+{
+    _cleanup_(buf_freep) struct buf line = BUF_INIT(2 * TEXT_MAX);
     wipe_live_line();
     if (buf_adds(&line, text, NULL) == 0)
         make_printable(&line);
     fprintf(stderr, "secrets-encrypt: %s\n", buf_str(&line));
 }
 
+#define FORMAT_INTO(text, format)                                                                            \
+    do {                                                                                                     \
+        va_list ap;                                                                                          \
+        va_start(ap, format);                                                                                \
+        vsnprintf(text, sizeof(text), format, ap);                                                           \
+        va_end(ap);                                                                                          \
+    } while (0)
+
+void say(const char *format, ...)
+{
+    FORMAT_INTO(mode.said, format);
+    put_line(mode.said);
+}
+
+void say_more(const char *format, ...)
+{
+    char text[TEXT_MAX];
+    FORMAT_INTO(text, format);
+    if (!mode.quiet)
+        put_line(text);
+}
+
+int end_with(int code, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    FORMAT_INTO(text, format);
+    text_copy(mode.message, sizeof(mode.message), text);
+    say("%s", text);
+    return code;
+}
+
 int fail(const struct error *err)
 {
-    say("%s", *err->text ? err->text : "failed without a reason");
-    return EXIT_ERROR;
+    return end_with(exit_of_error(err), "%s", *err->text ? err->text : "failed without a reason");
 }
 
 void result(const char *format, ...)
 {
-    va_list ap;
-    va_start(ap, format);
+    FORMAT_INTO(mode.message, format);
+    if (mode.json)
+        return;
     wipe_live_line();
-    vprintf(format, ap);
-    va_end(ap);
-    putchar('\n');
+    puts(mode.message);
     fflush(stdout);
 }
 
-bool result_text(const struct buf *text)
+static bool put_text(const struct buf *text)
 {
     size_t n = text->len ? fwrite(text->data, 1, text->len, stdout) : 0;
     if (n == text->len && fflush(stdout) == 0)
@@ -66,11 +120,45 @@ bool result_text(const struct buf *text)
     return false;
 }
 
+bool result_text(const struct buf *text)
+{
+    mode.record_shown = true;
+    return put_text(text);
+}
+
+bool result_events(const struct buf *lines)
+{
+    return put_text(lines);
+}
+
+const char *console_message(void)
+{
+    return *mode.message ? mode.message : mode.said;
+}
+
+void console_leave_end(void)
+{
+    mode.record_shown = true;
+}
+
+int console_end(int code)
+{
+    _cleanup_(buf_freep) struct buf line = BUF_INIT(8 * TEXT_MAX);
+    struct error err = ERROR_INIT;
+    const char *message = code == EXIT_DONE ? mode.message : console_message();
+    if (!mode.json || mode.record_shown)
+        return code;
+    if (render_result(code, message, mode.operation, &line, &err) < 0)
+        return fail(&err);
+    return put_text(&line) ? code : EXIT_ERROR;
+}
+
 void console_open(struct console *c)
 {
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
     bool dumb = !term || !*term || strcmp(term, "dumb") == 0;
-    c->live = isatty(STDERR_FILENO) && !dumb;
+    c->silent = mode.json || mode.quiet;
+    c->live = !c->silent && isatty(STDERR_FILENO) && !dumb;
     c->color = c->live && !(no_color && *no_color);
 }
 

@@ -11,10 +11,13 @@ struct operation_command {
     bool taken_ends;          /* with --no-restart: that is all (K3s's reencrypt) */
     bool waits_if_asked;      /* followed with --wait, not unless --no-wait */
     const char *without_wait; /* printed where it is not followed; NULL: `taken` was enough */
-    const char *finished;     /* NULL: "<operation> finished" */
+    const char *finished;     /* NULL: as `wait` says it of such an operation */
 };
 
 /* Runs the whole command; returns the exit code. Everything is told on the way. */
 int operation_run(const struct operation_command *c, const struct args *args);
+
+/* Follows the operation that runs, or tells how the last one ended (args->operand: the one of that id). */
+int operation_wait(const struct args *args);
 
 #endif

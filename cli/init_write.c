@@ -81,12 +81,13 @@ static int write_token(const struct init_target *t, struct error *err)
     if (rc == 0)
         rc = make_token(path, &why);
     if (rc == ERR_CONFLICT) {
-        say("%s is there already and was left as it is", path);
+        say_more("%s is there already and was left as it is", path);
         return 0;
     }
     if (rc < 0)
         return *why.text ? error_set(err, rc, "%s", why.text) : rc;
-    say("made the cluster token %s: copy this very file to every other server, 0600, before the programs "
+    say_more(
+        "made the cluster token %s: copy this very file to every other server, 0600, before the programs "
         "start there",
         path);
     return 0;
@@ -106,11 +107,11 @@ static int write_part(const struct init_target *t, const struct discover_file *f
     else
         rc = make_new(path, file->text->data, file->text->len, 0600, &why);
     if (rc == ERR_CONFLICT)
-        say("%s is there already and was left as it is", path);
+        say_more("%s is there already and was left as it is", path);
     else if (rc < 0)
         return error_set(err, rc, "%s", why.text);
     else
-        say("wrote %s", path);
+        say_more("wrote %s", path);
     return 0;
 }
 
@@ -130,7 +131,7 @@ static int keep_copy(const char *path, struct error *err)
     snprintf(copy, sizeof(copy), "%s.%s", path, stamp);
     rc = make_new(copy, buf_str(&old), old.len, CONFIG_MODE, err);
     if (rc == 0)
-        say("kept the old file as %s", copy);
+        say_more("kept the old file as %s", copy);
     return rc;
 }
 
@@ -148,6 +149,6 @@ int init_write(const struct init_target *t, const struct discover_facts *f, cons
         rc = t->force ? file_write_atomic(t->config, buf_str(text), text->len, CONFIG_MODE, err)
                       : make_new(t->config, buf_str(text), text->len, CONFIG_MODE, err);
     if (rc == 0)
-        say("wrote %s: the same goes to every other server, but for `server`", t->config);
+        say_more("wrote %s: the same goes to every other server, but for `server`", t->config);
     return rc;
 }

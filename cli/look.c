@@ -31,7 +31,7 @@ static void tell_leader(struct look *l, const char *leader)
     int64_t now = clock_mono_ms();
     if (*leader) {
         if (l->leaderless_told)
-            say("the coordinator on %s leads now", leader);
+            say_more("the coordinator on %s leads now", leader);
         l->leaderless_ms = 0;
         l->leaderless_told = false;
         return;
@@ -39,7 +39,7 @@ static void tell_leader(struct look *l, const char *leader)
     if (l->leaderless_ms == 0)
         l->leaderless_ms = now;
     if (!l->leaderless_told && now - l->leaderless_ms >= 3000) {
-        say("no coordinator leads at the moment; waiting for the next one");
+        say_more("no coordinator leads at the moment; waiting for the next one");
         l->leaderless_told = true;
     }
 }
@@ -54,10 +54,10 @@ int look_now(struct look *l, struct cluster_snapshot *ret, struct error *err)
         return rc;
     }
     if (rc < 0 && l->failures++ == 0)
-        say("lost the state store: %s; the operation goes on without this command, which keeps trying",
-            now.text);
+        say_more("lost the state store: %s; the operation goes on without this command, which keeps trying",
+                 now.text);
     if (rc == 0 && l->failures > 0) {
-        say("the state store answers again");
+        say_more("the state store answers again");
         l->failures = 0;
     }
     if (rc == 0)

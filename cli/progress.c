@@ -106,7 +106,7 @@ static void add_servers(struct line *l, const struct cluster_snapshot *s, bool o
 {
     const char *gap = "";
     for (size_t i = 0; i < s->servers_count; i++) {
-        if (!s->servers[i].in_spec)
+        if (!progress_shows(s, &s->servers[i]))
             continue;
         enum server_progress p = over ? SERVER_OK : server_progress(s, &s->servers[i]);
         add_piece(l, color_of(p), "%s%s %s", gap, s->servers[i].name, server_progress_word(p));
@@ -119,14 +119,16 @@ static void add_servers_short(struct line *l, const struct cluster_snapshot *s, 
 {
     size_t ok = 0, waiting = 0;
     for (size_t i = 0; i < s->servers_count; i++) {
+        if (!progress_shows(s, &s->servers[i]))
+            continue;
         enum server_progress p = over ? SERVER_OK : server_progress(s, &s->servers[i]);
-        ok += s->servers[i].in_spec && p == SERVER_OK;
-        waiting += s->servers[i].in_spec && p == SERVER_WAITING;
+        ok += p == SERVER_OK;
+        waiting += p == SERVER_WAITING;
     }
     add_piece(l, color_of(SERVER_OK), "%zu ok", ok);
     for (size_t i = 0; i < s->servers_count && !over; i++) {
         enum server_progress p = server_progress(s, &s->servers[i]);
-        if (s->servers[i].in_spec && p != SERVER_OK && p != SERVER_WAITING)
+        if (progress_shows(s, &s->servers[i]) && p != SERVER_OK && p != SERVER_WAITING)
             add_piece(l, color_of(p), "  %s %s", s->servers[i].name, server_progress_word(p));
     }
     if (waiting > 0)
@@ -139,7 +141,7 @@ static void add_reason(struct line *l, const struct cluster_snapshot *s, const s
     if (o->still_ms < STILL_MS)
         return;
     for (size_t i = 0; i < s->servers_count; i++)
-        if (s->servers[i].in_spec && is_busy(server_progress(s, &s->servers[i])))
+        if (progress_shows(s, &s->servers[i]) && is_busy(server_progress(s, &s->servers[i])))
             return;
     if (*s->rotation.op.why)
         add_piece(l, NULL, "  %s", s->rotation.op.why);
@@ -361,125 +363,168 @@ int progress_summary(const struct cluster_snapshot *s, struct buf *out, struct e
     return rc == 0 ? buf_adds(out, "\n", err) : rc;
 }
 
+/* --- what there is to tell --- */
+
+struct teller {
+    struct progress_log *log;
+    const struct cluster_snapshot *s;
+    int64_t now_ms;
+    progress_sink *sink;
+    void *to;
+    struct error *err;
+};
+
+static int tell(const struct teller *t, const struct progress_event *e)
+{
+    return t->sink(t->to, t->s, t->now_ms, e, t->err);
+}
+
+static int tell_servers(const struct teller *t)
+{
+    int rc = 0;
+    for (size_t i = 0; i < t->s->servers_count && rc == 0; i++) {
+        const struct snapshot_server *v = &t->s->servers[i];
+        enum server_progress p = server_progress(t->s, v);
+        if (!progress_shows(t->s, v) || p == t->log->servers[i])
+            continue;
+        t->log->servers[i] = p;
+        rc = tell(t, &(struct progress_event){.what = PROGRESS_SERVER, .server = v, .state = p});
+    }
+    return rc;
+}
+
+/* A proof that fails, or is tried again, is told as soon as it is. */
+static int tell_proof(const struct teller *t)
+{
+    const struct cluster_proof *p = proof_of_phase(t->s);
+    bool news = p && p->state != t->log->proof;
+    if (p)
+        t->log->proof = p->state;
+    if (!news || (p->state != PROOF_FAILED && p->state != PROOF_UNMADE))
+        return 0;
+    return tell(t, &(struct progress_event){.what = PROGRESS_PROOF, .proof = p});
+}
+
+static int tell_why(const struct teller *t)
+{
+    const struct cluster_snapshot *s = t->s;
+    struct progress_log *log = t->log;
+    const char *why = s->rotation.op.why;
+    for (size_t i = 0; i < s->servers_count; i++)
+        if (progress_shows(s, &s->servers[i]) && is_busy(server_progress(s, &s->servers[i])))
+            return 0;
+    /* Nobody is at work, yet the record waits for an order: it is a turn behind the reports. */
+    bool behind = strcmp(s->rotation.op.row, "order-in-flight") == 0;
+    if (behind || !*why || strcmp(why, log->why) == 0 || t->now_ms - log->why_ms < WHY_LINE_MS)
+        return 0;
+    memcpy(log->why, why, sizeof(log->why));
+    log->why_ms = t->now_ms;
+    return tell(t, &(struct progress_event){.what = PROGRESS_WAITING});
+}
+
+static int tell_rewrite(const struct teller *t)
+{
+    const struct cluster_reencrypt *r = rewrite_of(t->s);
+    struct progress_log *log = t->log;
+    if (!r || (r->done == log->done && r->total == log->total) ||
+        t->now_ms - log->rewrite_ms < REWRITE_LINE_MS)
+        return 0;
+    log->done = r->done;
+    log->total = r->total;
+    log->rewrite_ms = t->now_ms;
+    return tell(t, &(struct progress_event){.what = PROGRESS_REWRITE, .rewrite = r});
+}
+
+static int tell_phase(const struct teller *t)
+{
+    const struct cluster_operation *op = &t->s->rotation.op;
+    struct progress_log *log = t->log;
+    if (log->started && log->phase == op->phase)
+        return 0;
+    log->started = true;
+    log->phase = op->phase;
+    /* The first reason of a phase is told only once it has lasted: most pass at once. */
+    log->why_ms = t->now_ms;
+    for (size_t i = 0; i < t->s->servers_count; i++)
+        log->servers[i] = SERVER_WAITING;
+    log->proof = PROOF_NONE;
+    return op->phase == PHASE_DONE ? 0 : tell(t, &(struct progress_event){.what = PROGRESS_PHASE});
+}
+
+int progress_tell(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                  progress_sink *sink, void *to, struct error *err)
+{
+    const struct teller t = {log, s, now_ms, sink, to, err};
+    int rc = tell_phase(&t);
+    enum phase phase = s->rotation.op.phase;
+    if (rc < 0 || phase == PHASE_DONE || s->rotation.op.state != OP_STATE_RUNNING)
+        return rc;
+    if (phase == PHASE_REWRITE || (phase == PHASE_VERIFY && s->spec.not_raw))
+        rc = tell_rewrite(&t);
+    else if (phase_asks_servers(phase) || !rotation_phase_is_proof(phase))
+        rc = tell_servers(&t);
+    if (rc == 0)
+        rc = tell_proof(&t);
+    if (rc == 0)
+        rc = tell_why(&t);
+    return rc;
+}
+
 /* --- plain lines --- */
 
-static int log_line(const struct cluster_snapshot *s, int64_t now_ms, struct buf *out, struct error *err,
-                    const char *format, ...) _printf_(5, 6);
-static int log_line(const struct cluster_snapshot *s, int64_t now_ms, struct buf *out, struct error *err,
-                    const char *format, ...)
+static void counts_text(const struct cluster_reencrypt *r, int64_t now_ms, char *out, size_t size)
+{
+    struct line l = {0};
+    size_t used = 0;
+    add_counts(&l, r, now_ms);
+    out[0] = 0;
+    for (size_t i = 0; i < l.count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "",
+                                 l.pieces[i].text + strspn(l.pieces[i].text, " "));
+}
+
+static void event_text(const struct cluster_snapshot *s, int64_t now_ms, const struct progress_event *e,
+                       char *out, size_t size)
+{
+    char doing[PHASE_TEXT_MAX];
+    switch (e->what) {
+    case PROGRESS_PHASE:
+        operation_doing(s, doing);
+        snprintf(out, size, "%s", phase_verb(s->rotation.op.phase) ? doing : "begins");
+        break;
+    case PROGRESS_SERVER:
+        snprintf(out, size, "%s %s", e->server->name, server_progress_word(e->state));
+        break;
+    case PROGRESS_PROOF:
+        snprintf(out, size, "%s: %s",
+                 e->proof->state == PROOF_FAILED ? "the proof failed" : "the proof could not be made",
+                 e->proof->why);
+        break;
+    case PROGRESS_WAITING:
+        snprintf(out, size, "%s", s->rotation.op.why);
+        break;
+    case PROGRESS_REWRITE:
+        counts_text(e->rewrite, now_ms, out, size);
+        break;
+    }
+}
+
+static int add_text_line(void *to, const struct cluster_snapshot *s, int64_t now_ms,
+                         const struct progress_event *e, struct error *err)
 {
     int number = 0, count = 0;
     const char *word = "";
     char text[CLUSTER_TEXT_MAX + 160], elapsed[DURATION_TEXT_MAX];
     rotation_step(&s->rotation.op, &number, &count, &word);
     format_clock(now_ms - s->rotation.op.started_ms, elapsed);
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(text, sizeof(text), format, ap);
-    va_end(ap);
-    return buf_addf(out, err, "%s [%d/%d] %s: %s\n", elapsed, number, count, word, text);
-}
-
-static int log_servers(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
-                       struct buf *out, struct error *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < s->servers_count && rc == 0; i++) {
-        enum server_progress p = server_progress(s, &s->servers[i]);
-        if (!s->servers[i].in_spec || p == log->servers[i])
-            continue;
-        log->servers[i] = p;
-        rc = log_line(s, now_ms, out, err, "%s %s", s->servers[i].name, server_progress_word(p));
-    }
-    return rc;
-}
-
-/* A proof that fails, or is tried again, is told as soon as it is. */
-static int log_proof(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
-                     struct buf *out, struct error *err)
-{
-    const struct cluster_proof *p = proof_of_phase(s);
-    bool news = p && p->state != log->proof;
-    if (p)
-        log->proof = p->state;
-    if (!news || (p->state != PROOF_FAILED && p->state != PROOF_UNMADE))
-        return 0;
-    return log_line(s, now_ms, out, err, "%s: %s",
-                    p->state == PROOF_FAILED ? "the proof failed" : "the proof could not be made", p->why);
-}
-
-static int log_why(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
-                   struct buf *out, struct error *err)
-{
-    const char *why = s->rotation.op.why;
-    for (size_t i = 0; i < s->servers_count; i++)
-        if (s->servers[i].in_spec && is_busy(server_progress(s, &s->servers[i])))
-            return 0;
-    /* Nobody is at work, yet the record waits for an order: it is a turn behind the reports. */
-    bool behind = strcmp(s->rotation.op.row, "order-in-flight") == 0;
-    if (behind || !*why || strcmp(why, log->why) == 0 || now_ms - log->why_ms < WHY_LINE_MS)
-        return 0;
-    memcpy(log->why, why, sizeof(log->why));
-    log->why_ms = now_ms;
-    return log_line(s, now_ms, out, err, "%s", why);
-}
-
-static int log_rewrite(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
-                       struct buf *out, struct error *err)
-{
-    const struct cluster_reencrypt *r = rewrite_of(s);
-    if (!r || (r->done == log->done && r->total == log->total) || now_ms - log->rewrite_ms < REWRITE_LINE_MS)
-        return 0;
-    struct line l = {0};
-    add_counts(&l, r, now_ms);
-    char text[PIECES_MAX * 8] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < l.count && used < sizeof(text); i++)
-        used +=
-            (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? "," : "", l.pieces[i].text + 1);
-    log->done = r->done;
-    log->total = r->total;
-    log->rewrite_ms = now_ms;
-    return log_line(s, now_ms, out, err, "%s", text + 1);
-}
-
-static int log_phase(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
-                     struct buf *out, struct error *err)
-{
-    const struct cluster_operation *op = &s->rotation.op;
-    if (log->started && log->phase == op->phase)
-        return 0;
-    log->started = true;
-    log->phase = op->phase;
-    /* The first reason of a phase is told only once it has lasted: most pass at once. */
-    log->why_ms = now_ms;
-    for (size_t i = 0; i < s->servers_count; i++)
-        log->servers[i] = SERVER_WAITING;
-    log->proof = PROOF_NONE;
-    if (op->phase == PHASE_DONE)
-        return 0;
-    if (!phase_verb(op->phase))
-        return log_line(s, now_ms, out, err, "begins");
-    char text[PHASE_TEXT_MAX];
-    operation_doing(s, text);
-    return log_line(s, now_ms, out, err, "%s", text);
+    event_text(s, now_ms, e, text, sizeof(text));
+    return buf_addf(to, err, "%s [%d/%d] %s: %s\n", elapsed, number, count, word, text);
 }
 
 int progress_log_lines(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
                        struct buf *out, struct error *err)
 {
-    int rc = log_phase(log, s, now_ms, out, err);
-    enum phase phase = s->rotation.op.phase;
-    if (rc < 0 || phase == PHASE_DONE || s->rotation.op.state != OP_STATE_RUNNING)
-        return rc;
-    if (phase == PHASE_REWRITE || (phase == PHASE_VERIFY && s->spec.not_raw))
-        rc = log_rewrite(log, s, now_ms, out, err);
-    else if (phase_asks_servers(phase) || !rotation_phase_is_proof(phase))
-        rc = log_servers(log, s, now_ms, out, err);
-    if (rc == 0)
-        rc = log_proof(log, s, now_ms, out, err);
-    if (rc == 0)
-        rc = log_why(log, s, now_ms, out, err);
+    int rc = progress_tell(log, s, now_ms, add_text_line, out, err);
     make_printable(out);
     return rc;
 }

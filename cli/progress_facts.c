@@ -53,6 +53,22 @@ static enum server_progress proof_progress(const struct cluster_snapshot *s, con
     return v->report.ready ? SERVER_WAITING : SERVER_NOT_READY;
 }
 
+/* Its file is the target's all along: what counts is its turn. */
+static enum server_progress restart_progress(const struct cluster_snapshot *s,
+                                             const struct snapshot_server *v)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    enum server_progress by_order = order_progress(op, v);
+    bool ordered = v->has_order && strcmp(v->order.operation, op->id) == 0;
+    bool over = rotation_restart_rank(s, (size_t)(v - s->servers)) < op->restarted ||
+                (ordered && v->report.order_id == v->order.id && v->report.order_state == ORDER_DONE);
+    if (by_order != SERVER_WAITING)
+        return by_order;
+    if (!v->report.ready)
+        return SERVER_NOT_READY;
+    return over ? SERVER_OK : SERVER_WAITING;
+}
+
 enum server_progress server_progress(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
     const struct cluster_operation *op = &s->rotation.op;
@@ -61,6 +77,8 @@ enum server_progress server_progress(const struct cluster_snapshot *s, const str
         return SERVER_SILENT;
     if (rotation_phase_is_proof(op->phase))
         return proof_progress(s, v);
+    if (op->phase == PHASE_RESTART)
+        return restart_progress(s, v);
     enum server_progress by_order = order_progress(op, v);
     if (by_order == SERVER_FAILED || by_order == SERVER_REFUSED)
         return by_order;
@@ -83,6 +101,12 @@ bool progress_moved(const struct cluster_snapshot *before, const struct cluster_
         if (server_progress(before, &before->servers[i]) != server_progress(now, &now->servers[i]))
             return true;
     return false;
+}
+
+bool progress_shows(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    return v->in_spec && (op->phase != PHASE_RESTART || rotation_restarts(op, v->name));
 }
 
 const char *server_progress_word(enum server_progress p)

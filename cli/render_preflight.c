@@ -1,8 +1,8 @@
 #include <cli/preflight.h>
 
 #include <base/text.h>
-#include <report/table.h>
 #include <cluster/codec.h>
+#include <report/table.h>
 
 #include <report/builder.h>
 
@@ -69,6 +69,7 @@ int render_preflight_json(const struct preflight *p, struct buf *out, struct err
         build_string(&b, o, "remedy", item->check.remedy);
         build_append(&b, list, o);
     }
+    build_head(&b, root, "preflight");
     build_bool(&b, root, "ready", p->failed == 0);
     build_int(&b, root, "failed", (int64_t)p->failed);
     build_int(&b, root, "warnings", (int64_t)p->warned);

@@ -72,31 +72,51 @@ static bool wants_restarts(const struct session *s, enum operation_kind kind, co
     return about_it && s->snapshot->has_rotation && *op->id ? op->restart : !args->no_restart;
 }
 
-int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
-                 struct error *err)
+/* Servers and a reason, for those that take them. */
+static int take_texts(const struct args *args, struct cluster_request *v, struct error *err)
 {
-    struct cluster_request v = {
+    bool named = v->kind == OP_RESTART; /* elsewhere --server is K3s's */
+    for (size_t i = 0; named && i < args->servers_count && i < CLUSTER_SUBSET_MAX; i++, v->servers_count++)
+        if (!text_copy(v->servers[i], sizeof(v->servers[i]), args->servers[i]))
+            return error_set(err, ERR_INVALID, "--server %.32s…: no server has a name that long",
+                             args->servers[i]);
+    if (args->reason && !text_copy(v->reason, sizeof(v->reason), args->reason))
+        return error_set(err, ERR_INVALID, "--reason: over %d bytes", CLUSTER_REASON_MAX - 1);
+    if (!text_is_utf8(v->reason, strlen(v->reason)))
+        return error_set(err, ERR_INVALID, "--reason: not UTF-8");
+    return 0;
+}
+
+int request_make(struct session *s, enum operation_kind kind, const struct args *args,
+                 struct cluster_request *ret, struct error *err)
+{
+    *ret = (struct cluster_request){
         .kind = kind,
         .force = args->force,
         .skip = args->skip,
         .restart = wants_restarts(s, kind, args),
+        .now = args->now,
         .offline = args->offline,
         .max_rate = args->max_rate,
     };
-    text_copy(v.engine, sizeof(v.engine), args->engine ? args->engine : "");
-    memset(ret, 0, sizeof(*ret));
-    int rc = take_operand(kind, args->operand ? args->operand : "", &v, err);
-    if (rc < 0)
-        return rc;
-    v.time_ms = clock_wall_ms();
-    name_user(v.by);
-    rc = crypto_uuid(v.id, err);
-    if (rc < 0)
-        return rc;
-    text_copy(ret->id, sizeof(ret->id), v.id);
-    rc = etcd_lease_grant(store_etcd(s->store), REQUEST_LEASE_S, CONNECT_MS, &ret->lease, err);
+    text_copy(ret->engine, sizeof(ret->engine), args->engine ? args->engine : "");
+    int rc = take_operand(kind, args->operand ? args->operand : "", ret, err);
     if (rc == 0)
-        rc = store_request(s, &v, ret, err);
+        rc = take_texts(args, ret, err);
+    if (rc < 0)
+        return rc;
+    ret->time_ms = clock_wall_ms();
+    name_user(ret->by);
+    return crypto_uuid(ret->id, err);
+}
+
+int request_put(struct session *s, const struct cluster_request *v, struct request *ret, struct error *err)
+{
+    memset(ret, 0, sizeof(*ret));
+    text_copy(ret->id, sizeof(ret->id), v->id);
+    int rc = etcd_lease_grant(store_etcd(s->store), REQUEST_LEASE_S, CONNECT_MS, &ret->lease, err);
+    if (rc == 0)
+        rc = store_request(s, v, ret, err);
     if (rc == ERR_TIMEOUT || rc == ERR_UNAVAILABLE) {
         /* It may be there all the same: without its lease it goes. */
         bool gone =
@@ -105,6 +125,16 @@ int request_send(struct session *s, enum operation_kind kind, const struct args 
                      gone ? "the request was not stored" : "the request may have been stored (see status)");
     }
     return rc;
+}
+
+int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
+                 struct error *err)
+{
+    _cleanup_free_ struct cluster_request *v = calloc(1, sizeof(*v));
+    if (!v)
+        return error_no_memory(err);
+    int rc = request_make(s, kind, args, v, err);
+    return rc < 0 ? rc : request_put(s, v, ret, err);
 }
 
 /* 0 with *ret_answered; ERR_NOT_FOUND: the key is gone. */

@@ -10,7 +10,13 @@ struct request {
     struct cluster_request answer; /* filled in by request_await */
 };
 
+/* Fills in what `args` ask for, with an id of its own. */
+int request_make(struct session *s, enum operation_kind kind, const struct args *args,
+                 struct cluster_request *ret, struct error *err) _must_check_;
 /* Signs and stores the request, under a lease of REQUEST_LEASE_S seconds. */
+int request_put(struct session *s, const struct cluster_request *v, struct request *ret,
+                struct error *err) _must_check_;
+/* Both. Signs and stores the request, under a lease of REQUEST_LEASE_S seconds. */
 int request_send(struct session *s, enum operation_kind kind, const struct args *args, struct request *ret,
                  struct error *err) _must_check_;
 

@@ -35,6 +35,8 @@ int act_commit(struct coordinator *c, struct cluster_snapshot *s, struct etcd_tx
     if (rc == 0)
         rc = store_txn_put(c->store, t, CLUSTER_KEY_ROTATION, NULL, &body, 0, err);
     if (rc == 0)
+        rc = act_audit_change(c, s, t, r, err);
+    if (rc == 0)
         rc = etcd_txn_commit(t, STORE_DEADLINE_MS, &revision, err);
     if (rc < 0)
         return rc;
@@ -189,6 +191,8 @@ static const struct {
     {ACTION_REWRITE_AGAIN, act_rewrite_again},
     {ACTION_BRING_BACK, act_bring_back},
     {ACTION_PRUNE, act_prune},
+    {ACTION_LOCK, act_lock},
+    {ACTION_UNLOCK, act_unlock},
     {ACTION_HALT, act_halt},
 };
 

@@ -25,7 +25,19 @@ int act_put_order(struct coordinator *c, const struct cluster_snapshot *s, struc
 act_fn act_halt;
 
 /* --- act_request.c --- */
-act_fn act_refuse, act_start, act_resume, act_pause, act_abort, act_throttle, act_repair;
+act_fn act_refuse, act_start, act_resume, act_pause, act_abort, act_throttle, act_repair, act_lock,
+    act_unlock;
+
+/* --- act_audit.c: the audit trail's entries, in the transaction with what they tell of --- */
+/* What changes of the operation: started, its phase, halted, finished, aborted. */
+int act_audit_change(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
+                     const struct cluster_rotation *r, struct error *err);
+/* A request's answer. One with a role came by the API, which tells of it itself and knows from where. */
+int act_audit_answer(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
+                     const struct cluster_request *request, enum answer answer, const char *why,
+                     struct error *err);
+/* Removes old entries, now and then. Troubles are logged: nothing waits for it. */
+void act_audit_prune(struct coordinator *c, const struct cluster_snapshot *s);
 
 /* --- act_job.c --- */
 act_fn act_prove, act_watch, act_rewrite, act_rewrite_again, act_stop_job;

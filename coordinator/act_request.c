@@ -9,15 +9,23 @@
 
 #define ANSWER_TTL_S 600
 
+struct reply {
+    enum answer answer;
+    const char *operation; /* that it became, or is about; of LOCK and UNLOCK the lock's id */
+    const char *why;       /* REFUSED; so is cause */
+    enum cluster_cause cause;
+};
+
 static int put_answer(struct coordinator *c, struct etcd_txn *t, const struct cluster_request *request,
-                      enum answer what, const char *operation, const char *why, struct error *err)
+                      const struct reply *reply, struct error *err)
 {
     _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
     struct cluster_request r = *request;
     int64_t lease = 0;
-    r.answer = what;
-    text_copy(r.operation, sizeof(r.operation), operation);
-    text_copy(r.why, sizeof(r.why), why);
+    r.answer = reply->answer;
+    r.cause = reply->cause;
+    text_copy(r.operation, sizeof(r.operation), reply->operation);
+    text_copy(r.why, sizeof(r.why), reply->why ? reply->why : "");
     /* The answer outlives the CLI's own lease only as long as anybody may still look for it: with an
      * idempotency key, as long as the key stands for it. */
     int64_t ttl_s = api_id_is_keyed(r.id) ? API_ANSWER_TTL_S : ANSWER_TTL_S;
@@ -31,20 +39,22 @@ static int put_answer(struct coordinator *c, struct etcd_txn *t, const struct cl
 
 /* The request must still be the one that was read, and unanswered. */
 static int answer(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t, size_t i,
-                  enum answer what, const char *operation, const char *why, struct error *err)
+                  const struct reply *reply, struct error *err)
 {
     const struct cluster_request *request = &s->requests[i].request;
     char path[CLUSTER_KEY_PATH_MAX];
     cluster_key_path(path, store_cluster(c->store), CLUSTER_KEY_REQUEST, request->id);
     etcd_txn_if_mod(t, path, s->requests[i].mod);
-    return put_answer(c, t, request, what, operation, why, err);
+    int rc = put_answer(c, t, request, reply, err);
+    return rc < 0 ? rc : act_audit_answer(c, s, t, request, reply->answer, reply->why, err);
 }
 
 int act_refuse(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
 {
     const struct cluster_request *request = &s->requests[d->request].request;
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
-    int rc = answer(c, s, t, d->request, ANSWER_REFUSED, "", d->why, err);
+    const struct reply no = {ANSWER_REFUSED, "", d->why, d->cause};
+    int rc = answer(c, s, t, d->request, &no, err);
     if (rc == 0)
         rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
     if (rc == 0)
@@ -54,12 +64,21 @@ int act_refuse(struct coordinator *c, struct cluster_snapshot *s, const struct d
     return rc;
 }
 
+/* The lock is as it was when this was decided: its lease may have ended, or somebody else wrote it. */
+static void require_lock(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t)
+{
+    char path[CLUSTER_KEY_PATH_MAX];
+    cluster_key_path(path, store_cluster(c->store), CLUSTER_KEY_LOCK, NULL);
+    etcd_txn_if_mod(t, path, s->lock_mod);
+}
+
 static int begin(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
                  struct etcd_txn *t, const struct cluster_rotation *r, struct error *err)
 {
-    int rc = answer(c, s, t, d->request, ANSWER_ACCEPTED, r->op.id, "", err);
+    int rc = answer(c, s, t, d->request, &(struct reply){ANSWER_ACCEPTED, r->op.id, NULL, CAUSE_NONE}, err);
     if (rc < 0)
         return rc;
+    require_lock(c, s, t);
     act_delete(c, t, CLUSTER_KEY_REENCRYPT, NULL);
     act_delete(c, t, CLUSTER_KEY_PROOFS, NULL);
     rc = act_commit(c, s, t, r, err);
@@ -107,7 +126,7 @@ static int change(struct coordinator *c, struct cluster_snapshot *s, const struc
                   const struct cluster_rotation *r, struct error *err)
 {
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
-    int rc = answer(c, s, t, d->request, ANSWER_ACCEPTED, r->op.id, "", err);
+    int rc = answer(c, s, t, d->request, &(struct reply){ANSWER_ACCEPTED, r->op.id, NULL, CAUSE_NONE}, err);
     return rc < 0 ? rc : act_commit(c, s, t, r, err);
 }
 
@@ -139,9 +158,10 @@ int act_resume(struct coordinator *c, struct cluster_snapshot *s, const struct d
     struct cluster_rotation r = s->rotation;
     rotation_resume(s, d, &r);
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
-    int rc = answer(c, s, t, d->request, ANSWER_RESUMED, r.op.id, "", err);
+    int rc = answer(c, s, t, d->request, &(struct reply){ANSWER_RESUMED, r.op.id, NULL, CAUSE_NONE}, err);
     if (rc < 0)
         return rc;
+    require_lock(c, s, t);
     act_delete_orders(c, s, t, rotation_resume_drops_order);
     rc = act_commit(c, s, t, &r, err);
     if (rc == 0)
@@ -158,7 +178,8 @@ int act_repair(struct coordinator *c, struct cluster_snapshot *s, const struct d
     struct cluster_order o;
     rotation_repair(s, d, c->fence, by, &r, &o);
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
-    int rc = asked ? answer(c, s, t, d->request, ANSWER_ACCEPTED, by, "", err) : 0;
+    int rc =
+        asked ? answer(c, s, t, d->request, &(struct reply){ANSWER_ACCEPTED, by, NULL, CAUSE_NONE}, err) : 0;
     if (rc == 0)
         rc = act_put_order(c, s, t, d->server, &o, err);
     if (rc == 0)
@@ -167,5 +188,68 @@ int act_repair(struct coordinator *c, struct cluster_snapshot *s, const struct d
         log_event(LOG_LEVEL_NOTICE, "repair ordered", LOG_S("server", s->servers[d->server].name),
                   LOG_I("order", o.id), LOG_I("generation", o.generation),
                   LOG_S("by", asked ? s->requests[d->request].request.by : by));
+    return rc;
+}
+
+/* ---------- the lock ---------- */
+
+static int put_lock(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
+                    const struct cluster_request *request, struct error *err)
+{
+    struct cluster_lock l = {.since_ms = s->now_ms, .lease = request->lease, .ttl_s = request->ttl_s};
+    _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
+    text_copy(l.id, sizeof(l.id), request->id);
+    text_copy(l.holder, sizeof(l.holder), request->by);
+    text_copy(l.reason, sizeof(l.reason), request->reason);
+    int rc = cluster_lock_encode(&l, &body, err);
+    return rc < 0 ? rc : store_txn_put(c->store, t, CLUSTER_KEY_LOCK, NULL, &body, l.lease, err);
+}
+
+/* Whoever asked is gone meanwhile, and its lease with it. */
+static int refuse_leaseless(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d,
+                            struct error *err)
+{
+    struct decision no = *d;
+    no.cause = CAUSE_GATE;
+    text_copy(no.why, sizeof(no.why), "the lease that the lock was to have has ended: ask again");
+    return act_refuse(c, s, &no, err);
+}
+
+int act_lock(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    const struct cluster_request *request = &s->requests[d->request].request;
+    const struct reply yes = {ANSWER_ACCEPTED, request->id, NULL, CAUSE_NONE};
+    struct error why = ERROR_INIT;
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    require_lock(c, s, t); /* none: the row says so */
+    int rc = answer(c, s, t, d->request, &yes, &why);
+    if (rc == 0)
+        rc = put_lock(c, s, t, request, &why);
+    if (rc == 0)
+        rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, &why);
+    if (rc == ERR_NOT_FOUND)
+        return refuse_leaseless(c, s, d, err);
+    if (rc < 0) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    log_event(LOG_LEVEL_NOTICE, "lock taken", LOG_S("lock", request->id), LOG_S("by", request->by),
+              LOG_I("ttl_s", request->ttl_s), LOG_S("reason", request->reason));
+    return 0;
+}
+
+int act_unlock(struct coordinator *c, struct cluster_snapshot *s, const struct decision *d, struct error *err)
+{
+    const struct cluster_request *request = &s->requests[d->request].request;
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    require_lock(c, s, t);
+    act_delete(c, t, CLUSTER_KEY_LOCK, NULL);
+    int rc = answer(c, s, t, d->request, &(struct reply){ANSWER_ACCEPTED, s->lock.id, NULL, CAUSE_NONE}, err);
+    if (rc == 0)
+        rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "lock given back", LOG_S("lock", s->lock.id),
+                  LOG_S("holder", s->lock.holder), LOG_S("by", request->by));
     return rc;
 }

@@ -1,6 +1,6 @@
 /* One turn: observe, decide, take one step. */
+#include "act.h"
 #include "api_login.h"
-#include "coordinator.h"
 #include "proofs/apiservers.h"
 
 #include <base/clock.h>
@@ -172,6 +172,7 @@ static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_r
         .attempts_max = PROOF_ATTEMPTS_MAX,
         .stale_ms = stale_ms(c->config),
         .order_late_ms = order_late_ms(c->config),
+        .closed = c->closed,
     };
     struct decision d;
     rotation_decide(s, &self, &d);
@@ -202,6 +203,8 @@ static int work(struct coordinator *c, struct cluster_snapshot *s, enum tick_res
         rc = look_for_unknown_apis(c, s, err);
     if (rc == 0)
         rc = tend_job(c, s, err);
+    if (rc == 0)
+        act_audit_prune(c, s);
     return rc < 0 ? rc : decide(c, s, ret, err);
 }
 

@@ -88,3 +88,16 @@ int build_print(struct builder *b, const struct json *root, struct buf *out)
         b->rc = pretty(root, 0, out, b->err);
     return b->rc == 0 ? buf_adds(out, "\n", b->err) : b->rc;
 }
+
+void build_head(struct builder *b, struct json *root, const char *kind)
+{
+    build_string(b, root, "schema", SCHEMA);
+    build_string(b, root, "kind", kind);
+}
+
+int build_line(struct builder *b, const struct json *root, struct buf *out)
+{
+    if (b->rc == 0)
+        b->rc = json_print(root, out, b->err);
+    return b->rc == 0 ? buf_adds(out, "\n", b->err) : b->rc;
+}

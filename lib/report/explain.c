@@ -38,6 +38,8 @@ static int add_head(const struct cluster_snapshot *s, struct buf *out, struct er
                       for_ms);
     if (rc == 0 && *op->requested_by)
         rc = buf_addf(out, err, ", asked for by %s", op->requested_by);
+    if (rc == 0 && *op->reason)
+        rc = buf_addf(out, err, " (%s)", op->reason);
     if (rc == 0 && *op->aborts)
         rc = buf_addf(out, err, ", in place of operation %s", op->aborts);
     return rc == 0 ? buf_addf(out, err, "\nId: %s\n", op->id) : rc;
@@ -186,6 +188,7 @@ int render_explain_json(const struct cluster_snapshot *s, struct buf *out, struc
 {
     struct builder b = {0, err};
     _cleanup_(json_freep) struct json *root = build_new(&b, false);
+    build_head(&b, root, "explain");
     build_bool(&b, root, "underway", explain_under_way(s));
     if (s->has_rotation && *s->rotation.op.id)
         build_operation(&b, root, s);

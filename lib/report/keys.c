@@ -111,6 +111,7 @@ int render_keys_json(const struct cluster_snapshot *s, int64_t datastore_revisio
 {
     struct builder b = {0, err};
     _cleanup_(json_freep) struct json *root = build_new(&b, false);
+    build_head(&b, root, "keys");
     build_keys(&b, root, s, datastore_revision);
     if (datastore_revision > 0)
         build_int(&b, root, "revision", datastore_revision);

@@ -1,6 +1,7 @@
 /* `status -o json`: K3s's members first, in its order and its layout, then ours. */
 #include <report/status.h>
 
+#include <report/exits.h>
 #include <report/records.h>
 
 static void add_k3s(struct builder *b, struct json *root, const struct cluster_snapshot *s,
@@ -153,17 +154,44 @@ static void add_reencrypt(struct builder *b, struct json *root, const struct clu
     build_node(b, root, "reencrypt", o);
 }
 
-int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
-                       struct error *err)
+static void add_verdict(struct builder *b, struct json *root, const struct status_verdict *v)
+{
+    if (!v || v->code < 0)
+        return;
+    struct json *o = build_new(b, false);
+    build_int(b, o, "exit", v->code);
+    build_string(b, o, "cause", exit_cause(v->code));
+    build_string(b, o, "message", v->why);
+    build_node(b, root, "check", o);
+}
+
+static void add_lock(struct builder *b, struct json *root, const struct cluster_snapshot *s)
+{
+    if (!s->has_lock)
+        return;
+    struct json *o = build_new(b, false);
+    build_string(b, o, "id", s->lock.id);
+    build_string(b, o, "holder", s->lock.holder);
+    build_string(b, o, "reason", s->lock.reason);
+    build_int(b, o, "since", s->lock.since_ms);
+    build_int(b, o, "ttl", s->lock.ttl_s);
+    build_node(b, root, "lock", o);
+}
+
+int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys,
+                       const struct status_verdict *verdict, struct buf *out, struct error *err)
 {
     struct builder b = {0, err};
     _cleanup_(json_freep) struct json *root = build_new(&b, false);
     add_k3s(&b, root, s, keys);
+    build_head(&b, root, "status");
     add_servers(&b, root, s);
     add_operation(&b, root, s);
     add_reencrypt(&b, root, s);
     build_proofs(&b, root, s);
     build_keys(&b, root, s, 0);
     build_string(&b, root, "unknown", s->unknown_api);
+    add_lock(&b, root, s);
+    add_verdict(&b, root, verdict);
     return build_print(&b, root, out);
 }

@@ -27,6 +27,7 @@ static const struct {
     [PHASE_REVERT] = {"every server has the config that writes with the old key"},
     [PHASE_RETURN] = {"the new key is gone from every server"},
     [PHASE_BRING_BACK] = {"every server has the dropped key again"},
+    [PHASE_RESTART] = {"every server that is to restart has done so"},
     [PHASE_DONE] = {"it is over"},
 };
 _Static_assert(sizeof(phases) / sizeof(phases[0]) == PHASE_DONE + 1, "words for each phase");

@@ -403,6 +403,19 @@ size_t rotation_restart_at(const struct cluster_snapshot *s, int64_t done)
     return SIZE_MAX;
 }
 
+int64_t rotation_restart_rank(const struct cluster_snapshot *s, size_t i)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    int64_t before = 0;
+    if (!s->servers[i].in_spec || !rotation_restarts(op, s->servers[i].name))
+        return INT64_MAX;
+    for (size_t k = 0; k < s->servers_count && s->servers[k].in_spec; k++) {
+        bool first = snapshot_etcd_only(s, k) != snapshot_etcd_only(s, i) ? snapshot_etcd_only(s, k) : k < i;
+        before += first && rotation_restarts(op, s->servers[k].name);
+    }
+    return before;
+}
+
 int64_t rotation_restarted(const struct cluster_snapshot *s)
 {
     int64_t done = s->rotation.op.restarted;

@@ -12,6 +12,7 @@
 
 enum output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_WIDE };
 
+#define ARGS_SERVERS_MAX 64
 struct args {
     const char *config; /* borrowed from argv, as all strings here; NULL: not given */
     const char *data_dir;
@@ -22,11 +23,18 @@ struct args {
     const char *root;
     bool yes;
     const char *operand; /* the command's own argument, "s2" of "repair s2"; NULL: it takes none */
-    bool force, skip, no_restart, no_wait, wait, help, version;
+    bool force, skip, no_restart, no_wait, wait, help, version, quiet, check, dry_run;
+    const char *junit;  /* NULL: not given */
     int64_t timeout_s;  /* 0: none */
     const char *engine; /* "api", "datastore"; NULL: not given */
     bool offline;
-    int64_t max_rate; /* -1: not given */
+    int64_t max_rate;                      /* -1: not given */
+    const char *servers[ARGS_SERVERS_MAX]; /* each --server, in the order given */
+    size_t servers_count;
+    const char *reason; /* NULL: not given */
+    bool now;
+    int64_t ttl_s; /* 0: not given */
+    char **run;    /* the words behind "--", ended by NULL; NULL: none (or not FLAG_RUN) */
 };
 
 /* Flags that only some commands take; --config, --data-dir, --token, --server and --help go with all. */
@@ -34,19 +42,28 @@ struct args {
 #define FLAG_FORCE      (1u << 1)
 #define FLAG_SKIP       (1u << 2)
 #define FLAG_NO_RESTART (1u << 3)
-#define FLAG_FOLLOW     (1u << 4) /* --no-wait, --timeout: it is followed unless told otherwise */
-#define FLAG_WAIT       (1u << 5) /* --wait, --timeout: it is followed when asked for */
+#define FLAG_FOLLOW     (1u << 4) /* --wait, --no-wait, --timeout, --junit: followed unless told otherwise */
+#define FLAG_WAIT       (1u << 5) /* the same: it is followed when asked for */
 #define FLAG_ENGINE     (1u << 7) /* --engine, --max-rate: it rewrites values */
 #define FLAG_OFFLINE    (1u << 8)
-#define FLAG_JSON       (1u << 6) /* --output, without wide */
-#define FLAG_INIT       (1u << 9) /* --output as a file, --cluster, --yes, --force, --root */
+#define FLAG_JSON       (1u << 6)  /* --output, without wide */
+#define FLAG_INIT       (1u << 9)  /* --output as a file, --cluster, --yes, --force, --root */
+#define FLAG_SERVERS    (1u << 10) /* --server NAME, more than once */
+#define FLAG_REASON     (1u << 11)
+#define FLAG_NOW        (1u << 12)
+#define FLAG_TTL        (1u << 13)
+#define FLAG_RUN        (1u << 14) /* -- COMMAND… */
+#define FLAG_DRY_RUN    (1u << 16)
+#define FLAG_CHECK      (1u << 17)
+#define FLAG_TIMEOUT    (1u << 18) /* --timeout, --junit: following is all that it does */
 
 struct command {
     const char *name;                    /* may be of two words: "keys restore" */
-    const char *operand;                 /* what its one argument is called; NULL: it takes none */
+    const char *operand;                 /* what its one argument is called, "[NAME]" where it may be
+                                            left out; NULL: it takes none */
     unsigned flags;                      /* FLAG_… */
     const char *summary;                 /* its line in the list of commands */
-    const char *example;                 /* one command line */
+    const char *example;                 /* command lines, one a line */
     const char *help;                    /* what it does, in full lines */
     int (*run)(const struct args *args); /* returns the exit code */
 };
@@ -59,6 +76,12 @@ int args_parse(int argc, char **argv, const struct command *commands, size_t cou
                const struct command **ret_command, struct error *err) _must_check_;
 void args_free(struct args *a);
 
+/* True when the command follows what it asked for to its end. */
+bool args_follow(const struct args *a, const struct command *c);
+
+/* Whether JSON is asked for by a command line that may be none that args_parse takes. */
+bool args_want_json(int argc, char *const *argv);
+
 /* Objects a second, as --max-rate and throttle take them: 0 (no limit) and up. */
 int args_rate(const char *value, int64_t *ret, struct error *err) _must_check_;
 
@@ -69,7 +92,9 @@ int args_help(unsigned flags, struct buf *out, struct error *err) _must_check_;
 /* Every command and flag as lines of fields between tabs, from which deploy/pages/ makes the man page and the
  * shells' completion. Appended to out:
  *   command NAME OPERAND SUMMARY EXAMPLE HELP
+ *   example COMMAND LINE                             one for each of its examples
  *   flag    COMMAND SHORT LONG TAKES CHOICES HELP    COMMAND "*": of every command; CHOICES: words, or none
+ *   exit    CODE CAUSE MEANING                       cli/exits.h
  */
 int args_table(const struct command *commands, size_t count, struct buf *out, struct error *err) _must_check_;
 

@@ -21,6 +21,8 @@ enum server_progress {
     SERVER_SILENT,
 };
 enum server_progress server_progress(const struct cluster_snapshot *s, const struct snapshot_server *v);
+/* Is it one of the servers that the phase is about? */
+bool progress_shows(const struct cluster_snapshot *s, const struct snapshot_server *v);
 const char *server_progress_word(enum server_progress p);
 
 /* --- a terminal --- */
@@ -51,7 +53,26 @@ struct progress_log { /* what has been told so far; zeroed at the start */
     int64_t why_ms, rewrite_ms; /* when such a line was written last */
     int64_t done, total;
 };
-/* Appends a line for each change since the last call; during the re-encryption one every 2 s at most. */
+/* Something that has changed since the last call; during the re-encryption one every 2 s at most. */
+struct progress_event {
+    enum {
+        PROGRESS_PHASE,   /* another phase is entered */
+        PROGRESS_SERVER,  /* `server` is in another `state` */
+        PROGRESS_PROOF,   /* `proof` failed, or could not be made */
+        PROGRESS_WAITING, /* nobody is at work: rotation.op.why */
+        PROGRESS_REWRITE, /* the counts of `rewrite` */
+    } what;
+    const struct snapshot_server *server; /* borrowed, as all here */
+    enum server_progress state;
+    const struct cluster_proof *proof;
+    const struct cluster_reencrypt *rewrite;
+};
+typedef int progress_sink(void *to, const struct cluster_snapshot *s, int64_t now_ms,
+                          const struct progress_event *e, struct error *err);
+/* Hands each of them to the sink, and ends with the first failure of it. */
+int progress_tell(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
+                  progress_sink *sink, void *to, struct error *err) _must_check_;
+/* As lines of text, appended. */
 int progress_log_lines(struct progress_log *log, const struct cluster_snapshot *s, int64_t now_ms,
                        struct buf *out, struct error *err) _must_check_;
 

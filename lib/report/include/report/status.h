@@ -52,11 +52,22 @@ enum stage status_stage(const struct cluster_snapshot *s);
 /* Why a server is not as it should be, "" when it is. Borrowed from the snapshot, or static. */
 const char *status_server_why(const struct snapshot_server *v);
 
+/* `--check`: the exit code of the first thing that is wrong (halted, a server silent, stale or not ready, a
+ * mismatch, no coordinator, an API server that nobody knows or a lock), and what it is; EXIT_DONE and "" when
+ * all is well. stale_ms: so old may a report be. */
+int status_check(const struct cluster_snapshot *s, int64_t stale_ms, char why[CLUSTER_TEXT_MAX]);
+
+/* What `--check` said, for JSON; code -1: it was not asked. */
+struct status_verdict {
+    int code;
+    char why[CLUSTER_TEXT_MAX];
+};
+
 /* Each appends whole lines. */
 int render_status_text(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
                        struct error *err) _must_check_;
-int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
-                       struct error *err) _must_check_;
+int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys,
+                       const struct status_verdict *verdict, struct buf *out, struct error *err) _must_check_;
 int render_status_wide(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
                        struct error *err) _must_check_;
 

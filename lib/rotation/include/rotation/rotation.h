@@ -110,6 +110,8 @@ int64_t rotation_restarted(const struct cluster_snapshot *s);
 /* The server that comes after the first `done` ones of a restart, as an index in s->servers: those of the
  * operation, servers without an API server first, else in the list's order. SIZE_MAX: there are no more. */
 size_t rotation_restart_at(const struct cluster_snapshot *s, int64_t done);
+/* The reverse: how many come before server i. INT64_MAX: it is none of the restart's. */
+int64_t rotation_restart_rank(const struct cluster_snapshot *s, size_t i);
 /* Is it a server of the restart? */
 bool rotation_restarts(const struct cluster_operation *op, const char *server);
 
