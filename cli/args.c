@@ -4,8 +4,8 @@
 
 #include <base/buf.h>
 #include <base/text.h>
-#include <cli/exits.h>
 #include <config/nearest.h>
+#include <report/exits.h>
 
 #define EVERYWHERE   (1u << 30) /* a flag of every command */
 #define COMMANDS_MAX 32
@@ -32,7 +32,12 @@ enum {
     OPT_CHECK,
     OPT_REASON,
     OPT_NOW,
-    OPT_TTL
+    OPT_TTL,
+    OPT_COORDINATOR,
+    OPT_CA,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_IDEMPOTENCY_KEY
 };
 
 /* A name may stand twice, with another meaning for other commands: both have one value. */
@@ -80,6 +85,14 @@ static const struct flag {
      "stop following after so long (exit code 6); the operation goes on"},
     {"junit", OPT_JUNIT, "FILE", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
      "write the phases, as they went, to FILE as JUnit XML"},
+    {"idempotency-key", OPT_IDEMPOTENCY_KEY, "KEY", FLAG_FOLLOW | FLAG_WAIT,
+     "with --coordinator: whoever asks again under the same key, for 24 hours, is led to the same operation"},
+    {"coordinator", OPT_COORDINATOR, "ADDRESSES", EVERYWHERE,
+     "through the coordinators' API: HOST:PORT,… or unix:PATH; default: $SECRETS_ENCRYPT_COORDINATOR"},
+    {"ca", OPT_CA, "FILE", EVERYWHERE,
+     "the CA of the coordinators' certificates (PEM); default: $SECRETS_ENCRYPT_CA"},
+    {"cert", OPT_CERT, "FILE", EVERYWHERE, "our certificate for them (PEM); default: $SECRETS_ENCRYPT_CERT"},
+    {"key", OPT_KEY, "FILE", EVERYWHERE, "its private key (PEM); default: $SECRETS_ENCRYPT_KEY"},
     {"quiet", 'q', NULL, EVERYWHERE, "results and errors only: no progress, no advice"},
     {"config", OPT_CONFIG, "FILE", EVERYWHERE,
      "default: $SECRETS_ENCRYPT_CONFIG, else /etc/secrets-encrypt/config.yaml"},
@@ -299,6 +312,21 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
         return 0;
     case OPT_NOW:
         a->now = true;
+        return 0;
+    case OPT_COORDINATOR:
+        a->coordinator = argument;
+        return 0;
+    case OPT_CA:
+        a->ca = argument;
+        return 0;
+    case OPT_CERT:
+        a->cert = argument;
+        return 0;
+    case OPT_KEY:
+        a->key = argument;
+        return 0;
+    case OPT_IDEMPOTENCY_KEY:
+        a->idempotency_key = argument;
         return 0;
     case OPT_TTL:
         return take_ttl(a, argument, err);

@@ -1,4 +1,4 @@
-#include <cli/explain.h>
+#include <report/explain.h>
 
 #include "commands.h"
 #include "console.h"

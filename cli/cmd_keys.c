@@ -1,4 +1,4 @@
-#include <cli/keys.h>
+#include <report/keys.h>
 
 #include "commands.h"
 #include "console.h"
@@ -8,8 +8,19 @@
 
 /* How far the datastore has come; 0 where it does not answer, or is not to be asked: the table then says
  * "unknown". */
+static int64_t remote_revision(const struct session *s)
+{
+    struct error err = ERROR_INIT;
+    int64_t revision = 0;
+    if (remote_datastore_revision(s->remote, CONNECT_MS, &revision, &err) < 0)
+        say_more("the datastore's revision is not known: %s", err.text);
+    return revision;
+}
+
 static int64_t datastore_revision(const struct session *s)
 {
+    if (s->remote)
+        return remote_revision(s);
     _cleanup_(etcd_closep) struct etcd *datastore = NULL;
     struct error err = ERROR_INIT;
     struct etcd_range range = {0};

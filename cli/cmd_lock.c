@@ -38,9 +38,13 @@ static int64_t ttl_of(const struct args *args)
 
 static int grant(struct lock *l, struct error *err)
 {
-    struct etcd *e = store_etcd(l->session.store);
     struct cluster_request *v = &l->request;
     v->ttl_s = ttl_of(l->args);
+    if (l->session.remote) /* the coordinator grants it, and keeps none alive: it has to last */
+        v->ttl_s = l->args->ttl_s > 0 ? l->args->ttl_s : TTL_S;
+    if (l->session.remote)
+        return 0;
+    struct etcd *e = store_etcd(l->session.store);
     if (!l->args->run)
         return etcd_lease_grant(e, v->ttl_s, CONNECT_MS, &v->lease, err);
     int rc = etcd_lease_new(e, v->ttl_s, CONNECT_MS, &l->kept, err);
@@ -75,7 +79,7 @@ static int start(char **words, pid_t *ret_pid, int *ret_fd)
 
 static void watch_lease(struct lock *l)
 {
-    if (l->lost_told || etcd_lease_alive(l->kept))
+    if (l->lost_told || !l->kept || etcd_lease_alive(l->kept))
         return;
     say("the lock is lost: the state store did not keep its lease; the command goes on without it");
     l->lost_told = true;
@@ -140,6 +144,7 @@ static int lock(struct lock *l)
         let_go(l);
         return code;
     }
+    text_copy(l->request.id, sizeof(l->request.id), r.id); /* through the API it has another one */
     if (!l->args->run) {
         result("locked for %lld s at most: %s", (long long)l->request.ttl_s, l->request.id);
         return EXIT_DONE;

@@ -5,7 +5,10 @@
 static int judge(struct session *s, struct preflight *ret, struct error *err)
 {
     struct gathered g;
-    int rc = gather(s, &g, err);
+    memset(&g, 0, sizeof(g));
+    int rc = session_need_store(s, "preflight", err);
+    if (rc == 0)
+        rc = gather(s, &g, err);
     const struct preflight_facts facts = {s->config, s->snapshot, g.agents, g.etcds, g.etcds_count, &g.hooks};
     if (rc == 0)
         rc = preflight_judge(&facts, ret, err);

@@ -1,4 +1,4 @@
-#include <cli/exits.h>
+#include <report/exits.h>
 
 #include "commands.h"
 #include "console.h"

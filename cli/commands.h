@@ -23,6 +23,7 @@ extern const struct command command_explain;
 extern const struct command command_wait;
 extern const struct command command_init;
 extern const struct command command_preflight;
+extern const struct command command_audit;
 extern const struct command command_keys;
 extern const struct command command_keys_restore;
 

@@ -11,7 +11,7 @@
 
 #include <base/text.h>
 #include <cli/events.h>
-#include <cli/table.h>
+#include <report/table.h>
 
 #define WIDTH_DEFAULT 80
 #define TEXT_MAX      2048

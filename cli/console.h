@@ -8,8 +8,8 @@
 #include <base/buf.h>
 #include <base/error.h>
 #include <cli/args.h>
-#include <cli/exits.h>
 #include <cli/progress.h>
+#include <report/exits.h>
 
 /* How the program talks from here on. With JSON a line of result is kept for console_end, which puts it on
  * stdout as an object; with `quiet` nothing is noted. */

@@ -1,10 +1,10 @@
 #include <cli/events.h>
 
-#include <cli/exits.h>
-#include <cli/words.h>
+#include <report/exits.h>
+#include <report/words.h>
 #include <rotation/rotation.h>
 
-#include "builder.h"
+#include <report/builder.h>
 
 /* The members that every event has. */
 static struct json *new_event(struct builder *b, const struct event *e)

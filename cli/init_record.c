@@ -1,8 +1,8 @@
 #include <cli/init_record.h>
 
-#include <cli/exits.h>
+#include <report/exits.h>
 
-#include "builder.h"
+#include <report/builder.h>
 
 int render_init_json(const struct init_record *r, struct buf *out, struct error *err)
 {

@@ -4,8 +4,8 @@
 
 #include <base/clock.h>
 #include <base/text.h>
-#include <cli/exits.h>
-#include <cli/words.h>
+#include <report/exits.h>
+#include <report/words.h>
 #include <rotation/rotation.h>
 
 /* --- what was seen --- */

@@ -14,8 +14,10 @@
 void look_open(struct look *l, struct session *s)
 {
     char prefix[CLUSTER_KEY_PATH_MAX];
-    cluster_key_path(prefix, store_cluster(s->store), CLUSTER_KEY_ALL, NULL);
     *l = (struct look){.session = s};
+    if (s->remote)
+        return;
+    cluster_key_path(prefix, store_cluster(s->store), CLUSTER_KEY_ALL, NULL);
     if (etcd_watch_new(store_etcd(s->store), prefix, 0, &l->watch, NULL) < 0)
         l->watch = NULL;
 }
@@ -44,20 +46,34 @@ static void tell_leader(struct look *l, const char *leader)
     }
 }
 
+/* Through the API the first look asks, and the later ones follow what changes: the waiting is theirs. */
+static int look_once(struct look *l, struct cluster_snapshot *ret, struct error *err)
+{
+    struct remote *remote = l->session->remote;
+    if (!remote)
+        return store_snapshot(l->session->store, LOOK_MS, ret, err);
+    if (!l->followed || l->failures > 0) {
+        l->followed = true;
+        return remote_status(remote, LOOK_MS, ret, err);
+    }
+    return remote_follow(remote, PAUSE_MS, ret, err);
+}
+
 int look_now(struct look *l, struct cluster_snapshot *ret, struct error *err)
 {
     struct error now = ERROR_INIT;
-    int rc = store_snapshot(l->session->store, LOOK_MS, ret, &now);
+    const char *what = l->session->remote ? "coordinator" : "state store";
+    int rc = look_once(l, ret, &now);
     if (rc < 0 && !error_is_transient(rc)) {
         if (err)
             *err = now;
         return rc;
     }
     if (rc < 0 && l->failures++ == 0)
-        say_more("lost the state store: %s; the operation goes on without this command, which keeps trying",
+        say_more("lost the %s: %s; the operation goes on without this command, which keeps trying", what,
                  now.text);
     if (rc == 0 && l->failures > 0) {
-        say_more("the state store answers again");
+        say_more("the %s answers again", what);
         l->failures = 0;
     }
     if (rc == 0)
@@ -88,6 +104,8 @@ void look_pause(struct look *l)
         return;
     }
     interrupt_wait(-1, PAUSE_MS);
+    if (l->session->remote)
+        return;
     interrupt_wait(l->watch ? etcd_watch_fd(l->watch) : -1, TURN_MS - PAUSE_MS);
     drain(l);
 }

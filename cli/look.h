@@ -10,6 +10,7 @@
 struct look {
     struct session *session;
     struct etcd_watch *watch; /* NULL: looks every second instead */
+    bool followed;            /* through the API: asked once, follows from there */
     int64_t leaderless_ms;    /* since when; 0: somebody leads */
     bool leaderless_told;
     unsigned failures; /* > 0: the state store did not answer the last time */

@@ -5,8 +5,8 @@
 
 #include <base/clock.h>
 #include <base/text.h>
-#include <cli/explain.h>
-#include <cli/words.h>
+#include <report/explain.h>
+#include <report/words.h>
 
 #define CLUSTER_ITEMS_MAX (40 + PREFLIGHT_HOOKS_MAX)
 #define CLOCKS_WARN_MS    2000

@@ -5,8 +5,8 @@
 #include <stdarg.h>
 
 #include <base/cleanup.h>
-#include <cli/table.h>
-#include <cli/words.h>
+#include <report/table.h>
+#include <report/words.h>
 #include <rotation/rotation.h>
 
 #define PIECES_MAX      (SNAPSHOT_SERVERS_MAX + 8)

@@ -2,7 +2,7 @@
 #include <cli/progress.h>
 
 #include <base/cleanup.h>
-#include <cli/words.h>
+#include <report/words.h>
 #include <rotation/rotation.h>
 
 static bool runs_target(const struct cluster_operation *op, const struct cluster_report *r)

@@ -1,11 +1,11 @@
 #include <cli/plan.h>
 
 #include <base/cleanup.h>
-#include <cli/exits.h>
-#include <cli/table.h>
-#include <cli/words.h>
+#include <report/exits.h>
+#include <report/table.h>
+#include <report/words.h>
 
-#include "builder.h"
+#include <report/builder.h>
 
 #define STEP_TEXT_MAX 256
 

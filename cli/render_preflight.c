@@ -1,10 +1,10 @@
 #include <cli/preflight.h>
 
 #include <base/text.h>
-#include <cli/table.h>
 #include <cluster/codec.h>
+#include <report/table.h>
 
-#include "builder.h"
+#include <report/builder.h>
 
 static int add_heading(const char *server, bool first, struct buf *out, struct error *err)
 {

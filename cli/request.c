@@ -14,6 +14,7 @@
 #define REQUEST_LEASE_S 600
 #define REQUEST_MAX     (16 * 1024)
 #define CALL_MS         2000
+#define REMOTE_MS       8000 /* of a call that waits for the leader's answer on the other side */
 #define NO_LEADER_MS    15000
 #define NO_ANSWER_MS    60000
 #define POLL_MS         250
@@ -114,6 +115,9 @@ int request_put(struct session *s, const struct cluster_request *v, struct reque
 {
     memset(ret, 0, sizeof(*ret));
     text_copy(ret->id, sizeof(ret->id), v->id);
+    ret->asked = *v;
+    if (s->remote)
+        return 0; /* it is sent with the first look for its answer */
     int rc = etcd_lease_grant(store_etcd(s->store), REQUEST_LEASE_S, CONNECT_MS, &ret->lease, err);
     if (rc == 0)
         rc = store_request(s, v, ret, err);
@@ -137,9 +141,22 @@ int request_send(struct session *s, enum operation_kind kind, const struct args 
     return rc < 0 ? rc : request_put(s, v, ret, err);
 }
 
+/* The same call again, with the same key, is the same request: whichever coordinator it reaches. */
+static int ask_remote(struct session *s, struct request *r, bool *ret_answered, struct error *err)
+{
+    int rc = remote_write(s->remote, &r->asked, REMOTE_MS, &r->answer, err);
+    if (rc < 0)
+        return rc;
+    *ret_answered = r->answer.answer != ANSWER_NONE;
+    text_copy(r->id, sizeof(r->id), r->answer.id);
+    return 0;
+}
+
 /* 0 with *ret_answered; ERR_NOT_FOUND: the key is gone. */
 static int read_answer(struct session *s, struct request *r, bool *ret_answered, struct error *err)
 {
+    if (s->remote)
+        return ask_remote(s, r, ret_answered, err);
     _cleanup_(buf_freep) struct buf body = BUF_INIT(REQUEST_MAX);
     int rc = store_read(s->store, CLUSTER_KEY_REQUEST, r->id, CALL_MS, &body, NULL, &r->mod, err);
     if (rc < 0)
@@ -152,6 +169,11 @@ static int read_answer(struct session *s, struct request *r, bool *ret_answered,
 /* Takes the request back, unless it was answered meanwhile (*ret_answered). True: it is gone. */
 static bool withdraw(struct session *s, struct request *r, bool *ret_answered)
 {
+    if (s->remote) {
+        int rc = remote_withdraw(s->remote, &r->asked, CALL_MS, &r->answer, NULL);
+        *ret_answered = rc == 0 && r->answer.answer != ANSWER_NONE;
+        return rc == 0 && !*ret_answered;
+    }
     char path[CLUSTER_KEY_PATH_MAX];
     cluster_key_path(path, store_cluster(s->store), CLUSTER_KEY_REQUEST, r->id);
     for (int tries = 0; tries < 3 && !*ret_answered; tries++) {
@@ -182,15 +204,15 @@ static int give_up(struct session *s, struct request *r, int code, const char *w
                "`secrets-encrypt status`");
 }
 
-static void list_servers(const struct config *c, char *out, size_t size)
+static void list_servers(const struct cluster_snapshot *c, char *out, size_t size)
 {
-    size_t used = 0;
-    for (size_t i = 0; i < c->servers_count && used < size; i++)
+    size_t used = 0, count = c->spec.servers_count;
+    for (size_t i = 0; i < count && used < size; i++)
         used += (size_t)snprintf(out + used, size - used, "%s%s",
-                                 i == 0                      ? ""
-                                 : i + 1 == c->servers_count ? " or "
-                                                             : ", ",
-                                 c->servers[i].name);
+                                 i == 0           ? ""
+                                 : i + 1 == count ? " or "
+                                                  : ", ",
+                                 c->spec.servers[i].name);
 }
 
 /* The reason for which waiting any longer is no use; "" while it is. */
@@ -199,9 +221,9 @@ static void find_reason(struct session *s, const char *leader, int64_t waited_ms
     char servers[CLUSTER_TEXT_MAX / 2] = "";
     why[0] = 0;
     if (!*leader && waited_ms >= NO_LEADER_MS) {
-        list_servers(s->config, servers, sizeof(servers));
+        list_servers(s->snapshot, servers, sizeof(servers));
         snprintf(why, size, "no coordinator leads cluster %s: start secrets-encrypt-coordinator on %s",
-                 s->config->cluster, servers);
+                 session_cluster(s), servers);
     } else if (waited_ms >= NO_ANSWER_MS) {
         snprintf(why, size, "the coordinator on %s has not answered for %d s: look at its log", leader,
                  NO_ANSWER_MS / 1000);
@@ -221,7 +243,7 @@ static int poll_once(struct session *s, struct request *r, struct wait *w, bool 
     struct error now = ERROR_INIT;
     int rc = read_answer(s, r, ret_answered, &now);
     if (rc == 0 && !*ret_answered) {
-        rc = store_snapshot(s->store, CALL_MS, s->snapshot, &now);
+        rc = session_snapshot(s, CALL_MS, s->snapshot, &now);
         if (rc == 0)
             memcpy(w->leader, s->snapshot->leader, sizeof(w->leader));
     }

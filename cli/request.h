@@ -7,6 +7,7 @@
 struct request {
     char id[CLUSTER_ID_MAX];
     int64_t lease, mod;
+    struct cluster_request asked;  /* through the API: to be sent again until it is answered */
     struct cluster_request answer; /* filled in by request_await */
 };
 

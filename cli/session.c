@@ -2,13 +2,12 @@
 
 #include <errno.h>
 
-#include <base/file.h>
-#include <base/text.h>
-#include <crypto/crypto.h>
+#include <report/key_table.h>
 
 #include "console.h"
 
-#define TOKEN_FILE_MAX (SEAL_TOKEN_MAX + 64)
+#define SOCKET_MAX     128
+#define DEFAULT_SOCKET "/run/secrets-encrypt/api/api.sock" /* where the configuration may not be read */
 
 /* Names where the token came from, in the texts of the rooms below. */
 static int name_token(struct config *c, const char *source, struct error *err)
@@ -48,79 +47,103 @@ static int open_store(const struct args *args, struct session *s, struct error *
     return rc < 0 ? rc : store_open_with_token(s->config, args->token, &s->store, err);
 }
 
+/* By what a group that may use the socket sees of a server: not its configuration, or not its token. */
+static bool use_socket(const struct session *s, const struct args *args, int rc, struct remote_options *ret,
+                       char address[SOCKET_MAX])
+{
+    const char *path = s->config ? s->config->api.socket : DEFAULT_SOCKET;
+    if (rc != ERR_DENIED || args->token || !*path || access(path, W_OK) < 0)
+        return false;
+    memset(ret, 0, sizeof(*ret));
+    ret->addresses = address;
+    ret->idempotency_key = args->idempotency_key;
+    return (size_t)snprintf(address, SOCKET_MAX, "unix:%s", path) < SOCKET_MAX;
+}
+
+static int open_here(const struct args *args, struct session *s, struct error *err)
+{
+    int rc = config_load(config_path(args->config), CONFIG_FOR_CLI, &s->config, err);
+    if (rc == 0)
+        rc = open_store(args, s, err);
+    if (rc == 0)
+        rc = session_snapshot(s, CONNECT_MS, s->snapshot, err);
+    return rc;
+}
+
+static int open_there(const struct remote_options *o, struct session *s, struct error *err)
+{
+    int rc = remote_open(o, &s->remote, err);
+    return rc == 0 ? session_snapshot(s, CONNECT_MS, s->snapshot, err) : rc;
+}
+
+static int check_key(const struct session *s, const struct args *args, struct error *err)
+{
+    return !args->idempotency_key || s->remote
+               ? 0
+               : error_set(err, ERR_INVALID,
+                           "--idempotency-key: only with --coordinator; straight at the state store "
+                           "`secrets-encrypt wait` leads to what runs");
+}
+
 int session_open(const struct args *args, struct session *ret, struct error *err)
 {
+    struct remote_options o;
+    char address[SOCKET_MAX];
     memset(ret, 0, sizeof(*ret));
-    int rc = config_load(config_path(args->config), CONFIG_FOR_CLI, &ret->config, err);
-    if (rc < 0)
-        return rc;
     ret->snapshot = calloc(1, sizeof(*ret->snapshot));
     if (!ret->snapshot)
         return error_no_memory(err);
-    rc = open_store(args, ret, err);
-    if (rc == 0)
-        rc = store_snapshot(ret->store, CONNECT_MS, ret->snapshot, err);
-    if (rc == 0)
-        status_use_config(ret->snapshot, ret->config);
-    return rc;
+    if (remote_wanted(args, &o))
+        return open_there(&o, ret, err);
+    int rc = open_here(args, ret, err);
+    if (rc == 0 || !use_socket(ret, args, rc, &o, address))
+        return rc == 0 ? check_key(ret, args, err) : rc;
+    say_more("not allowed to read the configuration or the token: asking the coordinator at %s", address);
+    store_free(take(ret->store));
+    config_free(take(ret->config));
+    return open_there(&o, ret, err);
 }
 
 void session_close(struct session *s)
 {
+    remote_free(s->remote);
     store_free(s->store);
     config_free(s->config);
     free(s->snapshot);
     memset(s, 0, sizeof(*s));
 }
 
-/* This machine's encryption config, and its hash; NULL and "" when it has none that it can read. */
-static void read_file(const struct config *c, struct secret **ret, char hash[SHA256_HEX_SIZE])
+int session_need_store(const struct session *s, const char *what, struct error *err)
 {
-    hash[0] = 0;
-    if (!*c->encryption_config ||
-        file_read_secret(c->encryption_config, ENCRYPTION_CONFIG_MAX, ret, NULL) < 0)
-        return;
-    if (crypto_sha256_hex((*ret)->data, (*ret)->len, hash, NULL) < 0)
-        hash[0] = 0;
+    return s->remote
+               ? error_set(err, ERR_UNSUPPORTED,
+                           "%s asks servers, etcd and API servers by itself: run it on a server, without "
+                           "--coordinator",
+                           what)
+               : 0;
 }
 
-static int fill_keys(struct session *s, const struct secret *text, const char *what, struct key_table *ret,
-                     struct error *err)
+const char *session_cluster(const struct session *s)
 {
-    const struct cluster_spec *spec = &s->snapshot->spec;
-    const char *names[CLUSTER_RESOURCES_MAX];
-    for (size_t i = 0; i < spec->resources_count; i++)
-        names[i] = spec->resources[i];
-    _cleanup_(encryption_config_freep) struct encryption_config *c = NULL;
-    int rc = encryption_config_parse(text->data, text->len, what, &c, err);
+    return s->remote ? remote_cluster(s->remote) : s->config->cluster;
+}
+
+int session_snapshot(struct session *s, int deadline_ms, struct cluster_snapshot *ret, struct error *err)
+{
+    if (s->remote)
+        return remote_status(s->remote, deadline_ms, ret, err);
+    int rc = store_snapshot(s->store, deadline_ms, ret, err);
     if (rc == 0)
-        key_table_fill(c, (struct resource_set){names, spec->resources_count}, ret);
+        status_use_config(ret, s->config);
     return rc;
 }
 
 void session_keys(struct session *s, struct key_table *ret)
 {
-    _cleanup_(secret_freep) struct secret *file = NULL, *bundle = NULL;
-    char hash[SHA256_HEX_SIZE];
-    int64_t generation = 0;
-    struct error err = ERROR_INIT;
-    memset(ret, 0, sizeof(*ret));
-    read_file(s->config, &file, hash);
-    int rc = 0;
-    switch (key_source_choose(s->snapshot, hash, &generation, ret->why)) {
-    case KEY_SOURCE_BUNDLE:
-        rc = store_bundle_open(s->store, generation, CONNECT_MS, NULL, &bundle, &err);
-        if (rc == 0)
-            rc = fill_keys(s, bundle, "the sealed config", ret, &err);
-        break;
-    case KEY_SOURCE_FILE:
-        rc = fill_keys(s, file, s->config->encryption_config, ret, &err);
-        break;
-    case KEY_SOURCE_NONE:
-        break;
-    }
-    if (rc < 0)
-        text_copy(ret->why, sizeof(ret->why), err.text);
+    if (s->remote)
+        *ret = *remote_keys(s->remote);
+    else
+        key_table_read(s->config, s->store, s->snapshot, CONNECT_MS, ret, NULL);
 }
 
 int session_show(const struct args *args,

@@ -1,4 +1,5 @@
 /* secrets-encrypt-coordinator: one on every server; one leads, the others stand by. */
+#include "api/api.h"
 #include "coordinator.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ static const char help[] =
     "Runs in the foreground on every server. One coordinator leads, that of the first server preferred;\n"
     "the others stand by. It drives operations that `secrets-encrypt` asks for.\n"
     "\n"
+    "SIGHUP: the API's certificates are read again.\n"
+    "\n"
     "  --config FILE   default $SECRETS_ENCRYPT_CONFIG, else " CONFIG_DEFAULT_PATH "\n"
     "  --version       print the version\n"
     "  --help          this text\n";
@@ -37,14 +40,14 @@ static void harden(void)
     umask(077);
 }
 
-static int stop_signals(void)
+/* Before any thread: they inherit that it is blocked. */
+static int signals_fd(int first, int second)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL); /* before any thread: they inherit it */
-    signal(SIGPIPE, SIG_IGN);
+    sigaddset(&set, first);
+    sigaddset(&set, second);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -166,8 +169,9 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     return rc;
 }
 
-static int run(const char *path, int stop_fd)
+static int run(const char *path, int stop_fd, int reload_fd)
 {
+    struct api *api = NULL;
     struct coordinator *c = calloc(1, sizeof(*c));
     struct config *config = NULL;
     struct error err = ERROR_INIT;
@@ -176,10 +180,13 @@ static int run(const char *path, int stop_fd)
         log_event(LOG_LEVEL_NOTICE, "started", LOG_S("version", SECRETS_ENCRYPT_VERSION),
                   LOG_S("cluster", config->cluster), LOG_S("state_store", etcd_name(store_etcd(c->store))),
                   LOG_S("datastore", c->datastore ? etcd_name(c->datastore) : "not to be read"));
+        if (api_new(config, c->store, c->datastore, reload_fd, &api, &err) < 0)
+            log_event(LOG_LEVEL_ERROR, "there is no API", LOG_S("why", err.text));
         rc = serve(c, stop_fd, &err);
     }
     if (rc < 0)
         fprintf(stderr, PROGRAM ": %s\n", err.text);
+    api_free(api);
     if (c) {
         kube_close(c->apis_kube);
         maintenance_clear(&c->maintenance);
@@ -221,6 +228,7 @@ int main(int argc, char **argv)
         return 2;
     }
     harden();
-    int stop_fd = stop_signals();
-    return run(path && *path ? path : CONFIG_DEFAULT_PATH, stop_fd);
+    signal(SIGPIPE, SIG_IGN);
+    int stop_fd = signals_fd(SIGTERM, SIGINT), reload_fd = signals_fd(SIGHUP, SIGHUP);
+    return run(path && *path ? path : CONFIG_DEFAULT_PATH, stop_fd, reload_fd);
 }

@@ -215,6 +215,61 @@ static int check_kubernetes(const struct config *c, enum config_role role, struc
     return 0;
 }
 
+/* "host:port" or "[ipv6]:port", as a URL has them. */
+static int check_listen(const struct config_api *a, size_t i, struct error *err)
+{
+    char where[64], url[URL_MAX + 16];
+    snprintf(where, sizeof(where), "api.listen[%zu]", i);
+    if (strstr(a->listen[i], "://") || strchr(a->listen[i], '/') || !strrchr(a->listen[i], ':') ||
+        a->listen[i][strlen(a->listen[i]) - 1] == ']')
+        return error_set(err, ERR_INVALID, "%s: '%.80s' is not host:port or [ipv6]:port", where,
+                         a->listen[i]);
+    snprintf(url, sizeof(url), "https://%.*s", URL_MAX, a->listen[i]);
+    int rc = config_check_url(url, where, err);
+    for (size_t k = 0; rc == 0 && k < i; k++)
+        if (strcmp(a->listen[k], a->listen[i]) == 0)
+            rc = error_set(err, ERR_INVALID, "%s: the same as listen[%zu]", where, k);
+    return rc;
+}
+
+static int check_role(const struct config_api_role *v, size_t i, struct error *err)
+{
+    const char *const texts[] = {v->subject, v->san, v->group};
+    size_t given = 0;
+    for (size_t k = 0; k < array_len(texts); k++)
+        given += *texts[k] != 0;
+    if (given != 1)
+        return error_set(err, ERR_INVALID, "api.roles[%zu]: needs one of subject, san, group%s", i,
+                         given ? ", and not several; write an element for each" : "");
+    if (*v->san && !strchr(v->san, ':'))
+        return error_set(err, ERR_INVALID,
+                         "api.roles[%zu].san: '%.80s' does not say of what kind it is: dns:, uri:, email: or "
+                         "ip: comes first",
+                         i, v->san);
+    return 0;
+}
+
+static int check_api(const struct config_api *a, struct error *err)
+{
+    int rc = check_pair("api", a->cert_file, a->key_file, err);
+    for (size_t i = 0; rc == 0 && i < a->listen_count; i++)
+        rc = check_listen(a, i, err);
+    for (size_t i = 0; rc == 0 && i < a->roles_count; i++)
+        rc = check_role(&a->roles[i], i, err);
+    if (rc < 0 || a->listen_count == 0)
+        return rc;
+    if (!*a->cert_file)
+        return error_set(err, ERR_INVALID, "api.cert_file: missing; api.listen needs a certificate");
+    if (!*a->client_ca_file)
+        return error_set(
+            err, ERR_INVALID,
+            "api.client_ca_file: missing; api.listen needs the CA that signs client certificates");
+    return a->roles_count > 0
+               ? 0
+               : error_set(err, ERR_INVALID,
+                           "api.roles: missing; nobody could use api.listen, as nobody has a role");
+}
+
 int config_check(const struct config *c, enum config_role role, struct error *err)
 {
     int rc = check_servers(c, err);
@@ -230,6 +285,8 @@ int config_check(const struct config *c, enum config_role role, struct error *er
         rc = check_kubernetes(c, role, err);
     if (rc == 0)
         rc = config_check_maintenance(c, role, err);
+    if (rc == 0)
+        rc = check_api(&c->api, err);
     if (rc == 0 && role == CONFIG_FOR_AGENT && strcmp(c->driver, "exec") == 0 && c->exec_restart_count == 0)
         rc = error_set(
             err, ERR_INVALID,

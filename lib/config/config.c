@@ -195,16 +195,17 @@ static int refuse_unknown(struct reader *r, const struct json *obj, const char *
     return 0;
 }
 
-static int read_server(struct reader *r, const struct json *node, const char *where,
-                       struct config_server *ret)
+/* One element of a list of objects: texts, and a name perhaps. */
+static int read_element(struct reader *r, const struct json *node, const char *where,
+                        const struct field *fields, void *element)
 {
     if (json_type(node) != JSON_OBJECT)
-        return bad(r, where, "not an object with name and api");
-    const struct field_part part = {config_server_fields, 0};
+        return bad(r, where, "not an object with %s and %s", fields[0].name, fields[1].name);
+    const struct field_part part = {fields, 0};
     int rc = refuse_unknown(r, node, where, &part, 1);
     if (rc < 0)
         return rc;
-    for (const struct field *f = config_server_fields; f->name; f++) {
+    for (const struct field *f = fields; f->name; f++) {
         char at[WHERE_MAX];
         join(at, where, f->name);
         const struct json *value = json_get(node, f->name);
@@ -215,7 +216,7 @@ static int read_server(struct reader *r, const struct json *node, const char *wh
             return bad(r, at, "missing: %s", f->help);
         if (f->type == FIELD_CHOICE && (rc = check_choice(r, f, s, at)) < 0)
             return rc;
-        char *member = (char *)ret + f->offset;
+        char *member = (char *)element + f->offset;
         rc = f->type == FIELD_NAME ? read_name(r, s, at, member) : store_text(r, (char **)(void *)member, s);
         if (rc < 0)
             return rc;
@@ -223,7 +224,9 @@ static int read_server(struct reader *r, const struct json *node, const char *wh
     return 0;
 }
 
-static int read_servers(struct reader *r, const struct field *f, const struct json *node, const char *where)
+/* Elements of `size` bytes at `elements`; each counts as soon as it is begun, so that it is freed. */
+static int read_elements(struct reader *r, const struct field *f, const struct json *node, const char *where,
+                         const struct field *fields, void *elements, size_t size, size_t *count)
 {
     if (json_type(node) != JSON_ARRAY)
         return bad(r, where, "not a list");
@@ -233,8 +236,8 @@ static int read_servers(struct reader *r, const struct field *f, const struct js
                    (long long)f->max);
     for (const struct json *e = json_first(node); e; e = json_next(e)) {
         char element[WHERE_MAX];
-        snprintf(element, sizeof(element), "%s[%zu]", where, r->c->servers_count);
-        int rc = read_server(r, e, element, &r->c->servers[r->c->servers_count++]);
+        snprintf(element, sizeof(element), "%s[%zu]", where, *count);
+        int rc = read_element(r, e, element, fields, (char *)elements + size * (*count)++);
         if (rc < 0)
             return rc;
     }
@@ -317,9 +320,13 @@ static int read_field(struct reader *r, const struct field *f, const struct json
     case FIELD_LIST:
         return read_list(r, f, node, where, (char **)(void *)at, count);
     case FIELD_SERVERS:
-        return read_servers(r, f, node, where);
+        return read_elements(r, f, node, where, config_server_fields, r->c->servers, sizeof(r->c->servers[0]),
+                             &r->c->servers_count);
     case FIELD_WINDOWS:
         return read_windows(r, f, node, where);
+    case FIELD_ROLES:
+        return read_elements(r, f, node, where, config_role_fields, at, sizeof(struct config_api_role),
+                             count);
     case FIELD_SECTION:
         if (json_type(node) != JSON_OBJECT)
             return bad(r, where, "not an object with fields");
@@ -484,7 +491,7 @@ static void free_fields(struct config *c, const struct field *f, size_t base)
             for (size_t i = 0; i < *count; i++)
                 free(at[i]);
         else if (f->type != FIELD_INT && f->type != FIELD_NAME && f->type != FIELD_SERVERS &&
-                 f->type != FIELD_WINDOWS)
+                 f->type != FIELD_WINDOWS && f->type != FIELD_ROLES)
             free(*at);
     }
 }
@@ -504,6 +511,12 @@ void config_free(struct config *c)
         free(c->windows[i].from);
         free(c->windows[i].to);
         free(c->windows[i].time_zone);
+    }
+    for (size_t i = 0; i < c->api.roles_count; i++) {
+        free(c->api.roles[i].role);
+        free(c->api.roles[i].subject);
+        free(c->api.roles[i].san);
+        free(c->api.roles[i].group);
     }
     free(c->path);
     free(c);

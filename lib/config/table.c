@@ -8,6 +8,7 @@ static const char *const server_roles[] = {"", "etcd", "control-plane", NULL};
 static const char *const key_types[] = {"", "aescbc", "aesgcm", "secretbox", NULL};
 const char *const config_on_off[] = {"on", "off", NULL};
 static const char *const repair_policies[] = {"manual", "auto", NULL};
+static const char *const api_roles[] = {"viewer", "operator", "admin", NULL};
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 /* One part for both etcd clusters. Which of these are needed depends on each other: check.c. */
@@ -257,6 +258,52 @@ static const struct field alert_fields[] = {
      .help = "seconds that its answer may take; none in that time counts as an alert"},
     {0}};
 
+#define API(member) offsetof(struct config_api, member)
+
+static const struct field api_fields[] = {
+    {.name = "socket",
+     .type = FIELD_PATH,
+     .offset = API(socket),
+     .fallback = "/run/secrets-encrypt/api/api.sock",
+     .help = "unix socket, in a folder of its own; whoever may open it is an admin; empty: none"},
+    {.name = "socket_group",
+     .type = FIELD_TEXT,
+     .offset = API(socket_group),
+     .fallback = "",
+     .help = "group that may open the socket; the coordinator's user has to be in it; empty: that user and "
+             "root alone"},
+    {.name = "listen",
+     .type = FIELD_LIST,
+     .offset = API(listen),
+     .count_offset = API(listen_count),
+     .min = 0,
+     .max = CONFIG_LISTEN_MAX,
+     .help = "addresses (host:port, [ipv6]:port) for TLS 1.3 with client certificates; none: not from "
+             "elsewhere"},
+    {.name = "cert_file",
+     .type = FIELD_PATH,
+     .offset = API(cert_file),
+     .fallback = "",
+     .help = "PEM file of the server certificate, with its chain; read again when it changes, and on SIGHUP"},
+    {.name = "key_file",
+     .type = FIELD_PATH,
+     .offset = API(key_file),
+     .fallback = "",
+     .help = "PEM file of its private key"},
+    {.name = "client_ca_file",
+     .type = FIELD_PATH,
+     .offset = API(client_ca_file),
+     .fallback = "",
+     .help = "PEM file of the CA that signs client certificates"},
+    {.name = "roles",
+     .type = FIELD_ROLES,
+     .offset = API(roles),
+     .count_offset = API(roles_count),
+     .max = CONFIG_API_ROLES_MAX,
+     .help = "who may what, by client certificate: each has a `role` and one of `subject`, `san`, `group`; "
+             "of several that match the highest counts; nobody else is let in"},
+    {0}};
+
 static const struct field top_fields[] = {
     {.name = "cluster",
      .type = FIELD_NAME,
@@ -417,6 +464,7 @@ static const struct field top_fields[] = {
      .fallback = "200000",
      .help = "with `rotate_every`: an aesgcm key is replaced before more than that was written under it; 0: "
              "that is not looked at"},
+    {.name = "api", .type = FIELD_SECTION, .parts = {{api_fields, AT(api)}}, .help = "the coordinator's API"},
     {.name = "log_level",
      .type = FIELD_CHOICE,
      .offset = AT(log_level),
@@ -471,6 +519,32 @@ const struct field config_server_fields[] = {
      .choices = server_roles,
      .help = "K3s and RKE2 with split roles: `etcd` has no API server (`api` is its supervisor's URL then), "
              "`control-plane` no etcd; empty: it has both"},
+    {0}};
+
+#define ROLE(member) offsetof(struct config_api_role, member)
+
+const struct field config_role_fields[] = {
+    {.name = "role",
+     .type = FIELD_CHOICE,
+     .offset = ROLE(role),
+     .needed = ALL,
+     .choices = api_roles,
+     .help = "viewer: looks; operator: runs rotations and restarts, too; admin: everything"},
+    {.name = "subject",
+     .type = FIELD_TEXT,
+     .offset = ROLE(subject),
+     .fallback = "",
+     .help = "the certificate's whole subject, \"O=team, CN=ci\""},
+    {.name = "san",
+     .type = FIELD_TEXT,
+     .offset = ROLE(san),
+     .fallback = "",
+     .help = "one of its alternative names: \"dns:ci.example.org\", \"uri:…\", \"email:…\", \"ip:…\""},
+    {.name = "group",
+     .type = FIELD_TEXT,
+     .offset = ROLE(group),
+     .fallback = "",
+     .help = "an organisation or unit (O, OU) of its subject"},
     {0}};
 
 const struct field_part config_top = {top_fields, 0};

@@ -15,6 +15,7 @@ enum field_type {
     FIELD_LIST,    /* char *[max] and a count: texts, min to max of them */
     FIELD_SERVERS, /* the list of servers */
     FIELD_WINDOWS, /* the list of maintenance windows */
+    FIELD_ROLES,   /* the list of the API's roles */
     FIELD_SECTION, /* an object with the fields of `parts` */
 };
 
@@ -51,6 +52,7 @@ extern const char *const config_on_off[]; /* choices that may be written as true
 extern const struct field_part config_top;
 extern const struct field config_window_fields[]; /* of one element of `maintenance_window` */
 extern const struct field config_server_fields[]; /* of one element of `servers`, for the reference */
+extern const struct field config_role_fields[];   /* of one element of `api.roles` */
 
 /* A role's word in texts: "the agent". */
 const char *config_role_name(enum config_role role);

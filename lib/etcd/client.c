@@ -209,7 +209,7 @@ size_t etcd_endpoint_count(const struct etcd *e)
     return e->count;
 }
 
-int thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct error *err)
+int etcd_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct error *err)
 {
     sigset_t all, before;
     sigfillset(&all);

@@ -43,7 +43,7 @@ struct etcd {
 int client_open_one(const struct etcd *e, size_t endpoint, size_t max_message, struct etcd **ret,
                     struct error *err) _must_check_;
 /* A thread with all signals blocked: they belong to the program. */
-int thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct error *err) _must_check_;
+int etcd_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, struct error *err) _must_check_;
 
 /* --- method.c --- */
 enum method {

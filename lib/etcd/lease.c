@@ -190,7 +190,7 @@ static int start(struct etcd_lease *l, int64_t ttl_s, int deadline_ms, struct er
     if (rc < 0)
         return rc;
     l->valid_until = sent + l->ttl_ms;
-    rc = thread_start(&l->thread, run, l, err);
+    rc = etcd_thread_start(&l->thread, run, l, err);
     if (rc < 0 && etcd_lease_revoke(l->etcd, l->id, REVOKE_MS, NULL) < 0)
         return rc; /* it runs out by itself */
     return rc;

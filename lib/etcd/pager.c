@@ -319,7 +319,7 @@ int etcd_pager_new(struct etcd *e, const struct etcd_pager_options *options, str
     int rc = fill(p, options, err);
     unsigned readers = options->readers > 0 ? options->readers : 1;
     for (unsigned i = 0; rc == 0 && i < readers && i < ETCD_PAGER_READERS_MAX; i++) {
-        rc = thread_start(&p->readers[i].thread, run, &p->readers[i], err);
+        rc = etcd_thread_start(&p->readers[i].thread, run, &p->readers[i], err);
         p->started += rc == 0;
     }
     if (rc < 0) {

@@ -280,7 +280,7 @@ int watch_open(struct etcd *e, const char *key, size_t key_len, const char *end,
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = w->fd < 0 ? error_errno(err, errno, "eventfd") : thread_start(&w->thread, run, w, err);
+    int rc = w->fd < 0 ? error_errno(err, errno, "eventfd") : etcd_thread_start(&w->thread, run, w, err);
     if (rc < 0)
         watch_destroy(w);
     else

@@ -292,3 +292,9 @@ int store_view_look(struct store_view *v, int deadline_ms, struct cluster_snapsh
         *ret = v->snapshot;
     return rc;
 }
+
+const struct snapshot_input *store_view_records(const struct store_view *v, size_t *ret_count)
+{
+    *ret_count = v->known ? v->count : 0; /* `inputs` are of `entries` then */
+    return v->inputs;
+}

@@ -33,8 +33,10 @@ struct args {
     size_t servers_count;
     const char *reason; /* NULL: not given */
     bool now;
-    int64_t ttl_s; /* 0: not given */
-    char **run;    /* the words behind "--", ended by NULL; NULL: none (or not FLAG_RUN) */
+    int64_t ttl_s;                             /* 0: not given */
+    const char *coordinator, *ca, *cert, *key; /* the API, and files; NULL: not given */
+    const char *idempotency_key;               /* NULL: not given */
+    char **run; /* the words behind "--", ended by NULL; NULL: none (or not FLAG_RUN) */
 };
 
 /* Flags that only some commands take; --config, --data-dir, --token, --server and --help go with all. */

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include <base/text.h>
-#include <cli/explain.h>
+#include <report/explain.h>
 
 #include "fixture.h"
 

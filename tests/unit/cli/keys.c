@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include <base/text.h>
-#include <cli/keys.h>
+#include <report/keys.h>
 
 #include "fixture.h"
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include <base/text.h>
-#include <cli/status.h>
+#include <report/status.h>
 
 #include "fixture.h"
 

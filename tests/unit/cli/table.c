@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include <cli/table.h>
+#include <report/table.h>
 
 static void test_columns(void **state)
 {

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include <base/text.h>
-#include <cli/words.h>
+#include <report/words.h>
 #include <rotation/rotation.h>
 
 #include "fixture.h"

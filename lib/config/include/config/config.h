@@ -42,6 +42,10 @@
  *     - {days: [sat, sun], from: "02:00", to: "05:00", time_zone: Europe/Berlin}
  *   alert_gate: {url: "https://prometheus:9090", query: …, ca_file: …, token_file: …, timeout: 5}
  *   rotate_every: 90d                  # within a window; rotate_writes: 200000 (of aesgcm keys)
+ *   api:                               # the coordinator's API
+ *     socket: /run/secrets-encrypt/api/api.sock   socket_group: ""
+ *     listen: ["10.0.0.1:6448"]   cert_file: …   key_file: …   client_ca_file: …
+ *     roles: [{role: operator, subject: "CN=ci"}, {role: viewer, group: on-call}]
  *   log_level: info
  */
 #ifndef CONFIG_CONFIG_H
@@ -62,6 +66,8 @@
 #define CONFIG_RESOURCES_MAX 32
 #define CONFIG_ARGV_MAX      64
 #define CONFIG_WINDOWS_MAX   16
+#define CONFIG_LISTEN_MAX    8
+#define CONFIG_API_ROLES_MAX 64
 #define CONFIG_NAME_MAX      64 /* cluster and server names, with the NUL: [A-Za-z0-9._-] */
 
 struct config_etcd {
@@ -85,6 +91,27 @@ struct config_window {
     char *days; /* "daily", "sat,sun" */
     char *from, *to;
     char *time_zone;
+};
+
+/* Who may what of the API: exactly one of the three is given. */
+struct config_api_role {
+    char *role; /* "viewer", "operator", "admin" */
+    char
+        *subject; /* of a client certificate, as certificate_read prints it; "" when not given; so the next */
+    char *san;    /* "dns:ci.example.org", "uri:…", "email:…", "ip:…" */
+    char *group;  /* an O or OU of its subject */
+};
+
+struct config_api {
+    char *listen[CONFIG_LISTEN_MAX]; /* "host:port"; none: not over TCP */
+    size_t listen_count;
+    char *cert_file; /* "" when not given; so the next two */
+    char *key_file;
+    char *client_ca_file;
+    char *socket;       /* "" : off */
+    char *socket_group; /* "" : the coordinator's user alone, and root */
+    struct config_api_role roles[CONFIG_API_ROLES_MAX];
+    size_t roles_count;
 };
 
 struct config {
@@ -145,6 +172,7 @@ struct config {
     int64_t alert_timeout_s;
     char *rotate_every; /* "90d"; "" : never by itself */
     int64_t rotate_writes;
+    struct config_api api;
     char *log_level;
 };
 

@@ -17,6 +17,9 @@ DEFINE_CLEANUP(struct store_view *, store_view_free);
 int store_view_look(struct store_view *v, int deadline_ms, struct cluster_snapshot **ret,
                     struct error *err) _must_check_;
 
+/* The records of the last look that went well, sorted by key: the view's own until the next one. */
+const struct snapshot_input *store_view_records(const struct store_view *v, size_t *ret_count);
+
 /* The next look reads and checks everything. */
 void store_view_forget(struct store_view *v);
 
