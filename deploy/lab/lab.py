@@ -108,7 +108,8 @@ class Server:
 
 
 class Lab:
-    """See the top of the file. `settings` are members of the programs' config that replace the lab's own; `kubelet`:
+    """See the top of the file. `settings` are members of the programs' config that replace the lab's own, or functions of
+    a server (None: the CLI) that give one (None: none); `kubelet`:
     the API servers are static pods; not `encrypted` (those only): without an encryption config."""
 
     def __init__(self, servers=3, members=3, entries=None, form="json", resources=("secrets",), settings=None,
