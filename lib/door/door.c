@@ -98,11 +98,11 @@ static void look_at_certificates(struct door *d)
         return;
     d->next_reload_ms = d->now_ms + d->limits.reload_ms;
     int rc = tls_server_reload(d->tls, &err);
+    atomic_store(&d->until_ms, tls_server_until_ms(d->tls)); /* before it is told */
     if (rc == 1)
         door_tell(d, DOOR_NOTE_RELOADED, "", "", "the certificates were read anew");
     if (rc < 0)
         door_tell(d, DOOR_NOTE_RELOAD, "", "", err.text);
-    atomic_store(&d->until_ms, tls_server_until_ms(d->tls));
 }
 
 static int64_t earlier(int64_t a, int64_t b)

@@ -89,6 +89,8 @@ static void idle_ones_end(void **state)
     int fd = house_taken(h, 0, NULL);
     house_check_both_ways(c, fd);
     assert_int_equal(tls_client_read(c, got, sizeof(got), why), 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 5000), 1);
     assert_int_equal(recv(fd, got, 1, 0), 0);
     struct house_note n = house_note(h, DOOR_NOTE_IDLE);
     assert_string_equal(n.why, "nothing came or went for too long");
@@ -252,6 +254,28 @@ static void without_descriptors_it_waits(void **state)
     close(fd);
 }
 
+/* The server is done, but the client does not read what it said: neither end makes the door spin. */
+static void last_words_that_nobody_reads(void **state)
+{
+    struct house *h = *state;
+    static char block[16 * 1024];
+    char why[256] = "";
+    house_open(h, (struct door_limits){.idle_ms = 2000});
+    struct tls_client_options o = {.dir = h->dir, .ca = "ca", .cert = "ci", .receive_buffer = 4096};
+    struct tls_client *deaf = tls_client_open(house_port(h), &o, why);
+    assert_non_null(deaf);
+    struct pollfd p = {.fd = house_taken(h, 0, NULL), .events = POLLOUT};
+    while (poll(&p, 1, 300) == 1 && send(p.fd, block, sizeof(block), MSG_NOSIGNAL) > 0)
+        ;
+    close(p.fd);
+    h->taken[0].fd = -1;
+    int64_t start = cpu_ms();
+    assert_int_equal(poll(NULL, 0, 1000), 0);
+    assert_true(cpu_ms() - start < 200);
+    assert_string_equal(house_note(h, DOOR_NOTE_IDLE).why, "it reads nothing");
+    tls_client_close(deaf);
+}
+
 static int setup(void **state)
 {
     *state = house_new();
@@ -279,6 +303,7 @@ int main(void)
         test(numbers_do_not_come_back),
         test(one_that_is_not_wanted_is_told),
         test(without_descriptors_it_waits),
+        test(last_words_that_nobody_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
