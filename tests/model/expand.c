@@ -245,7 +245,8 @@ static void expand_request(const struct model_busy *b)
     r->max_rate = r->kind == OP_THROTTLE ? THROTTLED : -1;
     put(r->engine, model.scenario->engine == MODEL_API ? "" : "datastore");
     r->servers_count = r->kind == OP_RESTART ? named(r->servers) : 0;
-    r->lease = r->ttl_s = 60;
+    r->ttl_s = 60;
+    put(r->lease, "1");
     put(r->id, "request");
     put(r->server, server_names[b->request_server]);
     put(r->key, "k1");

@@ -272,7 +272,11 @@ static void a_restart_names_its_servers(void **state)
     r.kind = OP_RESTART;
     r.now = true;
     r.cause = CAUSE_DENIED;
-    r.lease = INT64_C(0x7fffffffffffff);
+    cluster_lease_format(INT64_MAX - 1, r.lease);
+    assert_true(cluster_lease_parse(r.lease) == INT64_MAX - 1);
+    assert_int_equal(cluster_lease_parse(""), 0);
+    assert_int_equal(cluster_lease_parse("12x"), 0);
+    assert_int_equal(cluster_lease_parse("11111111111111111"), 0);
     r.ttl_s = 60;
     for (size_t i = 0; i < CLUSTER_SUBSET_MAX; i++) {
         snprintf(a.op.servers[i], CLUSTER_NAME_MAX, "s%zu", i);
@@ -303,7 +307,7 @@ static void locks_and_audits_round_trip(void **state)
     text_copy(a.holder, sizeof(a.holder), "ops@jump");
     memset(a.reason, 'r', sizeof(a.reason) - 1);
     a.since_ms = 5;
-    a.lease = 6;
+    cluster_lease_format(6, a.lease);
     a.ttl_s = 60;
     c.time_ms = 7;
     text_copy(c.server, sizeof(c.server), "s1");
