@@ -24,7 +24,14 @@ static void look(struct progress_log *log, struct junit *j, const struct cluster
 
 static void add_event(const char *name, const char *why, struct buf *out)
 {
-    const struct event e = {name, NOW_MS + 9000, "op-1", OP_ROTATE_KEYS, why, "s2", "root@s1"};
+    const struct event e = {.name = name,
+                            .time_ms = NOW_MS + 9000,
+                            .operation = "op-1",
+                            .kind = OP_ROTATE_KEYS,
+                            .why = why,
+                            .on = "s2",
+                            .cause = strcmp(name, "halted") == 0 ? "server" : NULL,
+                            .by = "root@s1"};
     struct error err = ERROR_INIT;
     assert_int_equal(event_add(&e, out, &err), 0);
 }
