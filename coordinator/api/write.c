@@ -79,10 +79,12 @@ static void give_back(struct etcd *etcd, int64_t lease)
 static int create_request(struct asking *a, enum api_call call, struct error *err)
 {
     struct etcd *etcd = store_etcd(a->service->store);
-    int64_t lease = 0;
+    int64_t lease = 0, held = 0;
     int rc = etcd_lease_grant(etcd, API_REQUEST_TTL_S, API_STORE_MS, &lease, err);
     if (rc == 0 && a->request.kind == OP_LOCK)
-        rc = etcd_lease_grant(etcd, a->request.ttl_s, API_STORE_MS, &a->request.lease, err);
+        rc = etcd_lease_grant(etcd, a->request.ttl_s, API_STORE_MS, &held, err);
+    if (held)
+        cluster_lease_format(held, a->request.lease);
     if (rc == 0)
         rc = put_request(a, call, lease, err);
     if (rc == 0) {
@@ -90,7 +92,7 @@ static int create_request(struct asking *a, enum api_call call, struct error *er
         return 0;
     }
     give_back(etcd, lease);
-    give_back(etcd, a->request.lease);
+    give_back(etcd, held);
     return rc;
 }
 

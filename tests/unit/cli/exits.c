@@ -8,7 +8,7 @@
 
 #include <base/file.h>
 #include <base/text.h>
-#include <cli/status.h>
+#include <report/status.h>
 #include <report/exits.h>
 
 #include "fixture.h"
