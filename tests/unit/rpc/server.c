@@ -55,6 +55,18 @@ static void a_call_is_answered(void **state)
     serving_stop(&s);
 }
 
+static void a_socket_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    struct rpc_channel *c = client_open("unix:/tmp/test-rpc-nothing/socket", MAX_MESSAGE);
+    struct error err = ERROR_INIT;
+    assert_int_equal(client_call(c, &test_echo, 1, NULL, WAIT_MS, NULL, &err), ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "unix:/tmp/test-rpc-nothing/socket"));
+    assert_non_null(strstr(err.text, "No such file or directory"));
+    print_message("%s\n", err.text);
+    rpc_channel_close(c);
+}
+
 /* Whatever the text says: it could be read as etcd's, as TLS's, or as gRPC's wrapping. */
 static void errors_come_back_as_they_were(void **state)
 {
@@ -296,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(a_call_is_answered),
+        cmocka_unit_test(a_socket_that_is_not_there_is_named),
         cmocka_unit_test(errors_come_back_as_they_were),
         cmocka_unit_test(what_cannot_be_served_is_told),
         cmocka_unit_test(a_call_ends_at_the_callers_deadline),

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <base/clock.h>
 
@@ -162,6 +163,18 @@ static void a_caller_who_stands_still_is_let_go(void **state)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* Until the wire is full: nothing more was sent for a while. */
+static void await_stall(struct serving *s)
+{
+    static const struct timespec step = {.tv_nsec = 200000000};
+    int before, now = serving_count(s, &s->sent);
+    do {
+        before = now;
+        nanosleep(&step, NULL);
+        now = serving_count(s, &s->sent);
+    } while (now != before);
+}
+
 /* The same, but the server is the one to end. */
 static void a_caller_who_stands_still_does_not_hold_the_server(void **state)
 {
@@ -171,6 +184,7 @@ static void a_caller_who_stands_still_does_not_hold_the_server(void **state)
     pid_t pid = start_reader(s.address);
     serving_await(&s, &s.sent, 100);
     assert_int_equal(kill(pid, SIGSTOP), 0);
+    await_stall(&s);
     int64_t before = clock_mono_ms();
     serving_stop(&s);
     assert_true(clock_mono_ms() - before < 3000);
