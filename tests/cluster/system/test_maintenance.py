@@ -18,7 +18,8 @@ SECRETS = 40
 CLOCK = Path(__file__).resolve().parents[2] / "chaos" / "clock_step.c"
 ALL_DAY = {"days": "daily", "from": "00:00", "to": "24:00"}
 QUERY = 'ALERTS{severity="critical"}'
-DAY_MS = 24 * 3600 * 1000
+HOUR_MS = 3600 * 1000
+DAY_MS = 24 * HOUR_MS
 
 
 class StandIn(http.server.ThreadingHTTPServer):
@@ -118,8 +119,11 @@ class MaintenanceTest(LabTest):
                 self.assert_rotated(lab, seen)
             self.idle_asks_nobody()
             with observe.Files(lab) as seen:
+                old = lab.record("rotation")["write_key"]
+                self.is_held_when_due(lab, clock)
+                self.is_refused(lab)
                 self.comes_by_itself(lab, clock)
-                self.assert_rotated(lab, seen, old="1970")
+                self.assert_rotated(lab, seen, old=old)
             self.assert_readable(lab, SECRETS)
 
     def next_is_shown(self, lab):
@@ -151,22 +155,41 @@ class MaintenanceTest(LabTest):
         time.sleep(12)  # longer than the time between two questions
         self.assertEqual(before, len(self.prometheus.asked))
 
-    def comes_by_itself(self, lab, clock):
+    def is_held_when_due(self, lab, clock):
         """91 days later by the programs' clock."""
-        before = lab.record("rotation")["op"]
-        old_key = lab.record("rotation")["write_key"]
+        before = lab.record("rotation")["op"]["id"]
         self.prometheus.firing = ["NodeDown"]
         clock.step(91 * DAY_MS)
         record = labs.wait_for("it is due, and an alert holds it",
                                lambda: (r := lab.record("schedule")) and "NodeDown" in r["held"] and r, 60)
         self.assertIn("was not begun: alert NodeDown is firing",
                       self.run_cli(lab, "status", "-o", "wide").stdout)
-        self.assertEqual((before["id"], 0), (lab.record("rotation")["op"]["id"], record["asked_ms"]))
+        self.assertEqual((before, 0), (lab.record("rotation")["op"]["id"], record["asked_ms"]))
+
+    def is_refused(self, lab):
+        """With a silent server the gate says no; that is told, and not asked again for an hour."""
+        before = lab.record("rotation")["op"]["id"]
+        lab.server("s2").agent.stop()
+        labs.wait_for("s2 is silent", lambda: not lab.record("servers/s2/report"), 30)
         self.prometheus.firing = []
-        op = self.wait_operation(lab, "it begins by itself", lambda op: op["id"] != before["id"], 60)
+        record = labs.wait_for("it is refused", lambda: (r := lab.record("schedule"))["asked_ms"] and r["held"] and r, 60)
+        self.assertIn("s2: ", record["held"])
+        lab.server("s2").agent.start()
+        labs.wait_for("s2 reports again", lambda: lab.record("servers/s2/report"), 30)
+        time.sleep(5)  # several looks at the schedule
+        again = lab.record("schedule")
+        self.assertEqual((before, record["asked_ms"]), (lab.record("rotation")["op"]["id"], again["asked_ms"]))
+        self.assertGreaterEqual(again["next_ms"], again["asked_ms"] + HOUR_MS)
+        self.assertEqual(record["held"], again["held"])
+
+    def comes_by_itself(self, lab, clock):
+        """Somewhat more than an hour after the refusal."""
+        before = lab.record("rotation")
+        clock.step(91 * DAY_MS + 2 * HOUR_MS)
+        op = self.wait_operation(lab, "it begins by itself", lambda op: op["id"] != before["op"]["id"], 60)
         self.assertEqual(("schedule", "rotate-keys"), (op["requested_by"], op["kind"]))
         self.wait_operation(lab, "it ends", lambda op: op["state"] == "finished", 200)
-        self.assertNotEqual(old_key, lab.record("rotation")["write_key"])
+        self.assertNotEqual(before["write_key"], lab.record("rotation")["write_key"])
         record = labs.wait_for("the next one is 90 days later",
                                lambda: (r := lab.record("schedule"))["next_ms"] > op["started_ms"] + 80 * DAY_MS and r, 60)
         self.assertEqual("", record["held"])
