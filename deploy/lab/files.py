@@ -64,7 +64,9 @@ def program_config(lab, server=None):
         settings["driver"] = "exec"
         settings["exec"] = {"restart": [str(lab.dir / "restart"), server.name], "timeout": 60}
         settings["pid_file"] = str(server.pid_file)
-    settings.update(lab.settings)
+        settings["api"] = {"socket": str(server.dir / "api" / "api.sock")}
+    settings.update({name: value(server) if callable(value) else value for name, value in lab.settings.items()
+                     if server or not callable(value)})
     return settings
 
 

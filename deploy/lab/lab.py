@@ -108,7 +108,8 @@ class Server:
 
 
 class Lab:
-    """See the top of the file. `settings` are members of the programs' config that replace the lab's own; `kubelet`:
+    """See the top of the file. `settings` are members of the programs' config that replace the lab's own (functions of
+    the server, where they differ from one to the next); `kubelet`:
     the API servers are static pods; not `encrypted` (those only): without an encryption config."""
 
     def __init__(self, servers=3, members=3, entries=None, form="json", resources=("secrets",), settings=None,
