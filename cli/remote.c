@@ -164,7 +164,7 @@ static void name_coordinator(const struct remote *r, int code, struct error *err
         error_prefix(err, code, "no coordinator answers at %s", r->name);
 }
 
-/* Reads, and writes that have an idempotency key. */
+/* Reads: asked again, and of another coordinator, until the deadline. */
 static int call_any(struct remote *r, enum api_call call, const ProtobufCMessage *m, int deadline_ms,
                     ProtobufCMessage **ret, struct error *err)
 {
@@ -404,10 +404,13 @@ static int take_answer(const Secretsencrypt__V1__WriteReply *m, struct cluster_r
 static int call_write(struct remote *r, const struct cluster_request *v, enum api_call call, struct write *w,
                       int deadline_ms, struct cluster_request *answer, struct error *err)
 {
+    const struct rpc_method method = method_of(call);
     ProtobufCMessage *reply = NULL;
-    int rc = call_any(r, call, &w->message.base, deadline_ms, &reply, err);
-    if (rc < 0)
+    int rc = rpc_call(r->channel, &method, &w->message.base, deadline_ms, &reply, err);
+    if (rc < 0) {
+        name_coordinator(r, rc, err);
         return rc;
+    }
     *answer = *v;
     rc = take_answer((const Secretsencrypt__V1__WriteReply *)reply, answer, err);
     rpc_message_free(reply);

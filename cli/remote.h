@@ -41,8 +41,8 @@ const struct key_table *remote_keys(const struct remote *r);
 int remote_follow(struct remote *r, int timeout_ms, struct cluster_snapshot *ret,
                   struct error *err) _must_check_;
 
-/* A write, under the id of the request as its idempotency key, so that it can be repeated; also repeats it
- * within the deadline. The answer into *answer: ANSWER_NONE where there is none yet. */
+/* A write, under the id of the request as its idempotency key: after ERR_UNAVAILABLE and ERR_TIMEOUT it can
+ * be made again, and is the same one. The answer into *answer: ANSWER_NONE where there is none yet. */
 int remote_write(struct remote *r, const struct cluster_request *v, int deadline_ms,
                  struct cluster_request *answer, struct error *err) _must_check_;
 /* Takes it back, unless it was answered: *answer is filled in then. */

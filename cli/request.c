@@ -14,7 +14,7 @@
 #define REQUEST_LEASE_S 600
 #define REQUEST_MAX     (16 * 1024)
 #define CALL_MS         2000
-#define REMOTE_MS       8000 /* of a call that waits for the leader's answer on the other side */
+#define REMOTE_MS       5000 /* of a call that waits for the leader's answer on the other side */
 #define NO_LEADER_MS    15000
 #define NO_ANSWER_MS    60000
 #define POLL_MS         250

@@ -64,6 +64,7 @@ def program_config(lab, server=None):
         settings["driver"] = "exec"
         settings["exec"] = {"restart": [str(lab.dir / "restart"), server.name], "timeout": 60}
         settings["pid_file"] = str(server.pid_file)
+        settings["api"] = {"socket": str(server.dir / "api" / "api.sock")}
     for name, value in lab.settings.items():
         value = value(server) if callable(value) else value
         if value is not None:

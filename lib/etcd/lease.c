@@ -9,6 +9,7 @@
 
 #define TTL_MIN_S      5
 #define TTL_MAX_S      3600
+#define GRANT_MAX_S    (7 * 24 * 3600) /* of one that nobody keeps alive */
 #define ATTEMPT_MIN_MS 500
 #define ATTEMPT_MAX_MS 2000
 #define BACKOFF_MS     50
@@ -31,9 +32,9 @@ struct etcd_lease {
 
 int etcd_lease_grant(struct etcd *e, int64_t ttl_s, int deadline_ms, int64_t *ret_id, struct error *err)
 {
-    if (ttl_s < 1 || ttl_s > TTL_MAX_S)
+    if (ttl_s < 1 || ttl_s > GRANT_MAX_S)
         return error_set(err, ERR_INVALID, "a lease of %lld s; 1 to %d are possible", (long long)ttl_s,
-                         TTL_MAX_S);
+                         GRANT_MAX_S);
     Etcdserverpb__LeaseGrantRequest q = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
     q.ttl = ttl_s;
     _reply_ Etcdserverpb__LeaseGrantResponse *reply = NULL;

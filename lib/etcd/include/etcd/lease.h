@@ -25,7 +25,7 @@ int etcd_lease_fd(const struct etcd_lease *l);
 /* Stops the thread; revoke: also revokes the lease (best effort, 1 s), so that its keys go at once. */
 void etcd_lease_free(struct etcd_lease *l, bool revoke);
 
-/* A plain grant without keep-alive (keys that shall vanish by themselves). */
+/* A plain grant without keep-alive (keys that shall vanish by themselves), for 1 s to 7 days. */
 int etcd_lease_grant(struct etcd *e, int64_t ttl_s, int deadline_ms, int64_t *ret_id,
                      struct error *err) _must_check_;
 int etcd_lease_revoke(struct etcd *e, int64_t id, int deadline_ms, struct error *err) _must_check_;
