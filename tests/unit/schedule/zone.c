@@ -158,6 +158,25 @@ static void test_summer_without_end(void **state)
         assert_int_equal(zone_offset(z, at), -4 * 3600);
 }
 
+/* J60 is 1 March in every year, 59 is the day before it in leap years. */
+static void test_days_of_the_year(void **state)
+{
+    (void)state;
+    const int64_t march_2028 = INT64_C(1835481600), march_2027 = INT64_C(1803859200);
+    char file[256];
+    _cleanup_(zone_freep) struct zone *j = NULL, *d = NULL;
+    assert_int_equal(zone_parse("x", file, make(file, "AAA0BBB,J60/0,J300/0"), &j, NULL), 0);
+    assert_int_equal(zone_offset(j, march_2028 - 1), 0);
+    assert_int_equal(zone_offset(j, march_2028), 3600);
+    assert_int_equal(zone_offset(j, march_2027 - 1), 0);
+    assert_int_equal(zone_offset(j, march_2027), 3600);
+    assert_int_equal(zone_parse("x", file, make(file, "AAA0BBB,59/0,300/0"), &d, NULL), 0);
+    assert_int_equal(zone_offset(d, march_2028 - 86400 - 1), 0);
+    assert_int_equal(zone_offset(d, march_2028 - 86400), 3600);
+    assert_int_equal(zone_offset(d, march_2027 - 1), 0);
+    assert_int_equal(zone_offset(d, march_2027), 3600);
+}
+
 static void test_files_that_are_none(void **state)
 {
     (void)state;
@@ -201,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_list_of_names),
         cmocka_unit_test(test_rules_at_the_end),
         cmocka_unit_test(test_summer_without_end),
+        cmocka_unit_test(test_days_of_the_year),
         cmocka_unit_test(test_files_that_are_none),
         cmocka_unit_test(test_leap_seconds_are_refused),
     };
