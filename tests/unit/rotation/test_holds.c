@@ -78,7 +78,7 @@ static void no_lock_beside_an_operation(void **state)
     (void)state;
     struct world w;
     world_init_adopted(&w, 3);
-    world_lock(&w, OP_LOCK, "ops@jump")->lease = 0;
+    world_lock(&w, OP_LOCK, "ops@jump")->lease[0] = 0;
     refused(&w, "a lock needs a lease");
     world_restart(&w, NULL);
     world_until(&w, PHASE_RESTART, ACTION_ORDER);

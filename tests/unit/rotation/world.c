@@ -123,7 +123,7 @@ struct cluster_request *world_lock(struct world *w, enum operation_kind kind, co
 {
     struct cluster_request *r = add_request(w, kind);
     text_copy(r->by, sizeof(r->by), by);
-    r->lease = 4711;
+    text_copy(r->lease, sizeof(r->lease), "1267");
     r->ttl_s = 60;
     return r;
 }
@@ -284,7 +284,7 @@ static void step_lock(struct world *w, struct cluster_rotation *r)
     assert_int_equal(world_in_flight(w), 0);
     w->s->has_lock = true;
     w->s->lock_mod = w->next_revision++;
-    w->s->lock = (struct cluster_lock){.lease = q->lease, .ttl_s = q->ttl_s};
+    w->s->lock = (struct cluster_lock){.ttl_s = q->ttl_s};
     text_copy(w->s->lock.id, sizeof(w->s->lock.id), q->id);
     text_copy(w->s->lock.holder, sizeof(w->s->lock.holder), q->by);
     text_copy(w->s->lock.reason, sizeof(w->s->lock.reason), q->reason);
