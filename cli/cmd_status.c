@@ -5,11 +5,14 @@
 #include "session.h"
 
 #define CLOCKS_APART_MS 60000
+#define LEASE_MAX_S     300 /* as the configuration allows */
 
-/* Agents report at least twice a lease; the rest is for clocks that differ. */
+/* Agents report at least twice a lease; the rest is for clocks that differ. Through a coordinator the length
+ * of a lease is not known here, and taken for the longest. */
 static int64_t stale_ms(const struct config *config)
 {
-    return 2 * config->lease_ttl_s * 1000 + CLOCKS_APART_MS;
+    int64_t ttl_s = config ? config->lease_ttl_s : LEASE_MAX_S;
+    return 2 * ttl_s * 1000 + CLOCKS_APART_MS;
 }
 
 static int render(enum output output, const struct cluster_snapshot *s, const struct key_table *keys,
