@@ -174,7 +174,8 @@ class PipelinesTest(LabTest):
         self.assertEqual((began[0], "finished"), (op["id"], op["state"]), "another operation was begun")
         self.assertIn("exit-code=0", again.output.read_text())
         self.assertIn("Current Rotation Stage: reencrypt_finished", again.summary.read_text())
-        self.assertEqual(1, len(lab.count_by_key()), lab.count_by_key())
+        left = {key: count for key, count in lab.count_by_key().items() if count}
+        self.assertEqual([lab.record("rotation")["write_key"]], [key.split(":")[1] for key in left], left)
         self.junit(self.runner.folder / "secrets-encrypt.xml")
         say(f"rotated by a pipeline whose runner died: {lab.count_by_key()}")
 
