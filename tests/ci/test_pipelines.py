@@ -175,7 +175,7 @@ class PipelinesTest(LabTest):
         self.assertIn("exit-code=0", again.output.read_text())
         self.assertIn("Current Rotation Stage: reencrypt_finished", again.summary.read_text())
         left = {key: count for key, count in lab.count_by_key().items() if count}
-        self.assertEqual([lab.record("rotation")["write_key"]], [key.split(":")[1] for key in left], left)
+        self.assertEqual([lab.record("rotation")["write_key"]], [key.split(":", 1)[1] for key in left], left)
         self.junit(self.runner.folder / "secrets-encrypt.xml")
         say(f"rotated by a pipeline whose runner died: {lab.count_by_key()}")
 
