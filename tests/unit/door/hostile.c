@@ -214,6 +214,7 @@ static void a_client_that_only_talks(void **state)
         if (poll(&p, 1, 50) == 1)
             (void)!recv(fd, scrap, sizeof(scrap), 0);
     }
+    assert_true(house_has_note(h, DOOR_NOTE_IDLE)); /* while it still talked */
     assert_string_equal(house_note(h, DOOR_NOTE_IDLE).why, "it reads nothing");
     an_honest_client_is_served(h);
     tls_client_close(deaf);
