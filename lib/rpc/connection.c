@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <grpc/compression.h>
 #include <grpc/grpc_posix.h>
@@ -88,7 +90,6 @@ void connection_unref(struct connection *c)
     grpc_server_destroy(c->grpc);
     grpc_call_details_destroy(&c->details);
     grpc_metadata_array_destroy(&c->metadata);
-    closep(&c->watched);
     if (s->options.free_peer)
         s->options.free_peer(c->peer);
     free(c);
@@ -104,14 +105,26 @@ void connection_end_locked(struct connection *c)
         return;
     c->ending = true;
     grpc_server_shutdown_and_notify(c->grpc, runtime_queue(), &c->over_tag);
-    grpc_server_cancel_all_calls(c->grpc); /* closes the socket, too */
+    grpc_server_cancel_all_calls(c->grpc);
+    /* gRPC closes the connection only when what it is writing has been written: with a peer that reads
+     * nothing, never. */
+    shutdown(c->watched, SHUT_RDWR);
+    closep(&c->watched);
+    c->watched = -1;
 }
 
-static void request_next(struct connection *c)
+void connection_cut_stalled_locked(struct connection *c)
 {
-    if (grpc_server_request_call(c->grpc, &c->call, &c->details, &c->metadata, runtime_queue(),
-                                 runtime_queue(), &c->request_tag) != GRPC_CALL_OK)
-        connection_unref(c);
+    struct pollfd p = {.fd = c->watched, .events = POLLOUT};
+    if (!c->ending && poll(&p, 1, 0) == 0)
+        shutdown(c->watched, SHUT_RDWR); /* the watcher sees it */
+}
+
+/* False: gRPC will not come back with it. */
+static bool request_next(struct connection *c)
+{
+    return grpc_server_request_call(c->grpc, &c->call, &c->details, &c->metadata, runtime_queue(),
+                                    runtime_queue(), &c->request_tag) == GRPC_CALL_OK;
 }
 
 /* What a call came with must be given back before the next is asked for. */
@@ -127,7 +140,8 @@ static void on_request(struct tag *t, bool ok)
     grpc_metadata_array_destroy(&c->metadata);
     grpc_call_details_init(&c->details);
     grpc_metadata_array_init(&c->metadata);
-    request_next(c);
+    if (!request_next(c))
+        connection_unref(c);
 }
 
 static void on_over(struct tag *t, bool ok)
@@ -158,7 +172,8 @@ static void serve(struct connection *c, int fd)
     grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
     grpc_server_add_channel_from_fd(c->grpc, fd, creds);
     grpc_server_credentials_release(creds);
-    request_next(c);
+    if (!request_next(c))
+        atomic_fetch_sub(&c->refs, 1); /* not the last: the other is the connection's end */
 }
 
 /* Everything that can fail comes before gRPC has the socket. */

@@ -10,9 +10,15 @@ bool incoming_alive(const struct rpc_sink *call)
     return !atomic_load(&call->gone);
 }
 
+/* After the deadline gRPC or the watcher ends the call, with the status that says so. */
+static bool wanted(const struct rpc_sink *call)
+{
+    return incoming_alive(call) && clock_mono_ms() < call->deadline_ms;
+}
+
 bool rpc_incoming_canceled(const struct rpc_incoming *c)
 {
-    return !incoming_alive(c->sink) || clock_mono_ms() >= c->deadline_ms;
+    return !wanted(c->sink);
 }
 
 void incoming_cancel(struct rpc_sink *call, grpc_status_code code, const char *text)
@@ -86,8 +92,10 @@ static void finish(struct rpc_sink *call, int code, grpc_status_code status, con
 {
     if (!incoming_alive(call))
         return;
-    if (call->method && call->method->streams)
-        watcher_set(call, clock_mono_ms() + call->connection->owner->options.deadline_ms);
+    bool streams = call->method && call->method->streams;
+    int64_t most =
+        streams ? clock_mono_ms() + call->connection->owner->options.deadline_ms : call->deadline_ms;
+    watcher_set_answering(call, most);
     grpc_op ops[3];
     memset(ops, 0, sizeof(ops));
     size_t n = 0;
@@ -174,12 +182,13 @@ static void run(struct job *j)
 {
     struct rpc_sink *call = (struct rpc_sink *)j; /* its first member */
     struct error err = ERROR_INIT;
-    int rc = incoming_alive(call) ? handle(call, &err) : 0;
-    if (rc < 0) {
+    int rc = wanted(call) ? handle(call, &err) : 0;
+    if (wanted(call)) {
         err.code = rc;
-        fail(call, &err);
-    } else {
-        finish(call, 0, GRPC_STATUS_OK, NULL);
+        if (rc < 0)
+            fail(call, &err);
+        else
+            finish(call, 0, GRPC_STATUS_OK, NULL);
     }
     incoming_unref(call);
 }

@@ -61,6 +61,7 @@ struct rpc_sink {
     atomic_uint refs;
     atomic_bool gone;    /* the caller left, or the call was cancelled */
     int gone_value;      /* gRPC's */
+    bool answering;      /* only its answer has yet to be taken; guarded by the server's lock */
     bool counted;        /* among the server's calls or streams */
     int64_t deadline_ms; /* the handler's */
     int64_t ends_ms;     /* when the watcher cancels it; guarded by the server's lock */
@@ -92,8 +93,11 @@ struct rpc_server {
 /* --- connection.c --- */
 /* Takes fd and peer in any case. */
 int connection_start(struct rpc_server *s, int fd, void *peer, struct error *err) _must_check_;
-/* No more calls; cancels those that run and closes the socket. The owner's lock is held. */
+/* No more calls; cancels those that run and closes the socket. The owner's lock is held. Only by the watcher,
+ * or when it does not run, or does not know the connection. */
 void connection_end_locked(struct connection *c);
+/* For a call whose answer was not taken in time: ends its connection when the peer reads nothing at all. */
+void connection_cut_stalled_locked(struct connection *c);
 void connection_unref(struct connection *c);
 
 /* --- watcher.c: one thread sees connections end and deadlines pass --- */
@@ -103,6 +107,7 @@ void watcher_close(struct rpc_server *s);
 int watcher_add(struct rpc_server *s, struct connection *c, struct error *err) _must_check_;
 /* The call is to be cancelled at this time (FOREVER: never). */
 void watcher_set(struct rpc_sink *call, int64_t ends_ms);
+void watcher_set_answering(struct rpc_sink *call, int64_t ends_ms);
 
 /* --- incoming.c --- */
 /* A call has come: takes c->call. Runs on the queue's thread. */

@@ -40,6 +40,14 @@ static bool sent_in_time(struct rpc_sink *call, int ms)
     return back;
 }
 
+static void cut_if_stalled(struct rpc_sink *call)
+{
+    struct rpc_server *s = call->connection->owner;
+    pthread_mutex_lock(&s->lock);
+    connection_cut_stalled_locked(call->connection);
+    pthread_mutex_unlock(&s->lock);
+}
+
 int rpc_sink_send(struct rpc_sink *call, const ProtobufCMessage *message, struct error *err)
 {
     const struct rpc_server_options *o = &call->connection->owner->options;
@@ -58,6 +66,7 @@ int rpc_sink_send(struct rpc_sink *call, const ProtobufCMessage *message, struct
         struct error why = ERROR_INIT;
         error_set(&why, ERR_TIMEOUT, "the stream was ended: nothing was read for %d ms", o->send_ms);
         incoming_cancel(call, GRPC_STATUS_RESOURCE_EXHAUSTED, why.text);
+        cut_if_stalled(call);
         return error_set(err, ERR_TIMEOUT, "the caller of %s has not read for %d ms", call->method->path,
                          o->send_ms);
     }

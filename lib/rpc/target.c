@@ -65,7 +65,7 @@ int target_make_local(const char *address, struct buf *out, struct error *err)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
     const char *path = address + strlen(LOCAL);
-    if (path[0] != '/' || strspn(path, allowed) != strlen(path))
+    if (path[0] != '/' || path[1] == '/' || strspn(path, allowed) != strlen(path))
         return error_set(err, ERR_INVALID,
                          "address \"%.200s\" is malformed; write unix:/path of plain characters", address);
     if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))

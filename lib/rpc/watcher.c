@@ -22,6 +22,8 @@ static int64_t cancel_late_locked(struct rpc_server *s, int64_t now)
                   s->options.deadline_ms);
         call->ends_ms = FOREVER;
         incoming_cancel(call, GRPC_STATUS_DEADLINE_EXCEEDED, err.text);
+        if (call->answering)
+            connection_cut_stalled_locked(call->connection);
     }
     return next;
 }
@@ -34,13 +36,13 @@ static int timeout_until(int64_t next, int64_t now)
     return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
-/* gRPC shuts a socket down before it closes it, so its end shows here whoever ended it. */
+/* gRPC shuts a socket down before it closes it, so its end shows here whoever ended it. While this thread
+ * runs nobody else ends a connection, so what an event points to is still there. gRPC may still have the
+ * socket open, so that closing ours would not stop its events. */
 static void see_end(struct rpc_server *s, struct connection *c)
 {
-    epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->watched, NULL);
-    close(c->watched);
-    c->watched = -1;
     pthread_mutex_lock(&s->lock);
+    epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->watched, NULL);
     connection_end_locked(c);
     pthread_mutex_unlock(&s->lock);
 }
@@ -118,13 +120,24 @@ int watcher_add(struct rpc_server *s, struct connection *c, struct error *err)
     return 0;
 }
 
-void watcher_set(struct rpc_sink *call, int64_t ends_ms)
+static void set(struct rpc_sink *call, int64_t ends_ms, bool answering)
 {
     struct rpc_server *s = call->connection->owner;
     pthread_mutex_lock(&s->lock);
     call->ends_ms = ends_ms;
+    call->answering = answering;
     bool sooner = ends_ms < s->wakes_ms;
     pthread_mutex_unlock(&s->lock);
     if (sooner)
         wake(s);
+}
+
+void watcher_set(struct rpc_sink *call, int64_t ends_ms)
+{
+    set(call, ends_ms, false);
+}
+
+void watcher_set_answering(struct rpc_sink *call, int64_t ends_ms)
+{
+    set(call, ends_ms, true);
 }

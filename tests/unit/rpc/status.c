@@ -111,6 +111,47 @@ static void ok_is_no_error(void **state)
     assert_false(silent);
 }
 
+/* A server of ours sends the code's name along: the text says nothing of what it is, and stays as it was. */
+static void a_named_error_is_that_error(void **state)
+{
+    (void)state;
+    for (int code = ERR_NO_SPACE; code < 0; code++) {
+        grpc_metadata list[] = {
+            {.key = grpc_slice_from_static_string("x"), .value = grpc_slice_from_static_string("internal")},
+            {.key = grpc_slice_from_static_string(STATUS_TRAILER),
+             .value = grpc_slice_from_static_string(error_code_name(code))},
+        };
+        grpc_metadata_array trailing = {.count = 2, .capacity = 2, .metadata = list};
+        struct status s = {.code = status_of_error(code),
+                           .text = "last error: UNKNOWN: ipv4:x alert permission denied",
+                           .named = status_named(&trailing)};
+        assert_int_not_equal(s.code, GRPC_STATUS_OK);
+        assert_int_not_equal(s.code, GRPC_STATUS_UNKNOWN);
+        struct error err = ERROR_INIT;
+        bool silent;
+        assert_int_equal(status_explain(&s, 1, &silent, &err), code);
+        assert_int_equal(err.code, code);
+        assert_string_equal(err.text, s.text);
+        list[1].value = grpc_slice_from_static_string("nonsense");
+        assert_int_equal(status_named(&trailing), 0);
+        trailing.count = 0;
+        assert_int_equal(status_named(&trailing), 0);
+    }
+    assert_int_equal(status_of_error(-1000), GRPC_STATUS_UNKNOWN);
+}
+
+/* Statuses that gRPC makes for a server of ours: they carry no name. */
+static void limits_of_a_server_of_ours(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {4, "not done within 300 ms, the most that this server gives", ERR_TIMEOUT, "not done within 300 ms"},
+        {8, "Received RST_STREAM with error code 11", ERR_TOO_LARGE, "too large, or many came at once"},
+        {8, "Received message larger than max (100 vs. 10)", ERR_TOO_LARGE, "larger than max"},
+    };
+    check(rows, array_len(rows), false);
+}
+
 /* A refused handshake is guessed at only as long as no server has answered on this channel. */
 static void the_hint_is_for_fresh_channels(void **state)
 {
@@ -141,6 +182,8 @@ int main(void)
         cmocka_unit_test(grpc_statuses),
         cmocka_unit_test(tls_and_connections),
         cmocka_unit_test(ok_is_no_error),
+        cmocka_unit_test(a_named_error_is_that_error),
+        cmocka_unit_test(limits_of_a_server_of_ours),
         cmocka_unit_test(the_hint_is_for_fresh_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

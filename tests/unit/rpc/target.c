@@ -67,11 +67,34 @@ static void malformed_addresses_are_named(void **state)
     assert_non_null(strstr(err.text, "too long"));
 }
 
+static void a_socket_is_an_address_only_where_it_may_be(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    assert_int_equal(rpc_address_check("unix:/run/secrets-encrypt/api/socket", &err), ERR_INVALID);
+    assert_int_equal(rpc_local_address_check("unix:/run/secrets-encrypt/api/socket", &err), 0);
+    assert_int_equal(rpc_local_address_check("10.0.0.1:2379", &err), 0);
+    static const char *const bad[] = {"unix:",          "unix:relative", "unix:///run/x",
+                                      "unix://run/x?y", "unix:/a b",     "unix:/a%2",
+                                      "unix:/a#b",      "UNIX:/a",       "unix-abstract:x"};
+    for (size_t i = 0; i < array_len(bad); i++) {
+        if (rpc_local_address_check(bad[i], &err) != ERR_INVALID || !strstr(err.text, bad[i]))
+            fail_msg("%s: %s", bad[i], err.text);
+    }
+    char longest[200] = "unix:/";
+    memset(longest + 6, 'a', 107);
+    assert_int_equal(rpc_local_address_check(longest, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "longer than"));
+    longest[6 + 106] = 0;
+    assert_int_equal(rpc_local_address_check(longest, &err), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_become_targets),
         cmocka_unit_test(malformed_addresses_are_named),
+        cmocka_unit_test(a_socket_is_an_address_only_where_it_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,8 +55,9 @@ struct rpc_server_options {
     int deadline_ms;          /* of calls that come without one, and at most; streams: only for their request
                                  to arrive and their end to be taken */
     int send_ms;              /* until a stream's message must have been taken */
-    const char *(*peer_key)(const void *peer); /* whose calls are counted together */
-    void (*free_peer)(void *peer);
+    /* Both run on any thread, gRPC's own, too: they must not block, nor call this room. */
+    const char *(*peer_key)(const void *peer); /* whose streams are counted together; NULL: everybody's */
+    void (*free_peer)(void *peer);             /* may be NULL */
 };
 
 /* Starts gRPC, if nothing has yet: call it after any fork. ERR_INVALID: the options. */
