@@ -71,6 +71,18 @@ void conns_free_dead(struct door *d)
     }
 }
 
+void conns_end(struct door *d)
+{
+    for (int state = 0; state < CONN_DEAD; state++) {
+        struct conn *c;
+        while ((c = TAILQ_FIRST(&d->conns[state]))) {
+            int rc = state == CONN_OPEN ? tls_conn_shutdown(c->tls, NULL) : 0;
+            (void)rc; /* best effort: they see the end in any case */
+            conn_end(d, c);
+        }
+    }
+}
+
 /* ---------- time ---------- */
 
 static int64_t limit_ms(const struct door *d, enum conn_state state)
@@ -88,7 +100,10 @@ static void expire(struct door *d, struct conn *c)
     if (c->state == CONN_OPEN)
         door_tell(d, DOOR_NOTE_IDLE, c->peer.from, c->peer.tls.subject,
                   c->out.len > 0 ? "it reads nothing" : "nothing came or went for too long");
-    conn_end(d, c);
+    if (c->state == CONN_OPEN && c->out.len == 0)
+        conn_leave(d, c);
+    else
+        conn_end(d, c);
 }
 
 void conns_expire(struct door *d)

@@ -98,11 +98,11 @@ static void look_at_certificates(struct door *d)
         return;
     d->next_reload_ms = d->now_ms + d->limits.reload_ms;
     int rc = tls_server_reload(d->tls, &err);
+    atomic_store(&d->until_ms, tls_server_until_ms(d->tls)); /* before it is told */
     if (rc == 1)
         door_tell(d, DOOR_NOTE_RELOADED, "", "", "the certificates were read anew");
     if (rc < 0)
         door_tell(d, DOOR_NOTE_RELOAD, "", "", err.text);
-    atomic_store(&d->until_ms, tls_server_until_ms(d->tls));
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -262,9 +262,7 @@ void door_free(struct door *d)
         wake_up(d);
         pthread_join(d->thread, NULL);
     }
-    for (int state = 0; state < CONN_DEAD; state++)
-        while (!TAILQ_EMPTY(&d->conns[state]))
-            conn_end(d, TAILQ_FIRST(&d->conns[state]));
+    conns_end(d);
     conns_free_dead(d);
     unix_remove(d);
     for (size_t i = 0; i < d->listeners_count; i++)

@@ -71,6 +71,8 @@ void conn_leave(struct door *d, struct conn *c);
 void conns_expire(struct door *d);
 /* When the next one's is; -1: never. */
 int64_t conns_next_ms(const struct door *d);
+/* Ends all. */
+void conns_end(struct door *d);
 void conns_free_dead(struct door *d);
 
 /* Copies what can be copied, both ways, and tells epoll what is waited for. */
