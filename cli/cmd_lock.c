@@ -27,6 +27,7 @@ struct lock {
     struct session session;
     struct cluster_request request;
     struct etcd_lease *kept; /* with a command; NULL: the lease ends by itself */
+    int64_t lease;           /* without one */
     bool lost_told;
 };
 
@@ -34,6 +35,14 @@ static int64_t ttl_of(const struct args *args)
 {
     int64_t ttl = args->ttl_s > 0 ? args->ttl_s : args->run ? TTL_COMMAND_S : TTL_S;
     return args->run && ttl > TTL_KEPT_MAX ? TTL_KEPT_MAX : ttl;
+}
+
+static int grant_once(struct lock *l, struct error *err)
+{
+    int rc = etcd_lease_grant(store_etcd(l->session.store), l->request.ttl_s, CONNECT_MS, &l->lease, err);
+    if (rc == 0)
+        cluster_lease_format(l->lease, l->request.lease);
+    return rc;
 }
 
 static int grant(struct lock *l, struct error *err)
@@ -46,10 +55,10 @@ static int grant(struct lock *l, struct error *err)
         return 0;
     struct etcd *e = store_etcd(l->session.store);
     if (!l->args->run)
-        return etcd_lease_grant(e, v->ttl_s, CONNECT_MS, &v->lease, err);
+        return grant_once(l, err);
     int rc = etcd_lease_new(e, v->ttl_s, CONNECT_MS, &l->kept, err);
     if (rc == 0)
-        v->lease = etcd_lease_id(l->kept);
+        cluster_lease_format(etcd_lease_id(l->kept), v->lease);
     return rc;
 }
 
@@ -58,10 +67,10 @@ static void let_go(struct lock *l)
 {
     if (l->kept)
         etcd_lease_free(l->kept, true);
-    else if (l->request.lease)
-        (void)!etcd_lease_revoke(store_etcd(l->session.store), l->request.lease, CONNECT_MS, NULL);
+    else if (l->lease)
+        (void)!etcd_lease_revoke(store_etcd(l->session.store), l->lease, CONNECT_MS, NULL);
     l->kept = NULL;
-    l->request.lease = 0;
+    l->lease = 0;
 }
 
 /* ---------- the command ---------- */

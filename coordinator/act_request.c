@@ -196,13 +196,16 @@ int act_repair(struct coordinator *c, struct cluster_snapshot *s, const struct d
 static int put_lock(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
                     const struct cluster_request *request, struct error *err)
 {
-    struct cluster_lock l = {.since_ms = s->now_ms, .lease = request->lease, .ttl_s = request->ttl_s};
+    struct cluster_lock l = {.since_ms = s->now_ms, .ttl_s = request->ttl_s};
     _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
     text_copy(l.id, sizeof(l.id), request->id);
+    text_copy(l.lease, sizeof(l.lease), request->lease);
     text_copy(l.holder, sizeof(l.holder), request->by);
     text_copy(l.reason, sizeof(l.reason), request->reason);
     int rc = cluster_lock_encode(&l, &body, err);
-    return rc < 0 ? rc : store_txn_put(c->store, t, CLUSTER_KEY_LOCK, NULL, &body, l.lease, err);
+    return rc < 0
+               ? rc
+               : store_txn_put(c->store, t, CLUSTER_KEY_LOCK, NULL, &body, cluster_lease_parse(l.lease), err);
 }
 
 /* Whoever asked is gone meanwhile, and its lease with it. */

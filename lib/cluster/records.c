@@ -266,7 +266,7 @@ static const struct field request_fields[] = {
     F_TEXT(cluster_request, engine),
     F_BOOL(cluster_request, offline),
     F_INT(cluster_request, max_rate),
-    F_INT(cluster_request, lease),
+    F_TEXT(cluster_request, lease),
     F_COUNT(cluster_request, ttl_s),
     F_TEXT(cluster_request, lock),
     F_TEXT(cluster_request, by),
@@ -284,7 +284,7 @@ static const struct field lock_fields[] = {
     F_TEXT(cluster_lock, holder),
     F_TEXT(cluster_lock, reason),
     F_INT(cluster_lock, since_ms),
-    F_INT(cluster_lock, lease),
+    F_TEXT(cluster_lock, lease),
     F_COUNT(cluster_lock, ttl_s),
     F_END,
 };

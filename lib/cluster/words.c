@@ -1,5 +1,8 @@
 #include "words.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
+
 #include <base/cleanup.h>
 #include <cluster/codec.h>
 
@@ -114,4 +117,17 @@ const char *check_result_name(enum check_result r)
 const char *cluster_cause_name(enum cluster_cause c)
 {
     return words_name(&cause_words, (int)c);
+}
+
+void cluster_lease_format(int64_t lease, char out[CLUSTER_LEASE_MAX])
+{
+    snprintf(out, CLUSTER_LEASE_MAX, "%" PRIx64, (uint64_t)lease);
+}
+
+int64_t cluster_lease_parse(const char *text)
+{
+    size_t len = strlen(text);
+    if (len == 0 || len >= CLUSTER_LEASE_MAX || strspn(text, "0123456789abcdef") != len)
+        return 0;
+    return (int64_t)strtoull(text, NULL, 16);
 }

@@ -334,7 +334,7 @@ static bool locking_blocks(struct gate *g, bool *ret_resumes)
         return refuse(g, "%s is %s (%s): the lock can be had when it has ended",
                       operation_kind_name(g->op->kind),
                       g->op->state == OP_STATE_PAUSED ? "paused" : "still running", phase_name(g->op->phase));
-    if (g->r->lease == 0 || g->r->ttl_s <= 0)
+    if (cluster_lease_parse(g->r->lease) == 0 || g->r->ttl_s <= 0)
         return refuse(g, "a lock needs a lease, with which it ends");
     return lock_blocks(g);
 }

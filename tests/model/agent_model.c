@@ -133,6 +133,8 @@ static enum file_view file_view(const struct model_state *s, size_t i)
 
 static enum loaded_view loaded_view(const struct model_server *m)
 {
+    if (m->order.kind == ORDER_RESTART && m->api != API_DOWN)
+        return m->since ? LOADED_TARGET : LOADED_OTHER;
     if (m->api == API_DOWN || !m->known)
         return LOADED_UNKNOWN;
     if (same_file(m->loaded, issued(m->order.config)))
@@ -206,6 +208,8 @@ static void enter(struct model_server *m, enum job_step step, enum order_state s
     }
     if (step == STEP_ENDED)
         m->text = TEXT_NONE;
+    if (m->step != step)
+        m->since = 0; /* the mark is taken as the waiting begins */
     m->step = (uint8_t)step;
     m->state = (uint8_t)state;
 }
@@ -339,11 +343,16 @@ static const char *act_done(struct model_state *s, size_t i, const struct job_ro
     const struct config_file target = issued(m->order.config);
     bool follows = m->order.kind == ORDER_FOLLOW;
     bool has_it = same_file(m->file, target) && same_file(m->loaded, target);
+    bool restarts = m->order.kind == ORDER_RESTART, since = m->since && m->api == API_READY;
+    if (restarts && m->order.op == OP_NOW)
+        m->renewed = 1;
     if (follows)
         m->written = (struct model_version){m->order.gen, m->order.stage, target};
     enter(m, row->next, row->state);
     if (!(model.mutations & MUTATE_LATE_FORGET)) /* who has said so has no older file to go back to */
         (void)agent_forgets_previous(s, i);
+    if (restarts && !since)
+        return "done: a server said that it was restarted, and its process is older than the order";
     return follows && !has_it ? "done: a server said that it had followed, and has another config" : NULL;
 }
 

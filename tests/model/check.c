@@ -63,7 +63,10 @@ static const char *check_end(const struct model_state *s)
         if (s->busy.data & ~KEY_BIT(newest))
             return "end: rotate-keys is finished and values are left under another key";
     }
-    if (r->kind == OP_ABORT && s->record.way_back && r->config != s->record.way_back)
+    for (size_t i = 0; r->kind == OP_RESTART && i < model.scenario->servers; i++)
+        if (!s->servers[i].renewed && (!model.scenario->named || (model.scenario->named >> i & 1u)))
+            return "end: restart is finished and a server was not restarted";
+    if (r->kind == OP_ABORT && !r->ends && s->record.way_back && r->config != s->record.way_back)
         return "end: abort is finished and the config is not the one from before";
     for (size_t i = 0; i < model.scenario->servers; i++) {
         const struct model_server *m = &s->servers[i];
@@ -96,12 +99,29 @@ static bool left_down(const struct model_state *s)
     return false;
 }
 
+/* A server that does not come back from a restart has no other file to come back with: a person mends it. */
+static bool only_restarts(void)
+{
+    return model.scenario->first == OP_RESTART || (model.scenario->asks >> OP_RESTART & 1u);
+}
+
+/* It waits for the window, as it may for ever where that stays shut. */
+static bool held(const struct model_state *s)
+{
+    const struct model_rotation *r = &s->record.rotation;
+    bool drops = (r->phase == PHASE_DROP || r->phase == PHASE_RETURN) && r->target;
+    return s->busy.closed && r->kind != OP_ABORT && r->kind != OP_ADOPT && r->phase != PHASE_BRING_BACK &&
+           !drops && rotation_phase_is_config((enum phase)r->phase);
+}
+
 bool world_at_rest(const struct model_state *s)
 {
     const struct model_rotation *r = &s->record.rotation;
     bool running = r->has_op && r->state == OP_STATE_RUNNING;
     /* A server that owns its config has no other file to be given back: the halt names it. */
-    bool one_fault = model.scenario->faults == 1 && !model.scenario->owned;
+    bool one_fault = model.scenario->faults == 1 && !model.scenario->owned && !only_restarts();
+    if (running && model.scenario->shut && held(s))
+        return !s->busy.request;
     if (model.scenario->resumes && r->has_op && r->state == OP_STATE_HALTED)
         return false;
     return !running && !s->busy.request && !(one_fault && left_down(s));
@@ -119,7 +139,8 @@ static bool mended_by_hand(const struct model_state *s, const struct model_serve
     bool changed = !f->config || f->foreign || !expected;
     bool other = m->api == API_READY && (l->config != f->config || l->foreign != f->foreign);
     bool unknown = m->api == API_READY && !m->known;
-    bool dead = (m->bad && model.scenario->faults > 1) || (m->newer && m->api == API_DOWN);
+    bool dead =
+        (m->bad && (model.scenario->faults > 1 || only_restarts())) || (m->newer && m->api == API_DOWN);
     bool disagrees = model.scenario->owned && owned_differs(m);
     return (edits && (changed || other || disagrees)) || unknown || dead;
 }

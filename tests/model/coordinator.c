@@ -67,6 +67,7 @@ static void new_operation(struct model_state *s)
             v->given.op = OP_OLD;
         if (v->order.op == OP_NOW)
             v->order.op = OP_OLD;
+        v->renewed = 0;
     }
     new_step(s);
     s->busy.made = 0;
@@ -109,9 +110,20 @@ static const char *put_bundle(struct model_state *s, const struct model_pending 
     return broken;
 }
 
+/* What the lock forbids, and forbids it beside. */
+static const char *check_lock(const struct model_state *s, const struct model_pending *p)
+{
+    const struct model_rotation *r = &s->record.rotation;
+    bool live = r->has_op && (r->state == OP_STATE_RUNNING || r->state == OP_STATE_PAUSED);
+    bool begins = p->action == ACTION_START || (p->action == ACTION_RESUME && r->state == OP_STATE_HALTED);
+    if (begins && s->busy.lock)
+        return "lock: an operation began while somebody held the lock";
+    return p->action == ACTION_LOCK && live ? "lock: it was taken while an operation ran" : NULL;
+}
+
 static const char *apply(struct model_state *s, size_t c, const struct model_pending *p)
 {
-    const char *broken = NULL;
+    const char *broken = check_lock(s, p);
     bool paused = s->record.rotation.has_op && s->record.rotation.state == OP_STATE_PAUSED;
     if (p->action == ACTION_ISSUE && p->config)
         broken = put_bundle(s, p);
@@ -130,6 +142,8 @@ static const char *apply(struct model_state *s, size_t c, const struct model_pen
         s->busy.rewritten = RE_NONE;
     if (p->action == ACTION_REWRITE)
         s->busy.counted = 0;
+    if (p->action == ACTION_LOCK || p->action == ACTION_UNLOCK)
+        s->busy.lock = p->action == ACTION_LOCK;
     if (p->puts) {
         s->record.rotation = p->rotation;
         s->pending[!c].fresh = 0;
@@ -158,6 +172,8 @@ static const char *apply(struct model_state *s, size_t c, const struct model_pen
         broken = "abort: servers that know no way back were told to go back";
     if (p->attended)
         broken = "offline: a rewrite began while an API server was known to run";
+    if (p->held)
+        broken = "closed: a server was touched";
     if (p->overdone)
         broken = "throttle: more than the rate was changed";
     if (p->unwatched)
@@ -176,6 +192,10 @@ const char *coordinator_act(struct model_state *s, size_t c)
     if (!p.term && !(model.mutations & MUTATE_NO_FENCE))
         return NULL;
     if (!p.fresh)
+        return NULL;
+    bool compares = p.action == ACTION_START || p.action == ACTION_ABORT || p.action == ACTION_RESUME ||
+                    p.action == ACTION_LOCK || p.action == ACTION_UNLOCK;
+    if (compares && p.locked != s->busy.lock)
         return NULL;
     const char *broken = apply(s, c, &p);
     return p.term ? broken : "I4: a coordinator that was deposed wrote";

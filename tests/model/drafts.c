@@ -93,6 +93,19 @@ static void draft_throttle(struct draft *t)
     t->p->overdone = t->p->steps || memcmp(&before, &t->p->rotation, sizeof(before)) != 0;
 }
 
+static void draft_answer(struct draft *t)
+{
+    t->p->answers = 1;
+}
+
+/* As DESIGN has it, said once more: what may go on at any hour. */
+static bool at_any_hour(const struct draft *t)
+{
+    const struct cluster_operation *op = &t->snapshot->rotation.op;
+    bool back = op->kind == OP_ABORT || op->kind == OP_ADOPT || op->phase == PHASE_BRING_BACK;
+    return back || (rotation_phase_drops(op->phase) && op->target);
+}
+
 /* I3 as the planner could see it: another server was not well, or still at work. */
 static bool others_are_well(const struct draft *t)
 {
@@ -138,6 +151,7 @@ static void put_order(struct draft *t, const struct cluster_order *o)
     t->p->unwatched = rotation_phase_drops(t->snapshot->rotation.op.phase) && t->d->action == ACTION_ORDER &&
                       !model.scenario->not_raw &&
                       !(t->self->watching && t->s->busy.proof.state == PROOF_RUNNING);
+    t->p->held = t->self->closed && t->d->action == ACTION_ORDER && !at_any_hour(t);
     t->p->server = (uint8_t)t->d->server;
     t->p->deletes = orders_where(t, rotation_order_is_over);
     order_pack(o, &t->p->order);
@@ -198,6 +212,7 @@ static void draft_issue(struct draft *t)
         if (model.mutations & MUTATE_NO_ESCROW)
             p->escrow = 0;
     }
+    p->held = t->self->closed && !at_any_hour(t);
     const struct model_rotation made = p->rotation;
     rotation_issued(t->d, target, file_hash(file), &t->r);
     put_record(t);
@@ -299,6 +314,8 @@ static void (*const drafts[])(struct draft *t) = {
     [ACTION_BRING_BACK] = draft_bring_back,
     [ACTION_REWRITE_AGAIN] = draft_rewrite_again,
     [ACTION_HALT] = draft_halt,
+    [ACTION_LOCK] = draft_answer,
+    [ACTION_UNLOCK] = draft_answer,
 };
 
 bool draft(struct draft *t)
@@ -308,6 +325,7 @@ bool draft(struct draft *t)
     memset(t->p, 0, sizeof(*t->p));
     t->p->valid = t->p->term = t->p->fresh = 1;
     t->p->action = (uint8_t)t->d->action;
+    t->p->locked = t->s->busy.lock;
     drafts[t->d->action](t);
     return t->p->valid;
 }

@@ -128,6 +128,16 @@ static void expand_server(const struct model_state *s, size_t i)
     expand_order(&m->given, v);
 }
 
+/* The servers that a restart is about, where it is not about all of them. */
+static size_t named(char out[][CLUSTER_NAME_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < model.scenario->servers; i++)
+        if (model.scenario->named >> i & 1u)
+            put(out[count++], server_names[i]);
+    return count;
+}
+
 static void expand_operation(const struct model_rotation *m, struct cluster_operation *op)
 {
     put(op->id, m->has_op ? "op" : "");
@@ -149,6 +159,9 @@ static void expand_operation(const struct model_rotation *m, struct cluster_oper
     put(op->engine, m->datastore ? "datastore" : "");
     op->offline = m->offline;
     op->max_rate = m->throttled ? THROTTLED : -1;
+    op->restarted = m->restarted;
+    op->ends = m->ends;
+    op->servers_count = m->kind == OP_RESTART ? named(op->servers) : 0;
     put(op->key, key_names[m->key]);
     put(op->row, "");
     put(op->why, "");
@@ -231,6 +244,9 @@ static void expand_request(const struct model_busy *b)
     r->offline = model.scenario->engine == MODEL_OFFLINE;
     r->max_rate = r->kind == OP_THROTTLE ? THROTTLED : -1;
     put(r->engine, model.scenario->engine == MODEL_API ? "" : "datastore");
+    r->servers_count = r->kind == OP_RESTART ? named(r->servers) : 0;
+    r->ttl_s = 60;
+    put(r->lease, "1");
     put(r->id, "request");
     put(r->server, server_names[b->request_server]);
     put(r->key, "k1");
@@ -245,11 +261,15 @@ struct cluster_snapshot *expand(const struct model_state *s, size_t coordinator,
     snapshot.has_rotation = s->record.rotation.has_op || s->record.rotation.generation;
     snapshot.rotation_mod = 1;
     expand_rotation(&s->record.rotation, &snapshot.rotation);
+    for (size_t i = 0; (model.mutations & MUTATE_HASTY) && i < spec.servers_count; i++)
+        snapshot.rotation.op.restarted += s->servers[i].given.id && s->servers[i].given.op == OP_NOW;
     expand_bundles(&s->record);
     expand_proofs(&s->busy);
     expand_request(&s->busy);
     put(snapshot.unknown_api, s->busy.unknown ? "10.0.0.14" : "");
     snapshot.leader_fence = s->busy.fence;
+    snapshot.has_lock = s->busy.lock;
+    snapshot.lock_mod = s->busy.lock;
     *ret_self = (struct planner_self){
         .server = server_names[0],
         .fence = s->busy.fence,
@@ -260,6 +280,7 @@ struct cluster_snapshot *expand(const struct model_state *s, size_t coordinator,
         .watching = job->watching,
         .passes_max = model.scenario->passes,
         .attempts_max = model.scenario->attempts,
+        .closed = s->busy.closed ? "closed" : NULL,
     };
     return &snapshot;
 }
@@ -328,6 +349,8 @@ void rotation_pack(const struct cluster_rotation *r, const struct model_rotation
         .datastore = strcmp(op->engine, "datastore") == 0,
         .offline = op->offline,
         .throttled = op->max_rate == THROTTLED,
+        .restarted = (uint8_t)op->restarted,
+        .ends = op->ends,
         .new_keys = before->new_keys,
     };
 }

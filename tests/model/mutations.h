@@ -12,7 +12,8 @@ struct mutation {
     const char *caught;   /* how the invariant's text begins that must catch it */
     /* A planner's row: taken out, or with these facts not asked for any more, or with another action. */
     const char *row;
-    const char *without;   /* a fact's name */
+    const char *without; /* a fact's name */
+    const char *also_without;
     int action;            /* -1: the same */
     const char *gone;      /* another row, taken out as well */
     const char *agent_row; /* taken out */

@@ -46,6 +46,9 @@ struct scenario {
     bool manual;              /* --no-restart: the operator restarts the servers, `sync` writes their files */
     bool resumes;             /* a person mends and resumes whatever halted: only an end is a rest */
     bool owned;               /* the servers make their configs themselves */
+    uint8_t named;            /* OP_RESTART: which servers, one bit each; 0: all */
+    bool windows;             /* the cluster is closed and opened at any time */
+    bool shut;                /* … and once closed stays so: what is never held has to end all the same */
     bool split;        /* the first server has the role etcd (here it has an API server all the same) */
     bool plain;        /* encryption is off at first */
     bool plain_values; /* stored before encryption was on, still readable */
@@ -63,6 +66,7 @@ enum world_mutation {
     MUTATE_LATE_FORGET = 1 << 4, /* the file from before is not forgotten with the order that ends well */
     MUTATE_SEAL_ANY = 1 << 6,    /* what a server made is sealed without a look */
     MUTATE_BLIND_DONE = 1 << 7,  /* a server that came back is taken to have the config */
+    MUTATE_HASTY = 1 << 8,       /* a server counts as restarted once it has its order */
     MUTATE_OLD_WRITER = 1 << 5,  /* a write in the datastore does not compare the fence there */
 };
 

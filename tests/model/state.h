@@ -62,6 +62,8 @@ struct model_server {
     uint8_t ours;    /* down by our doing: from the restart until it is ready */
     uint8_t known;   /* the agent can tell what the process loaded */
     uint8_t stopped; /* by the operator: nobody starts it but him */
+    uint8_t since;   /* RESTART: this process began after the order was begun */
+    uint8_t renewed; /* of the checker: this operation's restart is done here */
     /* a server that owns its config */
     uint8_t own, own_stage; /* its own record of its config, and of its stage */
     uint8_t newer;          /* its file is newer than the datastore's: its process would not start */
@@ -91,6 +93,7 @@ struct model_rotation {
     uint8_t stage_before, passes, key;
     uint8_t datastore, offline; /* how values are rewritten */
     uint8_t throttled;
+    uint8_t restarted, ends;
     uint8_t new_keys; /* of the checker: how many keys this operation has made */
 };
 
@@ -125,6 +128,8 @@ struct model_busy {
     uint8_t clean;   /* keys under which the newest scan found none and nothing was written since */
     uint8_t counted; /* keys under which the newest scan since the newest rewriting found none */
     uint8_t unknown; /* an API server that nobody told us about is alive */
+    uint8_t lock;    /* somebody holds it */
+    uint8_t closed;  /* no server is to be touched */
     struct {
         uint8_t phase, state, attempts;
     } proof;       /* of the present step */
@@ -152,6 +157,8 @@ struct model_pending {
     uint8_t unsealed;  /* … a config that no agent has sealed yet, on its way to another server */
     uint8_t futile;    /* … a config that the servers have left, which none can hand on */
     uint8_t overdone;  /* a throttle changes more than the rate */
+    uint8_t locked;    /* … the lock held; the transaction compares it */
+    uint8_t held;      /* … a server is touched though it is closed */
     struct model_order order;
     struct model_rotation rotation;
 };

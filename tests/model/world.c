@@ -82,6 +82,7 @@ void world_keep(const struct model_state *s, struct steps *out, bool fault)
 static const char *process_starts(struct model_state *s, size_t i, bool yields, bool stale)
 {
     struct model_server *m = &s->servers[i];
+    m->since = m->order.kind == ORDER_RESTART && m->step == STEP_WAITING;
     if (model.scenario->owned)
         return owned_starts(s, i, yields, stale);
     m->bad = m->stopped = 0;
@@ -397,6 +398,9 @@ static void ask(const struct model_state *s, enum operation_kind kind, size_t se
         [OP_RESUME] = "somebody asks for resume",
         [OP_REPAIR] = "somebody asks for repair",
         [OP_THROTTLE] = "somebody asks for throttle",
+        [OP_RESTART] = "somebody asks for restart",
+        [OP_LOCK] = "somebody asks for the lock",
+        [OP_UNLOCK] = "the lock is to be given back",
     };
     struct step *t = begin(s, out, asks[kind], kind == OP_REPAIR ? server : SIZE_MAX);
     t->next.busy.request = (uint8_t)(kind + 1);
@@ -416,7 +420,7 @@ static void people_steps(const struct model_state *s, struct steps *out)
     }
     if (s->busy.request || !s->busy.requests)
         return;
-    for (int kind = 0; kind <= OP_THROTTLE; kind++)
+    for (int kind = 0; kind <= OP_UNLOCK; kind++)
         if (model.scenario->asks >> kind & 1u) {
             if (kind != OP_REPAIR)
                 ask(s, (enum operation_kind)kind, 0, out);
@@ -455,6 +459,24 @@ static void unknown_step(const struct model_state *s, struct steps *out)
     }
 }
 
+/* Neither has to happen for anything to end; opening may be what is waited for. */
+static void outside_steps(const struct model_state *s, struct steps *out)
+{
+    struct step *t;
+    if (s->busy.lock) {
+        t = begin(s, out, "the lock's holder dies, and its lease ends", SIZE_MAX);
+        t->next.busy.lock = 0;
+        t->fault = true;
+        keep(out);
+    }
+    if (!model.scenario->windows || (s->busy.closed && model.scenario->shut))
+        return;
+    t = begin(s, out, s->busy.closed ? "the window opens" : "the window ends", SIZE_MAX);
+    t->next.busy.closed = !s->busy.closed;
+    t->fault = !s->busy.closed;
+    keep(out);
+}
+
 /* ---------- all of them ---------- */
 
 void world_successors(const struct model_state *s, struct steps *out)
@@ -470,6 +492,7 @@ void world_successors(const struct model_state *s, struct steps *out)
     people_steps(s, out);
     rogue_step(s, out);
     unknown_step(s, out);
+    outside_steps(s, out);
 }
 
 void world_init(struct model_state *ret)

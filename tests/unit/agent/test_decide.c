@@ -156,7 +156,30 @@ static void test_every_job(void **state)
         for (int step = STEP_NONE; step <= STEP_ENDED; step++)
             vary_file((struct job_view){.kind = (enum order_kind)kind, .step = (enum job_step)step});
     /* No row is shadowed by the ones before it. */
-    assert_int_equal(seen_count, 48);
+    assert_int_equal(seen_count, 49);
+}
+
+/* A file that is written anew while the server starts is looked at when that is ready, or late. */
+static void test_restart_of_a_server_that_writes_its_file(void **state)
+{
+    (void)state;
+    struct job_view v = {.kind = ORDER_RESTART,
+                         .step = STEP_WAITING,
+                         .file = FILE_BROKEN,
+                         .loaded = LOADED_TARGET,
+                         .restart = RESTART_OK};
+    assert_int_equal(decide_job(&v)->action, ACT_WAIT);
+    v.ready = true;
+    assert_int_equal(decide_job(&v)->action, ACT_FAIL);
+    v.file = FILE_TARGET;
+    assert_int_equal(decide_job(&v)->action, ACT_DONE);
+    v.ready = false;
+    v.file = FILE_FOREIGN;
+    v.late = true;
+    assert_int_equal(decide_job(&v)->action, ACT_FAIL);
+    v.late = false;
+    v.kind = ORDER_APPLY; /* who wrote a file knows what has to stand there */
+    assert_int_equal(decide_job(&v)->action, ACT_FAIL);
 }
 
 static void check_verdict(const struct order_view *v)
@@ -253,8 +276,12 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_job), cmocka_unit_test(test_every_order), cmocka_unit_test(test_repair),
-        cmocka_unit_test(test_dump),      cmocka_unit_test(test_words),
+        cmocka_unit_test(test_restart_of_a_server_that_writes_its_file),
+        cmocka_unit_test(test_every_job),
+        cmocka_unit_test(test_every_order),
+        cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_dump),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

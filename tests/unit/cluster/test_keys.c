@@ -28,6 +28,8 @@ static const struct {
     {CLUSTER_KEY_LEADER, "", "/secrets-encrypt/demo/leader/holder"},
     {CLUSTER_KEY_CANDIDATE, "s2", "/secrets-encrypt/demo/leader/candidates/s2"},
     {CLUSTER_KEY_CHECKS, "s2", "/secrets-encrypt/demo/servers/s2/checks"},
+    {CLUSTER_KEY_LOCK, "", "/secrets-encrypt/demo/lock"},
+    {CLUSTER_KEY_AUDIT, "1700000000000-00c0ffee", "/secrets-encrypt/demo/~audit/1700000000000-00c0ffee"},
 };
 
 static void paths_both_ways(void **state)
@@ -46,6 +48,10 @@ static void paths_both_ways(void **state)
     assert_string_equal(path, cases[6].path);
     cluster_key_path(path, "demo", CLUSTER_KEY_ALL, NULL);
     assert_string_equal(path, "/secrets-encrypt/demo/");
+    /* History stands behind everything else, so that a look can end before it. */
+    for (size_t i = 0; i < array_len(cases); i++)
+        assert_int_equal(strcmp(cases[i].path, "/secrets-encrypt/demo/" CLUSTER_KEY_LIVE_END) > 0,
+                         cases[i].key == CLUSTER_KEY_AUDIT);
 }
 
 static void foreign_keys_are_not_ours(void **state)
@@ -74,7 +80,7 @@ static void words_both_ways(void **state)
     (void)state;
     for (int s = STAGE_START; s <= STAGE_REENCRYPT_FINISHED; s++)
         assert_int_equal(stage_parse(stage_name((enum stage)s)), s);
-    for (int k = OP_PREPARE; k <= OP_REPAIR; k++)
+    for (int k = OP_PREPARE; k <= OP_UNLOCK; k++)
         assert_int_equal(operation_kind_parse(operation_kind_name((enum operation_kind)k)), k);
     assert_int_equal(stage_parse("finished"), -1);
     assert_null(stage_name((enum stage)99));
@@ -87,6 +93,10 @@ static void words_both_ways(void **state)
     assert_string_equal(operation_state_name(OP_STATE_PAUSED), "paused");
     assert_string_equal(order_kind_name(ORDER_REPAIR), "repair");
     assert_string_equal(operation_kind_name(OP_ROTATE_KEYS), "rotate-keys");
+    assert_string_equal(operation_kind_name(OP_RESTART), "restart");
+    assert_string_equal(phase_name(PHASE_RESTART), "restart");
+    assert_string_equal(cluster_cause_name(CAUSE_NONE), "");
+    assert_string_equal(cluster_cause_name(CAUSE_DENIED), "denied");
 }
 
 int main(void)

@@ -257,6 +257,77 @@ static void a_spec_carries_the_policy(void **state)
     assert_memory_equal(&a, &b, sizeof(a));
 }
 
+static void a_restart_names_its_servers(void **state)
+{
+    (void)state;
+    static struct cluster_rotation a, b;
+    static struct cluster_request r, s;
+    a.op.kind = OP_RESTART;
+    a.op.phase = PHASE_RESTART;
+    a.op.state = OP_STATE_HALTED;
+    a.op.cause = CAUSE_SERVER;
+    a.op.now = a.op.ends = true;
+    a.op.restarted = 2;
+    a.op.list = 77;
+    r.kind = OP_RESTART;
+    r.now = true;
+    r.cause = CAUSE_DENIED;
+    cluster_lease_format(INT64_MAX - 1, r.lease);
+    assert_true(cluster_lease_parse(r.lease) == INT64_MAX - 1);
+    assert_int_equal(cluster_lease_parse(""), 0);
+    assert_int_equal(cluster_lease_parse("12x"), 0);
+    assert_int_equal(cluster_lease_parse("11111111111111111"), 0);
+    r.ttl_s = 60;
+    for (size_t i = 0; i < CLUSTER_SUBSET_MAX; i++) {
+        snprintf(a.op.servers[i], CLUSTER_NAME_MAX, "s%zu", i);
+        snprintf(r.servers[i], CLUSTER_NAME_MAX, "s%zu", i);
+    }
+    a.op.servers_count = r.servers_count = CLUSTER_SUBSET_MAX;
+    memset(a.op.reason, 'r', sizeof(a.op.reason) - 1);
+    memset(r.reason, 'r', sizeof(r.reason) - 1);
+    text_copy(a.op.role, sizeof(a.op.role), "operator");
+    text_copy(r.role, sizeof(r.role), "operator");
+    text_copy(r.lock, sizeof(r.lock), "0a-1a");
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_rotation_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_rotation_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+    buf_reset(&json);
+    assert_int_equal(cluster_request_encode(&r, &json, NULL), 0);
+    assert_int_equal(cluster_request_decode(buf_str(&json), json.len, &s, NULL), 0);
+    assert_memory_equal(&r, &s, sizeof(r));
+}
+
+static void locks_and_audits_round_trip(void **state)
+{
+    (void)state;
+    static struct cluster_lock a, b;
+    static struct cluster_audit c, d;
+    text_copy(a.id, sizeof(a.id), "0a-1a");
+    text_copy(a.holder, sizeof(a.holder), "ops@jump");
+    memset(a.reason, 'r', sizeof(a.reason) - 1);
+    a.since_ms = 5;
+    cluster_lease_format(6, a.lease);
+    a.ttl_s = 60;
+    c.time_ms = 7;
+    text_copy(c.server, sizeof(c.server), "s1");
+    memset(c.who, 'w', sizeof(c.who) - 1);
+    memset(c.from, 'f', sizeof(c.from) - 1);
+    memset(c.what, 'x', sizeof(c.what) - 1);
+    memset(c.why, 'y', sizeof(c.why) - 1);
+    text_copy(c.role, sizeof(c.role), "viewer");
+    text_copy(c.call, sizeof(c.call), "Start");
+    text_copy(c.result, sizeof(c.result), "refused");
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_lock_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_lock_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+    buf_reset(&json);
+    assert_int_equal(cluster_audit_encode(&c, &json, NULL), 0);
+    assert_int_equal(cluster_audit_decode(buf_str(&json), json.len, &d, NULL), 0);
+    assert_memory_equal(&c, &d, sizeof(c));
+}
+
 static void requests_and_vectors_round_trip(void **state)
 {
     (void)state;
@@ -299,6 +370,22 @@ static void list_of_empty(const char *before, size_t count, const char *after, s
     for (size_t i = 0; i < count; i++)
         assert_int_equal(buf_adds(out, i ? ",{}" : "{}", NULL), 0);
     assert_int_equal(buf_adds(out, after, NULL), 0);
+}
+
+static void bad_requests_are_refused_by_name(void **state)
+{
+    (void)state;
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(1 << 16);
+    assert_int_equal(buf_adds(&json, "{\"servers\":[\"s\"", NULL), 0);
+    for (size_t i = 0; i < CLUSTER_SUBSET_MAX; i++)
+        assert_int_equal(buf_adds(&json, ",\"s\"", NULL), 0);
+    assert_int_equal(buf_adds(&json, "]}", NULL), 0);
+    REFUSES(request, buf_str(&json), "request: 'servers' has too many elements");
+    REFUSES(request, "{\"servers\":[1]}", "request: servers[0]: 'servers' is not a text");
+    REFUSES(request, "{\"cause\":\"bad luck\"}", "'cause' is not a word");
+    REFUSES(request, "{\"ttl_s\":-1}", "'ttl_s' is negative");
+    REFUSES(lock, "{\"ttl_s\":-1}", "lock: 'ttl_s' is negative");
+    REFUSES(audit, "{\"role\":\"the emperor of everything\"}", "audit: 'role' is too long");
 }
 
 static void bad_proofs_are_refused_by_name(void **state)
@@ -424,7 +511,10 @@ int main(void)
         cmocka_unit_test(escrow_round_trip),
         cmocka_unit_test(a_rotation_knows_its_way_back),
         cmocka_unit_test(a_spec_carries_the_policy),
+        cmocka_unit_test(a_restart_names_its_servers),
+        cmocka_unit_test(locks_and_audits_round_trip),
         cmocka_unit_test(requests_and_vectors_round_trip),
+        cmocka_unit_test(bad_requests_are_refused_by_name),
         cmocka_unit_test(bad_proofs_are_refused_by_name),
         cmocka_unit_test(proofs_of_a_thousand_servers_are_one_value),
         cmocka_unit_test(bad_keys_and_escrow_are_refused_by_name),

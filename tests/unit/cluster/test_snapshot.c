@@ -305,9 +305,33 @@ static void verdict_on_hashes(void **state)
     free(s);
 }
 
+/* One that cannot be read may be somebody's: nothing starts beside it either. */
+static void a_lock_is_a_lock(void **state)
+{
+    (void)state;
+    const struct snapshot_input good[] = {
+        in(P "spec", SPEC, 5), in(P "lock", "{\"id\":\"0a\",\"holder\":\"ops@jump\",\"ttl_s\":60}", 6)};
+    const struct snapshot_input bad[] = {in(P "spec", SPEC, 5), in(P "lock", NULL, 7)};
+    const struct snapshot_input audit[] = {in(P "~audit/1700000000000-00c0ffee", NULL, 7)};
+    struct cluster_snapshot *s = build(good, array_len(good));
+    assert_true(s->has_lock);
+    assert_string_equal(s->lock.holder, "ops@jump");
+    assert_int_equal(s->lock_mod, 6);
+    assert_int_equal(snapshot_refresh("demo", 51, 1000, bad, array_len(bad), s, NULL), 0);
+    assert_true(s->has_lock);
+    assert_string_equal(s->lock.holder, "?");
+    assert_string_equal(s->lock.id, "");
+    assert_int_equal(snapshot_refresh("demo", 52, 1000, good, 1, s, NULL), 0);
+    assert_false(s->has_lock);
+    assert_int_equal(s->lock_mod, 0);
+    assert_int_equal(snapshot_refresh("demo", 53, 1000, audit, 1, s, NULL), 0); /* history is no part of it */
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lock_is_a_lock),
         cmocka_unit_test(servers_in_spec_order_with_strangers_last),
         cmocka_unit_test(forged_and_lying_reports_count_as_none),
         cmocka_unit_test(forged_rotation_spec_or_bundle_stops_everything),

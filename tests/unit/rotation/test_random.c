@@ -129,10 +129,10 @@ static void something_happens_to_a_server(struct world *w)
 
 static void somebody_asks(struct world *w)
 {
-    static const enum operation_kind kinds[] = {OP_PREPARE,     OP_ROTATE,      OP_REENCRYPT, OP_ROTATE_KEYS,
-                                                OP_ROTATE_KEYS, OP_ROTATE_KEYS, OP_ENABLE,    OP_DISABLE,
-                                                OP_ABORT,       OP_PAUSE,       OP_RESUME,    OP_RESUME,
-                                                OP_RESUME,      OP_REPAIR,      OP_REPAIR};
+    static const enum operation_kind kinds[] = {
+        OP_PREPARE, OP_ROTATE,  OP_REENCRYPT, OP_ROTATE_KEYS, OP_ROTATE_KEYS, OP_ROTATE_KEYS,
+        OP_ENABLE,  OP_DISABLE, OP_ABORT,     OP_PAUSE,       OP_RESUME,      OP_RESUME,
+        OP_RESUME,  OP_REPAIR,  OP_REPAIR,    OP_RESTART,     OP_RESTART};
     static const char *const servers[] = {"s1", "s2", "s3"};
     if (w->s->requests_count >= 4)
         return;
@@ -165,15 +165,35 @@ static void a_rogue_writes(struct world *w)
         world_write_under(w, 1);
 }
 
+static void the_lock_is_asked_for(struct world *w)
+{
+    static const enum operation_kind kinds[] = {OP_LOCK, OP_UNLOCK, OP_UNLOCK};
+    if (w->s->requests_count < 4)
+        world_lock(w, kinds[draw(array_len(kinds))], draw(2) ? "somebody@host" : "another@host");
+}
+
+/* Its holder dies. */
+static void the_lock_ends(struct world *w)
+{
+    w->s->has_lock = false;
+    w->s->lock_mod = 0;
+}
+
+static void a_window_opens_or_ends(struct world *w)
+{
+    w->self.closed = draw(3) ? "" : "outside the maintenance window";
+}
+
 static void one_event(struct world *w)
 {
     static const struct {
         void (*happens)(struct world *w);
         unsigned weight;
-    } all[] = {{world_step, 450},     {something_happens_to_a_server, 300},
-               {a_job_goes_on, 200},  {somebody_asks, 25},
-               {a_proof_fails, 5},    {a_rogue_writes, 10},
-               {world_new_leader, 10}};
+    } all[] = {{world_step, 430},      {something_happens_to_a_server, 300},
+               {a_job_goes_on, 200},   {somebody_asks, 25},
+               {a_proof_fails, 5},     {a_rogue_writes, 10},
+               {world_new_leader, 10}, {the_lock_is_asked_for, 5},
+               {the_lock_ends, 5},     {a_window_opens_or_ends, 10}};
     unsigned n = draw(1000);
     size_t e = 0;
     while (n >= all[e].weight)
@@ -187,6 +207,8 @@ static void one_event(struct world *w)
 static void mend(struct world *w)
 {
     w->scripted.times = w->failed_rewrite = w->stale_scans = 0;
+    w->self.closed = NULL;
+    the_lock_ends(w);
     for (size_t i = 0; i < SERVERS; i++) {
         agent_is_back(w, i);
         api_is_ready(w, i);
@@ -231,6 +253,7 @@ static void comes_to_its_end(struct world *w)
     mend(w);
     for (int round = 0; round < 12; round++) {
         world_run(w);
+        the_lock_ends(w); /* one that was still asked for */
         if (over(w)) {
             assert_int_equal(world_unreadable(w), SIZE_MAX);
             return;

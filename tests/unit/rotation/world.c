@@ -111,6 +111,23 @@ void world_ask(struct world *w, enum operation_kind kind, bool force, const char
     text_copy(r->key, sizeof(r->key), key ? key : "");
 }
 
+struct cluster_request *world_restart(struct world *w, const char *const *servers)
+{
+    struct cluster_request *r = add_request(w, OP_RESTART);
+    for (; servers && *servers; servers++)
+        text_copy(r->servers[r->servers_count++], CLUSTER_NAME_MAX, *servers);
+    return r;
+}
+
+struct cluster_request *world_lock(struct world *w, enum operation_kind kind, const char *by)
+{
+    struct cluster_request *r = add_request(w, kind);
+    text_copy(r->by, sizeof(r->by), by);
+    text_copy(r->lease, sizeof(r->lease), "1267");
+    r->ttl_s = 60;
+    return r;
+}
+
 static void drop_request(struct world *w)
 {
     memmove(w->s->requests, w->s->requests + 1, (SNAPSHOT_REQUESTS_MAX - 1) * sizeof(w->s->requests[0]));
@@ -156,8 +173,10 @@ static void step_start(struct world *w, struct cluster_rotation *r)
         rotation_abort(w->s, &w->last, id, r);
         delete_orders(w, not_in_flight);
     } else {
+        assert_false(w->s->has_lock);
         rotation_start(w->s, &w->last, id, r);
     }
+    memset(w->restarts, 0, sizeof(w->restarts));
     note(w, "start %s %s", operation_kind_name(r->op.kind), phase_name(r->op.phase));
     forget_reencrypt(w);
     w->s->has_proofs = false;
@@ -226,9 +245,20 @@ static void others_are_well(const struct world *w, size_t but)
     }
 }
 
+/* What leads back and a drop that has begun go on. */
+static void not_closed(const struct world *w)
+{
+    const struct cluster_operation *op = &w->s->rotation.op;
+    bool exempt = op->kind == OP_ABORT || op->kind == OP_ADOPT || op->phase == PHASE_BRING_BACK ||
+                  (rotation_phase_drops(op->phase) && op->target);
+    if (w->self.closed && *w->self.closed && !exempt)
+        fail_msg("%s was done (phase %s) while the cluster is closed", w->last.row, phase_name(op->phase));
+}
+
 static void step_order(struct world *w, struct cluster_rotation *r)
 {
     others_are_well(w, SIZE_MAX);
+    not_closed(w);
     struct cluster_order o;
     rotation_order(w->s, &w->last, w->self.fence, r, &o);
     put_order(w, &o);
@@ -245,8 +275,35 @@ static void step_repair(struct world *w, struct cluster_rotation *r)
         drop_request(w);
 }
 
+static void step_lock(struct world *w, struct cluster_rotation *r)
+{
+    const struct cluster_request *q = &w->s->requests[0].request;
+    (void)r;
+    assert_false(w->s->has_lock);
+    assert_int_not_equal(w->s->rotation.op.state == OP_STATE_RUNNING && *w->s->rotation.op.id, 1);
+    assert_int_equal(world_in_flight(w), 0);
+    w->s->has_lock = true;
+    w->s->lock_mod = w->next_revision++;
+    w->s->lock = (struct cluster_lock){.ttl_s = q->ttl_s};
+    text_copy(w->s->lock.id, sizeof(w->s->lock.id), q->id);
+    text_copy(w->s->lock.holder, sizeof(w->s->lock.holder), q->by);
+    text_copy(w->s->lock.reason, sizeof(w->s->lock.reason), q->reason);
+    note(w, "lock");
+    drop_request(w);
+}
+
+static void step_unlock(struct world *w, struct cluster_rotation *r)
+{
+    (void)r;
+    w->s->has_lock = false;
+    w->s->lock_mod = 0;
+    note(w, "unlock");
+    drop_request(w);
+}
+
 static void step_issue(struct world *w, struct cluster_rotation *r)
 {
+    not_closed(w);
     int64_t target = r->issued + 1;
     bool made_there = rotation_made_by_servers(w->s, r->op.phase);
     const char *hash = made_there ? "" : world_issue(w, r, target);
@@ -260,6 +317,9 @@ static void step_next_phase(struct world *w, struct cluster_rotation *r)
 {
     enum phase completed = r->op.phase;
     assert_true(rotation_settle(w->s, r));
+    for (size_t i = 0; completed == PHASE_RESTART && i < array_len(w->restarts); i++)
+        if (i < w->s->spec.servers_count && rotation_restarts(&r->op, w->s->servers[i].name))
+            assert_true(w->restarts[i] > 0);
     if (rotation_made_by_servers(w->s, completed))
         world_learn(w, r, completed);
     rotation_advance(w->s, &w->last, r);
@@ -374,6 +434,8 @@ static void (*const steps[])(struct world *w, struct cluster_rotation *r) = {
     [ACTION_REWRITE_AGAIN] = step_rewrite_again,
     [ACTION_BRING_BACK] = step_bring_back,
     [ACTION_PRUNE] = step_prune,
+    [ACTION_LOCK] = step_lock,
+    [ACTION_UNLOCK] = step_unlock,
     [ACTION_HALT] = step_halt,
 };
 

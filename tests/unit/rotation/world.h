@@ -50,6 +50,7 @@ struct world {
         int times;
     } scripted;
     int64_t skew_ms[CLUSTER_SERVERS_MAX]; /* the servers' clocks against the coordinator's */
+    int restarts[8];                      /* of the first servers, on order, since an operation was started */
 };
 
 void world_init(struct world *w, size_t servers);
@@ -59,8 +60,12 @@ void world_init_adopted(struct world *w, size_t servers);
 void world_request(struct world *w, enum operation_kind kind, bool force, bool skip, bool restart);
 /* Any request, --force or not, about a server or key. */
 void world_ask(struct world *w, enum operation_kind kind, bool force, const char *server, const char *key);
+/* A restart of these servers (NULL ends them; none: all), and a request for the lock by `by`. */
+struct cluster_request *world_restart(struct world *w, const char *const *servers);
+struct cluster_request *world_lock(struct world *w, enum operation_kind kind, const char *by);
 /* Decides and does one step; the decision is in w->last. Fails the test when an order is given while another
- * is in flight or a server is away, or when a running API server cannot read every value afterwards. */
+ * is in flight or a server is away, or while no server may be touched, or
+ * something starts beside the lock, or when a running API server cannot read every value afterwards. */
 void world_step(struct world *w);
 /* Server i's agent carries its order out. */
 void world_obey(struct world *w, size_t i);

@@ -332,8 +332,16 @@ void world_obey(struct world *w, size_t i)
         make_there(w, v);
         return;
     }
-    take_file(w, v);
-    if (v->order.kind == ORDER_APPLY || v->order.kind == ORDER_REPAIR || v->order.kind == ORDER_FOLLOW) {
+    if (v->order.kind == ORDER_RESTART && strcmp(v->report.hash, v->order.hash) != 0) {
+        world_refuse(w, i, "the file on this server has another hash than the coordinator expects");
+        return;
+    }
+    if (v->order.kind == ORDER_RESTART && i < array_len(w->restarts))
+        w->restarts[i]++;
+    if (v->order.kind != ORDER_RESTART)
+        take_file(w, v);
+    if (v->order.kind == ORDER_RESTART || v->order.kind == ORDER_APPLY || v->order.kind == ORDER_REPAIR ||
+        v->order.kind == ORDER_FOLLOW) {
         memcpy(v->report.loaded_hash, v->report.hash, sizeof(v->report.hash));
         v->report.loaded_known = v->report.ready = true;
     }

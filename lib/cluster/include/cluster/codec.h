@@ -24,6 +24,10 @@ const char *key_state_name(enum key_state s);
 const char *check_result_name(enum check_result r);   /* "ok", "warn", "fail" */
 const char *cluster_cause_name(enum cluster_cause c); /* "mismatch" */
 
+/* A lease's id as text, and back: 0 for what is none. */
+void cluster_lease_format(int64_t lease, char out[CLUSTER_LEASE_MAX]);
+int64_t cluster_lease_parse(const char *text);
+
 /* --- keys --- */
 #define CLUSTER_KEY_PATH_MAX 256
 enum cluster_key {

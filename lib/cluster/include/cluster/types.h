@@ -51,6 +51,7 @@
 #define CLUSTER_REASON_MAX    (CLUSTER_TEXT_MAX / 2)
 #define CLUSTER_ROLE_MAX      16  /* "viewer", "operator", "admin" */
 #define CLUSTER_WHO_MAX       256 /* a certificate's subject, or user@host */
+#define CLUSTER_LEASE_MAX     17  /* a lease's id, hex: JSON's numbers are too small for it */
 #define CLUSTER_AUDIT_MAX     10000
 
 /* K3s's stages, in the order of a rotation. */
@@ -424,7 +425,8 @@ struct cluster_request {
     int64_t max_rate; /* of its rewrite, THROTTLE: objects a second; 0: no limit, -1: not said */
     /* LOCK: a lease that whoever asks has granted and keeps alive, for ttl_s at a time: the lock is gone when
      * its holder is. */
-    int64_t lease, ttl_s;
+    char lease[CLUSTER_LEASE_MAX];
+    int64_t ttl_s;
     char lock[CLUSTER_ID_MAX];   /* UNLOCK: the lock's id; "": whichever `by` holds, any of them with force */
     char by[CLUSTER_NAME_MAX];   /* user@host or a certificate's subject, for people */
     char role[CLUSTER_ROLE_MAX]; /* of a caller with one; "" = by the cluster's token */
@@ -441,7 +443,8 @@ struct cluster_lock {
     char holder[CLUSTER_NAME_MAX];
     char reason[CLUSTER_REASON_MAX];
     int64_t since_ms;
-    int64_t lease, ttl_s; /* it is gone ttl_s after its lease was last kept alive */
+    char lease[CLUSTER_LEASE_MAX];
+    int64_t ttl_s; /* it is gone ttl_s after its lease was last kept alive */
 };
 
 /* --- who did what: one record each, which nothing changes --- */
