@@ -180,6 +180,10 @@ static void take_output(struct args *a, const char *value)
 
 static int check_output(struct args *a, bool file, struct error *err)
 {
+    if (file && a->output == OUTPUT_WIDE && !a->file) { /* no format there: a file */
+        a->file = output_words[OUTPUT_WIDE];
+        a->output = OUTPUT_TEXT;
+    }
     if (file || !a->file)
         return 0;
     const char *value = a->file;

@@ -24,7 +24,12 @@ struct repair {
 static void tell_event(const struct repair *r, const char *name, const char *why)
 {
     _cleanup_(buf_freep) struct buf line = BUF_INIT(8192);
-    const struct event e = {name, clock_wall_ms(), r->goal.request, OP_REPAIR, why, r->goal.server, NULL};
+    const struct event e = {.name = name,
+                            .time_ms = clock_wall_ms(),
+                            .operation = r->goal.request,
+                            .kind = OP_REPAIR,
+                            .why = why,
+                            .on = r->goal.server};
     if (console_json() && event_add(&e, &line, NULL) == 0)
         (void)result_events(&line);
 }

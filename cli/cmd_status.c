@@ -17,7 +17,7 @@ static int render(enum output output, const struct cluster_snapshot *s, const st
 {
     switch (output) {
     case OUTPUT_JSON:
-        return render_status_json(s, keys, verdict, out, err);
+        return render_status_checked(s, keys, verdict, out, err);
     case OUTPUT_WIDE:
         return render_status_wide(s, keys, out, err);
     default:

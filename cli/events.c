@@ -94,6 +94,8 @@ int event_add(const struct event *e, struct buf *out, struct error *err)
         build_string(&b, root, "why", e->why);
     if (e->on && *e->on)
         build_string(&b, root, "on", e->on);
+    if (e->cause && *e->cause)
+        build_string(&b, root, "cause", e->cause);
     if (e->by && *e->by)
         build_string(&b, root, "by", e->by);
     return build_line(&b, root, out);

@@ -3,6 +3,7 @@
 #include <base/clock.h>
 #include <base/text.h>
 #include <cli/events.h>
+#include <cluster/codec.h>
 
 #include "ask.h"
 #include "console.h"
@@ -32,11 +33,12 @@ struct follow {
 };
 
 /* With JSON: an event about the operation as a whole. */
-static void tell_event(const struct follow *f, const char *name, const char *why, const char *on,
-                       const char *by)
+static void tell_event(const struct follow *f, struct event e)
 {
     _cleanup_(buf_freep) struct buf line = BUF_INIT(LINE_MAX_LEN);
-    const struct event e = {name, clock_wall_ms(), f->goal.operation, f->kind, why, on, by};
+    e.time_ms = clock_wall_ms();
+    e.operation = f->goal.operation;
+    e.kind = f->kind;
     if (console_json() && event_add(&e, &line, NULL) == 0)
         (void)result_events(&line);
 }
@@ -101,7 +103,9 @@ static int halted(struct follow *f)
     const struct cluster_operation *op = &f->now->rotation.op;
     console_draw("");
     junit_look(&f->junit, f->now, clock_wall_ms());
-    tell_event(f, "halted", op->why, op->on, NULL);
+    tell_event(f,
+               (struct event){
+                   .name = "halted", .why = op->why, .on = op->on, .cause = cluster_cause_name(op->cause)});
     return end_with(EXIT_HALTED, "%s halted: %s; %s", command_name(f), op->why, advice);
 }
 
@@ -130,7 +134,7 @@ static int aborted(struct follow *f)
 {
     const struct cluster_operation *op = &f->now->rotation.op;
     console_draw("");
-    tell_event(f, "aborted", NULL, NULL, op->requested_by);
+    tell_event(f, (struct event){.name = "aborted", .by = op->requested_by});
     return end_with(
         EXIT_ERROR, "%s was aborted%s%s: %s", command_name(f), *op->requested_by ? " by " : "",
         op->requested_by,
@@ -142,7 +146,7 @@ static int paused(struct follow *f)
 {
     if (!f->paused_told) {
         console_draw("");
-        tell_event(f, "paused", NULL, NULL, NULL);
+        tell_event(f, (struct event){.name = "paused"});
         say_more("%s is paused; waiting for `secrets-encrypt resume` or `abort` (^C leaves it paused)",
                  command_name(f));
     }
@@ -153,7 +157,7 @@ static int paused(struct follow *f)
 static int running(struct follow *f)
 {
     if (f->paused_told) {
-        tell_event(f, "resumed", NULL, NULL, NULL);
+        tell_event(f, (struct event){.name = "resumed"});
         say_more("%s goes on", command_name(f));
     }
     f->paused_told = false;
@@ -211,7 +215,7 @@ static int reached(struct follow *f)
     show(f);
     console_draw("");
     tell_summary(f);
-    tell_event(f, "finished", NULL, NULL, NULL);
+    tell_event(f, (struct event){.name = "finished"});
     if (text)
         result("%s", text);
     else
@@ -253,7 +257,8 @@ static int stop_early(struct follow *f)
     if (!interrupted() && !late)
         return -1;
     console_draw("");
-    tell_event(f, "detached", exit_cause(interrupted() ? EXIT_INTERRUPTED : EXIT_TIMEOUT), NULL, NULL);
+    tell_event(f, (struct event){.name = "detached",
+                                 .why = exit_cause(interrupted() ? EXIT_INTERRUPTED : EXIT_TIMEOUT)});
     if (interrupted())
         return end_with(EXIT_INTERRUPTED, "interrupted: %s goes on; " RE_ATTACH, command_name(f));
     return end_with(EXIT_TIMEOUT, "%s is not finished within --timeout %lld: it goes on; " RE_ATTACH,
@@ -299,7 +304,7 @@ static int follow(struct follow *f)
 static int after_acceptance(struct follow *f)
 {
     const struct operation_command *c = f->command;
-    tell_event(f, "accepted", NULL, NULL, NULL);
+    tell_event(f, (struct event){.name = "accepted"});
     if (c->taken)
         result("%s", c->taken);
     if (c->taken_ends && f->args->no_restart)
@@ -395,7 +400,7 @@ static int attach(struct follow *f)
     f->kind = op->kind;
     junit_accepted(&f->junit, f->goal.operation, f->kind, clock_wall_ms());
     if (op->state != OP_STATE_FINISHED)
-        tell_event(f, "attached", NULL, NULL, NULL);
+        tell_event(f, (struct event){.name = "attached"});
     return follow(f);
 }
 

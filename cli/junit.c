@@ -41,6 +41,15 @@ static void end_case(struct junit *j, int64_t now_ms)
         j->cases[j->cases_count - 1].ended_ms = now_ms;
 }
 
+/* On along the plan. */
+static enum phase step_on(const struct cluster_snapshot *s, struct cluster_rotation *r)
+{
+    if (rotation_phase_drops(r->op.phase))
+        r->op.before = r->generation; /* which the last check is about */
+    r->op.phase = rotation_next_phase(s, r);
+    return r->op.phase;
+}
+
 /* The phases between the last one seen and the present one, where the plan leads from one to the other: each
  * that was passed unseen took no time worth telling. */
 static void pass_unseen(struct junit *j, const struct cluster_snapshot *s, int64_t now_ms)
@@ -53,8 +62,7 @@ static void pass_unseen(struct junit *j, const struct cluster_snapshot *s, int64
         return;
     r.op.phase = j->cases[j->cases_count - 1].phase;
     while (count < JUNIT_REST_MAX) {
-        r.op.phase = rotation_next_phase(s, &r);
-        if (r.op.phase == op->phase)
+        if (step_on(s, &r) == op->phase)
             break;
         if (r.op.phase == PHASE_DONE)
             return; /* it did not go forward */
@@ -71,8 +79,7 @@ static void look_ahead(struct junit *j, const struct cluster_snapshot *s)
     struct cluster_rotation r = s->rotation;
     j->rest_count = 0;
     while (r.op.phase != PHASE_DONE && j->rest_count < JUNIT_REST_MAX) {
-        r.op.phase = rotation_next_phase(s, &r);
-        if (r.op.phase != PHASE_DONE)
+        if (step_on(s, &r) != PHASE_DONE)
             j->rest[j->rest_count++] = r.op.phase;
     }
 }
@@ -84,8 +91,8 @@ void junit_look(struct junit *j, const struct cluster_snapshot *s, int64_t now_m
                 j->cases[j->cases_count - 1].ended_ms == 0;
     if (same)
         return;
-    pass_unseen(j, s, now_ms);
     end_case(j, now_ms);
+    pass_unseen(j, s, now_ms);
     if (op->phase != PHASE_DONE)
         begin_case(j, op->phase, op->step, now_ms);
     look_ahead(j, s);

@@ -14,7 +14,7 @@ struct step_texts {
     char does[STEP_TEXT_MAX], waits[STEP_TEXT_MAX];
 };
 
-#define READY "it is ready and its API server has loaded that config"
+#define READY "it is ready and runs with that config"
 
 static const struct {
     const char *does, *waits;
@@ -22,7 +22,7 @@ static const struct {
     [ORDER_ADOPT] = {"keeps its present encryption config, sealed", "its agent has sealed it"},
     [ORDER_APPLY] = {"writes that config and restarts its API server", READY},
     [ORDER_WRITE] = {"writes that config; nothing is restarted", "its report shows it"},
-    [ORDER_SYNC] = {"is told to write that config when you restart it", "nothing"},
+    [ORDER_SYNC] = {"is told to write that config when you restart it", ""},
     [ORDER_RESTART] = {"restarts its API server", "it is ready, with the config that it had"},
     [ORDER_REPAIR] = {"puts that config back and restarts its API server", READY},
     [ORDER_CALL] = {"makes its next config, which is kept, sealed", "its agent has sealed it"},
@@ -95,7 +95,8 @@ static int add_steps(const struct cluster_snapshot *s, const struct forecast *f,
         if (another)
             rc = add_phase(step, out, err);
         if (rc == 0)
-            rc = buf_addf(out, err, "  %2zu. %s: %s; waits until %s\n", i + 1, t.who, t.does, t.waits);
+            rc = buf_addf(out, err, "  %2zu. %s: %s%s%s\n", i + 1, t.who, t.does,
+                          *t.waits ? "; waits until " : "", t.waits);
     }
     return rc;
 }

@@ -16,8 +16,15 @@ $1 == "command" {
     order[++commands] = $2
     operand[$2] = $3
     summary[$2] = $4
-    example[$2] = $5
     help[$2] = $6
+    next
+}
+$1 == "example" {
+    example[$2] = example[$2] (example[$2] == "" ? "" : "\n") ".Dl " literal($3)
+    next
+}
+$1 == "exit" {
+    exits = exits (exits == "" ? "" : "\n") ".It " $2 " " $3 "\n" roff($4) "."
     next
 }
 $1 == "flag" {
@@ -38,22 +45,42 @@ function flag_list(of,    i, f)
     print ".El"
 }
 
+# "[NAME]" may be left out.
+function argument(operand)
+{
+    if (operand ~ /^\[/)
+        return " Op Ar " substr(operand, 2, length(operand) - 2)
+    return operand == "" ? "" : " Ar " operand
+}
+
+# A command line, with real dashes and quotes.
+function literal(s)
+{
+    gsub(/\\/, "\\e", s)
+    gsub(/-/, "\\-", s)
+    gsub(/'/, "\\(aq", s)
+    return s
+}
+
 function command_list(    i, name)
 {
     print ".Bl -tag -width Ds"
     for (i = 1; i <= commands; i++) {
         name = order[i]
-        print ".It Cm " name (operand[name] == "" ? "" : " Ar " operand[name])
+        print ".It Cm " name argument(operand[name])
         print roff(help[name] == "" ? summary[name] "." : help[name])
         if (flags[name]) {
             print ".Pp"
             flag_list(name)
         }
+        if (example[name] != "")
+            print ".Pp\n" example[name]
     }
     print ".El"
 }
 
 /^@commands@$/ { command_list(); next }
+/^@exits@$/ { print exits; next }
 /^@flags@$/ { flag_list("*"); next }
 {
     gsub(/@version@/, version)

@@ -15,6 +15,13 @@ function spec(short, long, takes, choices, help,    s, action)
     return quoted("(-" short " --" long ")") "{-" short (takes == "" ? "" : "+") ",--" long (takes == "" ? "" : "=") "}" s
 }
 
+# "[NAME]" may be left out.
+function unbracketed(operand)
+{
+    gsub(/[][]/, "", operand)
+    return operand
+}
+
 $1 == "command" {
     n = split($2, w, " ")
     if (n > 1) {
@@ -62,7 +69,7 @@ END {
         if (c in seconds)
             printf " \\\n            '1::command:(%s)' '2::name: '", substr(seconds[c], 2)
         else if (operand[c] != "")
-            printf " \\\n            '1:%s: '", operand[c]
+            printf " \\\n            '1:%s%s: '", operand[c] ~ /^\[/ ? ":" : "", unbracketed(operand[c])
         print "\n        ;;"
     }
     print "    esac"

@@ -9,14 +9,14 @@ const struct exit_row exit_rows[] = {
     {EXIT_ERROR, "error",
      "an error, a failed check of `preflight`, or what was followed was aborted by somebody"},
     {EXIT_USAGE, "usage", "bad flags; `init`: nothing was written, as there was no terminal to ask at"},
-    {EXIT_MISMATCH, "mismatch", "refused, nothing was begun: the servers' hashes differ"},
-    {EXIT_SERVER, "server", "refused, nothing was begun: a server is silent, stale or not ready"},
-    {EXIT_GATE, "gate", "refused, nothing was begun: another precondition does not hold"},
-    {EXIT_TIMEOUT, "timeout", "`--timeout` passed; the operation goes on"},
+    {EXIT_MISMATCH, "mismatch", "the servers' hashes differ; a request: refused, nothing was begun"},
+    {EXIT_SERVER, "server", "a server is silent, stale or not ready; a request: refused, nothing was begun"},
+    {EXIT_GATE, "gate", "another precondition does not hold; a request: refused, nothing was begun"},
+    {EXIT_TIMEOUT, "timeout", "`--timeout` passed; what was begun goes on"},
     {EXIT_HALTED, "halted", "the operation halted; mend the reason, then resume or abort it"},
     {EXIT_DENIED, "denied", "not allowed, or not authentic"},
     {EXIT_UNREACHABLE, "unreachable", "no coordinator, or no state store, answers"},
-    {EXIT_INTERRUPTED, "interrupted", "Ctrl-C: detached; the operation goes on"},
+    {EXIT_INTERRUPTED, "interrupted", "Ctrl-C: detached; what was begun goes on"},
 };
 const size_t exit_rows_count = array_len(exit_rows);
 

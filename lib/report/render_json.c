@@ -178,8 +178,8 @@ static void add_lock(struct builder *b, struct json *root, const struct cluster_
     build_node(b, root, "lock", o);
 }
 
-int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys,
-                       const struct status_verdict *verdict, struct buf *out, struct error *err)
+int render_status_checked(const struct cluster_snapshot *s, const struct key_table *keys,
+                          const struct status_verdict *verdict, struct buf *out, struct error *err)
 {
     struct builder b = {0, err};
     _cleanup_(json_freep) struct json *root = build_new(&b, false);
@@ -194,4 +194,10 @@ int render_status_json(const struct cluster_snapshot *s, const struct key_table 
     add_lock(&b, root, s);
     add_verdict(&b, root, verdict);
     return build_print(&b, root, out);
+}
+
+int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
+                       struct error *err)
+{
+    return render_status_checked(s, keys, NULL, out, err);
 }

@@ -116,6 +116,8 @@ static void make_well(struct cluster_snapshot *s)
 {
     const char *settled =
         *s->rotation.hash ? s->rotation.hash : s->servers[snapshot_first_api(s)].report.hash;
+    const struct cluster_operation *op = &s->rotation.op;
+    bool unfinished = s->has_rotation && *op->id && op->state != OP_STATE_FINISHED;
     size_t kept = 0;
     for (size_t i = 0; i < s->servers_count; i++) {
         struct snapshot_server *v = &s->servers[i];
@@ -123,7 +125,7 @@ static void make_well(struct cluster_snapshot *s)
             continue;
         struct cluster_report *r = &v->report;
         const struct snapshot_bundle *b = facts_target(s);
-        bool at_target = facts_live(s) && b && strcmp(r->hash, b->hash) == 0;
+        bool at_target = unfinished && b && strcmp(r->hash, b->hash) == 0;
         if (facts_order_in_flight(v) && v->order.kind != ORDER_REPAIR)
             obey(s, v);
         else if (at_target)
@@ -222,6 +224,19 @@ static int do_issue(struct world *w)
     return rc;
 }
 
+/* With --no-restart an order that was carried out is given again, to no effect, once the next one took its
+ * place. */
+static bool is_told(const struct world *w, const char *server, enum order_kind kind)
+{
+    const struct forecast *f = w->f;
+    const struct cluster_operation *op = &w->s->rotation.op;
+    for (size_t i = f->count; i > 0 && f->steps[i - 1].phase == op->phase; i--)
+        if (f->steps[i - 1].what == FORECAST_ORDER && f->steps[i - 1].order == kind &&
+            strcmp(f->steps[i - 1].server, server) == 0)
+            return !op->restart;
+    return false;
+}
+
 static int do_order(struct world *w)
 {
     struct cluster_snapshot *s = w->s;
@@ -234,7 +249,9 @@ static int do_order(struct world *w)
     v->order = order;
     v->has_order = true;
     const char *name = w->real->servers[w->d.server].name; /* those of the spec come first in both */
-    int rc = add_step(w, (struct forecast_step){.what = FORECAST_ORDER, .server = name, .order = order.kind});
+    int rc = 0;
+    if (!is_told(w, name, order.kind))
+        rc = add_step(w, (struct forecast_step){.what = FORECAST_ORDER, .server = name, .order = order.kind});
     if (order.kind != ORDER_SYNC) /* that one waits for the operator */
         obey(s, v);
     return rc;

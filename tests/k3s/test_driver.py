@@ -111,8 +111,8 @@ class HighAvailability(Driver):
         new = self.new_name()
         self.our_status("prepare", self.rows(old, new))
         self.status("prepare", self.rows(old, new))
-        self.assertIn("incorrect stage: prepare found on node s1", self.cli("prepare", code=1).stderr)
-        self.assertIn("know no way back", self.cli("abort", code=1).stderr)
+        self.assertIn("incorrect stage: prepare found on node s1", self.cli("prepare", code=5).stderr)
+        self.assertIn("know no way back", self.cli("abort", code=5).stderr)
         self.assertIn("rotate completed successfully", self.cli("rotate").stdout)
         self.our_status("rotate", self.rows(new, old))
         self.assertIn("reencryption finished", self.cli("reencrypt").stdout)
@@ -138,7 +138,7 @@ class HighAvailability(Driver):
         labs.wait_for("s2 is reported cordoned", lambda: "cordoned" in self.cluster.cli("status", "-o", "wide").stdout,
                       20, 0.3)
         before = self.restarts()
-        refused = self.cli("rotate-keys", code=1).stderr
+        refused = self.cli("rotate-keys", code=4).stderr
         self.assertRegex(refused, r"s2.*cordoned")
         self.assertEqual(before, self.restarts())
         self.cordon(server, False)
@@ -176,7 +176,7 @@ class ByHand(Driver):
         self.assertIn("prepare completed successfully", self.cli("prepare", "--no-restart").stdout)
         new = self.new_name()
         self.our_status("prepare", self.rows(OLD, new), mismatch="s1 and s2")
-        self.assertIn("hash does not match between s1 and s2", self.cli("rotate", "--no-restart", code=1).stderr)
+        self.assertIn("hash does not match between s1 and s2", self.cli("rotate", "--no-restart", code=3).stderr)
         self.restart_all()
         self.our_status("prepare", self.rows(OLD, new), seconds=60)
         self.step("rotate", "rotate completed successfully", "rotate", self.rows(new, OLD))
@@ -215,7 +215,7 @@ class Troubles(Driver):
         """One line, nothing lost; and after a restart it goes on to its end with the same key."""
         old, = self.names()
         self.cluster.trouble("s1", active_forever=1)
-        failed = self.cli("rotate-keys", code=1).stderr
+        failed = self.cli("rotate-keys", code=7).stderr
         self.assertRegex(failed, r"s1: .*reencrypt is not done after \d+ s")
         self.assert_readable()
         names = self.names("s2")
@@ -229,7 +229,7 @@ class Troubles(Driver):
     def test_4_a_server_that_does_not_start(self):
         """The others are not touched, every Secret stays readable, and the line names server and reason."""
         self.cluster.trouble("s2", fail_start=1000)
-        failed = self.cli("rotate-keys", code=1).stderr
+        failed = self.cli("rotate-keys", code=7).stderr
         self.assertRegex(failed, r"s2: .*")
         self.assertEqual(1, len(self.names("s3")), "s3 was left alone")
         s1, s3 = self.cluster.server("s1"), self.cluster.server("s3")

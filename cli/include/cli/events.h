@@ -14,9 +14,10 @@ struct event {
     int64_t time_ms;
     const char *operation; /* its id */
     enum operation_kind kind;
-    const char *why; /* NULL: there is nothing to tell */
-    const char *on;  /* the server that it is about; NULL or "": none */
-    const char *by;  /* aborted: by whom; NULL: not known */
+    const char *why;   /* NULL: there is nothing to tell */
+    const char *on;    /* the server that it is about; NULL or "": none */
+    const char *cause; /* halted: cluster_cause's word; NULL or "": none */
+    const char *by;    /* aborted: by whom; NULL: not known */
 };
 int event_add(const struct event *e, struct buf *out, struct error *err) _must_check_;
 

@@ -77,9 +77,10 @@ class LabTest(unittest.TestCase):
             self.assertEqual((1, True), (sum(own), own[-1]), f"not one line at the end: {result.stderr!r}")
         return result
 
-    def refused(self, lab, text, *args):
-        """The CLI refuses with K3s's text."""
-        self.assertIn(text, self.run_cli(lab, *args, code=1).stderr)
+    def refused(self, lab, text, *args, code=None):
+        """The CLI refuses with K3s's text, and the exit code of its cause."""
+        code = code or (3 if "hash does not match" in text else 4 if "is not ready" in text else 5)
+        self.assertIn(text, self.run_cli(lab, *args, code=code).stderr)
 
     def said(self, result, line):
         """One of the lines on stdout is K3s's."""

@@ -41,7 +41,7 @@ class BlockedTest(LabTest):
         coordinator.argv = ["unshare", "--mount", "sh", "-c", ON_TMPFS, str(folder), *coordinator.argv]
         coordinator.start()
         labs.wait_for("it leads again", lambda: lab.leader() == "s1", 30)
-        error = self.run_cli(lab, "rotate-keys", code=1).stderr.splitlines()[-1]
+        error = self.run_cli(lab, "rotate-keys", code=7).stderr.splitlines()[-1]
         self.assertRegex(error, rf"no backup of the datastore: {folder} has \d+ MiB free and needs \d+ MiB")
         record = lab.record("rotation")
         self.assertEqual(("halted", "backup", 1), (record["op"]["state"], record["op"]["phase"], record["issued"]))

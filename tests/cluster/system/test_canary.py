@@ -46,7 +46,7 @@ class CanaryTest(LabTest):
         reads = [observe.Reads(client, CANARYS_LIST) for client in lab.clients()]
         canaries = observe.Keys(lab, CANARIES)
         with canaries, reads[0], reads[1], reads[2]:
-            text = self.ends(lab, command, code=1)
+            text = self.ends(lab, command, code=7)
             time.sleep(1)
         self.check_harm(reads, canaries)
         record = lab.record("rotation")

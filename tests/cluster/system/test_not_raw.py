@@ -95,7 +95,7 @@ class NotRawTest(LabTest):
             {"kind": "Secret", "apiVersion": "v1", "type": "kubernetes.io/dockercfg", "data": {"a": "YQ=="},
              "metadata": {"name": "invalid", "namespace": "default", "uid": "1a2b3c4d-0000-4000-8000-000000000000",
                           "creationTimestamp": "2024-01-01T00:00:00Z"}}))
-        error = self.run_cli(lab, "rotate-keys", code=1).stderr.splitlines()[-1]
+        error = self.run_cli(lab, "rotate-keys", code=7).stderr.splitlines()[-1]
         say(error)
         for part in ("the old key stays", "1 of ", "secrets/default/invalid", "422"):
             self.assertIn(part, error)

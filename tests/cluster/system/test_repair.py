@@ -17,7 +17,7 @@ class RepairTest(LabTest):
             self.s2 = lab.server("s2")
             self.good = self.s2.encryption_config.read_bytes()
             self.refused(lab, "s2 needs no repair", "repair", "s2")
-            self.refused(lab, "did you mean s2", "repair", "s22")
+            self.refused(lab, "did you mean s2", "repair", "s22", code=1)
             self.wait_report(lab, "s2", "knows the generation that S1 adopted", lambda r: r["loaded_generation"] == 1, 60)
             foreign = json.loads(self.good)
             foreign["resources"][0]["providers"][0]["aescbc"]["keys"].append(files.new_key("foreign"))
@@ -48,7 +48,7 @@ class RepairTest(LabTest):
         self.assertEqual(1, len(blocked), explain)
         self.assertIn("s2", blocked[0])
         say(blocked[0])
-        self.refused(lab, "s2", "rotate-keys")
+        self.refused(lab, "s2", "rotate-keys", code=3)
         self.assertEqual(1, lab.record("rotation")["issued"])
 
     def mend(self, lab, content):

@@ -34,7 +34,7 @@ class ServerDoesNotComeBackTest(LabTest):
 
     def halted(self, lab, before):
         """The command fails and names s2; s2 has its file back, s3 was not touched, all can be used."""
-        result = self.run_cli(lab, "prepare", code=1)
+        result = self.run_cli(lab, "prepare", code=7)
         self.assertIn("s2", result.stderr.splitlines()[-1])
         self.assertEqual(before, lab.server("s2").encryption_config.read_bytes(), "s2's previous file is not back")
         self.assertEqual(before, lab.server("s3").encryption_config.read_bytes())

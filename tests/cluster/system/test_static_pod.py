@@ -119,7 +119,7 @@ class StaticPodTest(LabTest):
         """The same in three commands; then off and on again."""
         with self.lab(0, kubelet=True, encrypted=False) as lab:
             kube.make_secrets(lab.clients(), support.SEED, range(20))
-            self.assertIn("there is no key to encrypt with: run rotate-keys", self.run_cli(lab, "enable", code=1).stderr)
+            self.assertIn("there is no key to encrypt with: run rotate-keys", self.run_cli(lab, "enable", code=5).stderr)
             with observe.Availability(lab) as availability:
                 self.run_cli(lab, "prepare")
                 self.assertEqual({"plain": 20}, used(lab))
@@ -144,7 +144,7 @@ class StaticPodTest(LabTest):
             first = lab.servers[0]
             before = first.manifest.read_text()
             first.broken_when(static_pods.FLAG)
-            error = self.run_cli(lab, "rotate-keys", code=1).stderr
+            error = self.run_cli(lab, "rotate-keys", code=7).stderr
             self.assertIn("the previous file is back and the API server is ready with it", error)
             self.assertEqual({"s1": []}, {"s1": [line for line in self.changed_lines(before, first)
                                                  if not line.startswith(ANNOTATION)]})
@@ -153,7 +153,7 @@ class StaticPodTest(LabTest):
             first.broken()
             first.kubelet.pause()
             try:
-                error = self.run_cli(lab, "rotate-keys", code=1).stderr
+                error = self.run_cli(lab, "rotate-keys", code=7).stderr
             finally:
                 first.kubelet.resume()
             self.assertIn("kubelet did not stop the API server", error)

@@ -26,7 +26,7 @@
 #define HASH        "1111111111111111111111111111111111111111111111111111111111111111"
 #define OTHER_HASH  "2222222222222222222222222222222222222222222222222222222222222222"
 #define OUTPUT_MAX  65536
-#define WORDS_MAX   8
+#define WORDS_MAX   12
 
 extern char **environ;
 
@@ -105,19 +105,24 @@ static void expect(struct program *p, int code, const char *out, const char *err
     buf_free(&p->err_text);
 }
 
-/* Until its stderr holds the text. */
-static void wait_told(const struct program *p, const char *text)
+/* Until the file holds the text. */
+static void wait_line(const char *file, const char *text)
 {
     int64_t end = clock_mono_ms() + WAIT_MS;
     for (;;) {
-        _cleanup_(buf_freep) struct buf err = BUF_INIT(OUTPUT_MAX);
-        assert_int_equal(file_read(p->err, OUTPUT_MAX, &err, NULL), 0);
-        if (strstr(buf_str(&err), text))
+        _cleanup_(buf_freep) struct buf told = BUF_INIT(OUTPUT_MAX);
+        assert_int_equal(file_read(file, OUTPUT_MAX, &told, NULL), 0);
+        if (strstr(buf_str(&told), text))
             return;
         if (clock_mono_ms() > end)
-            fail_msg("it does not say '%s': %s", text, buf_str(&err));
+            fail_msg("it does not say '%s': %s", text, buf_str(&told));
         usleep(20000);
     }
+}
+
+static void wait_told(const struct program *p, const char *text)
+{
+    wait_line(p->err, text);
 }
 
 /* --- the coordinator's part --- */
@@ -149,6 +154,14 @@ static struct cluster_request await_request(void)
     } while (clock_mono_ms() < end);
     fail_msg("no request came");
     return (struct cluster_request){0};
+}
+
+static void refuse(struct cluster_request r, enum cluster_cause cause, const char *why)
+{
+    r.answer = ANSWER_REFUSED;
+    r.cause = cause;
+    text_copy(r.why, sizeof(r.why), why);
+    PUT(request, CLUSTER_KEY_REQUEST, r.id, &r);
 }
 
 static void answer(struct cluster_request r, enum answer a, const char *operation, const char *why)
@@ -237,7 +250,7 @@ static void test_resume_follows_when_asked(void **state)
     answer(q, ANSWER_RESUMED, "op-1", "");
     wait_told(&p, "begins");
     put_rotation("op-1", OP_ROTATE, OP_STATE_FINISHED);
-    expect(&p, 0, "rotate finished\n", "");
+    expect(&p, 0, "rotate completed successfully\n", "");
 }
 
 static void test_refusal(void **state)
@@ -248,8 +261,32 @@ static void test_refusal(void **state)
     struct cluster_request q = await_request();
     assert_int_equal(q.kind, OP_RESTORE_KEY);
     assert_string_equal(q.key, "aescbckey:gone");
-    answer(q, ANSWER_REFUSED, "", "aescbckey:gone is not in escrow");
-    expect(&p, 1, "", "secrets-encrypt: aescbckey:gone is not in escrow\n");
+    refuse(q, CAUSE_GATE, "aescbckey:gone is not in escrow");
+    expect(&p, 5, "", "secrets-encrypt: aescbckey:gone is not in escrow\n");
+}
+
+static void test_code_of_each_refusal(void **state)
+{
+    (void)state;
+    static const struct {
+        enum cluster_cause cause;
+        int code;
+        const char *word;
+    } cases[] = {{CAUSE_MISMATCH, 3, "mismatch"},
+                 {CAUSE_SERVER, 4, "server"},
+                 {CAUSE_GATE, 5, "gate"},
+                 {CAUSE_DENIED, 8, "denied"}};
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct program p;
+        char line[256];
+        snprintf(line, sizeof(line),
+                 "{\"schema\":\"secrets-encrypt/v1\",\"kind\":\"result\",\"exit\":%d,\"cause\":\"%s\","
+                 "\"message\":\"no\"}\n",
+                 cases[i].code, cases[i].word);
+        start(&p, "prepare", "-o", "json", NULL);
+        refuse(await_request(), cases[i].cause, "no");
+        expect(&p, cases[i].code, line, "secrets-encrypt: no\n");
+    }
 }
 
 static void test_follower_says_paused_and_waits(void **state)
@@ -333,8 +370,8 @@ static void test_engine(void **state)
     assert_string_equal(q.engine, "datastore");
     assert_true(q.offline);
     assert_int_equal(q.max_rate, 9);
-    answer(q, ANSWER_REFUSED, "", "not now");
-    expect(&p, 1, "", "not now");
+    refuse(q, CAUSE_SERVER, "not now");
+    expect(&p, 4, "", "not now");
 }
 
 static void test_repair(void **state)
@@ -366,6 +403,214 @@ static void test_repair(void **state)
 
     start(&p, "repair", "s22", NULL);
     expect(&p, 1, "", "s22 is none of the cluster's servers; did you mean s2?\n");
+}
+
+/* --- wait --- */
+
+static void test_wait_attaches(void **state)
+{
+    (void)state;
+    struct program p;
+    put_rotation("op-7", OP_ROTATE_KEYS, OP_STATE_RUNNING);
+    start(&p, "wait", NULL);
+    wait_told(&p, "begins");
+    put_rotation("op-7", OP_ROTATE_KEYS, OP_STATE_FINISHED);
+    expect(&p, 0, "keys rotated, reencryption finished\n", "");
+
+    start(&p, "wait", "op-8", NULL); /* another one's success is not its own */
+    expect(&p, 1, "", "operation op-8 is not the one that runs or ran last");
+
+    put_rotation("op-9", OP_ROTATE_KEYS, OP_STATE_RUNNING);
+    start(&p, "wait", "op-9", "--timeout", "1", NULL);
+    expect(&p, 6, "", "rotate-keys is not finished within --timeout 1: it goes on; `secrets-encrypt wait`");
+}
+
+static void test_wait_tells_how_it_ended(void **state)
+{
+    (void)state;
+    struct program p;
+    struct cluster_rotation r = rotation_of("op-1", OP_PREPARE, OP_STATE_FINISHED);
+    r.op.ended_ms = clock_wall_ms() - 23 * 3600 * 1000LL;
+    PUT(rotation, CLUSTER_KEY_ROTATION, NULL, &r);
+    start(&p, "wait", NULL);
+    expect(&p, 0, "prepare completed successfully\n", "");
+    r.op.ended_ms -= 2 * 3600 * 1000LL;
+    PUT(rotation, CLUSTER_KEY_ROTATION, NULL, &r);
+    start(&p, "wait", NULL);
+    expect(&p, 1, "", "no operation runs, and none has ended within the last 24 hours\n");
+
+    r = rotation_of("op-2", OP_ROTATE_KEYS, OP_STATE_HALTED);
+    text_copy(r.op.why, sizeof(r.op.why), "s2 went away");
+    PUT(rotation, CLUSTER_KEY_ROTATION, NULL, &r);
+    start(&p, "wait", NULL);
+    expect(&p, 7, "", "rotate-keys halted: s2 went away; ");
+
+    r = rotation_of("op-3", OP_ABORT, OP_STATE_FINISHED);
+    r.op.ended_ms = clock_wall_ms();
+    text_copy(r.op.aborts, sizeof(r.op.aborts), "op-2");
+    PUT(rotation, CLUSTER_KEY_ROTATION, NULL, &r);
+    start(&p, "wait", "op-2", NULL);
+    expect(&p, 1, "", "operation op-2 was aborted by root@s1: ");
+}
+
+/* --- what programs read --- */
+
+static void expect_in_order(const char *text, const char *const *words, size_t count)
+{
+    const char *at = text;
+    for (size_t i = 0; i < count; i++) {
+        at = strstr(at, words[i]);
+        if (!at)
+            fail_msg("'%s' is not there, or not in its place:\n%s", words[i], text);
+    }
+}
+
+static void test_events_and_junit_of_a_halt(void **state)
+{
+    (void)state;
+    struct program p;
+    char file[256];
+    static const char *const events[] = {
+        "\"event\":\"accepted\"}\n",
+        "\"event\":\"phase\",\"phase\":\"append\"",
+        "\"event\":\"paused\"}\n",
+        "\"event\":\"resumed\"}\n",
+        "\"event\":\"halted\",\"why\":\"s2 <away>\",\"cause\":\"server\"}\n",
+        "\"kind\":\"result\",\"exit\":7,\"cause\":\"halted\",\"message\":\"rotate-keys halted: s2 <away>; ",
+        "\"operation\":\"op-1\"}\n"};
+    static const char *const cases[] = {
+        "tests=\"1",
+        "failures=\"1\"",
+        "name=\"request: ",
+        "name=\"append: ",
+        "<failure type=\"halted\" message=\"rotate-keys halted: s2 &lt;away&gt;; ",
+        "name=\"readable: ",
+        "<skipped/>",
+        "</testsuites>\n"};
+    text_copy(file, sizeof(file), etcd_fixture_path(fixture, "junit.xml"));
+    put_rotation("op-1", OP_ROTATE_KEYS, OP_STATE_RUNNING);
+    start(&p, "rotate-keys", "-o", "json", "--junit", file, NULL);
+    answer(await_request(), ANSWER_ACCEPTED, "op-1", "");
+    wait_line(p.out, "\"phase\"");
+    put_rotation("op-1", OP_ROTATE_KEYS, OP_STATE_PAUSED);
+    wait_line(p.out, "\"paused\"");
+    put_rotation("op-1", OP_ROTATE_KEYS, OP_STATE_RUNNING);
+    wait_line(p.out, "\"resumed\"");
+    struct cluster_rotation r = rotation_of("op-1", OP_ROTATE_KEYS, OP_STATE_HALTED);
+    text_copy(r.op.why, sizeof(r.op.why), "s2 <away>");
+    r.op.cause = CAUSE_SERVER;
+    PUT(rotation, CLUSTER_KEY_ROTATION, NULL, &r);
+    finish(&p);
+    assert_int_equal(p.code, 7);
+    expect_in_order(buf_str(&p.out_text), events, array_len(events));
+    buf_free(&p.out_text);
+    buf_free(&p.err_text);
+    _cleanup_(buf_freep) struct buf xml = BUF_INIT(OUTPUT_MAX);
+    assert_int_equal(file_read(file, OUTPUT_MAX, &xml, NULL), 0);
+    expect_in_order(buf_str(&xml), cases, array_len(cases));
+    assert_int_equal(unlink(file), 0);
+}
+
+/* ^C detaches: the record stays as it is, and the file says what became of the command. */
+static void test_interrupt_detaches(void **state)
+{
+    (void)state;
+    struct program p;
+    char file[256];
+    text_copy(file, sizeof(file), etcd_fixture_path(fixture, "junit.xml"));
+    put_rotation("op-1", OP_ROTATE_KEYS, OP_STATE_RUNNING);
+    start(&p, "wait", "--junit", file, "-o", "json", NULL);
+    wait_line(p.out, "\"phase\"");
+    assert_int_equal(store_snapshot(store, DEADLINE_MS, seen, NULL), 0);
+    int64_t mod = seen->rotation_mod;
+    assert_int_equal(kill(p.pid, SIGINT), 0);
+    finish(&p);
+    assert_int_equal(p.code, 130);
+    assert_non_null(strstr(buf_str(&p.out_text), "\"event\":\"detached\",\"why\":\"interrupted\"}\n"));
+    assert_non_null(
+        strstr(buf_str(&p.err_text), "rotate-keys goes on; `secrets-encrypt wait` follows it again\n"));
+    buf_free(&p.out_text);
+    buf_free(&p.err_text);
+    assert_int_equal(store_snapshot(store, DEADLINE_MS, seen, NULL), 0);
+    assert_int_equal(seen->rotation_mod, mod);
+    assert_int_equal(seen->requests_count, 0);
+    _cleanup_(buf_freep) struct buf xml = BUF_INIT(OUTPUT_MAX);
+    assert_int_equal(file_read(file, OUTPUT_MAX, &xml, NULL), 0);
+    assert_non_null(
+        strstr(buf_str(&xml), "<failure type=\"interrupted\" message=\"interrupted: rotate-keys goes on"));
+    assert_int_equal(unlink(file), 0);
+}
+
+static void test_quiet(void **state)
+{
+    (void)state;
+    struct program p;
+    put_rotation("op-1", OP_ROTATE, OP_STATE_RUNNING);
+    start(&p, "rotate", "--quiet", NULL);
+    answer(await_request(), ANSWER_ACCEPTED, "op-1", "");
+    put_rotation("op-1", OP_ROTATE, OP_STATE_FINISHED);
+    finish(&p);
+    assert_int_equal(p.code, 0);
+    assert_string_equal(buf_str(&p.out_text), "rotate completed successfully\n");
+    assert_string_equal(buf_str(&p.err_text), "");
+    buf_free(&p.out_text);
+    buf_free(&p.err_text);
+}
+
+static int64_t etcd_revision(void)
+{
+    struct etcd_range range = {0};
+    const struct etcd_range_options nothing = {.prefix = "/nothing/", .count_only = true};
+    assert_int_equal(etcd_list(store_etcd(store), &nothing, DEADLINE_MS, &range, NULL), 0);
+    int64_t revision = range.revision;
+    etcd_range_free(&range);
+    return revision;
+}
+
+static void test_dry_run_writes_nothing(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"prepare", "rotate",  "reencrypt", "rotate-keys",
+                                           "enable",  "disable", "restart",   "abort"};
+    put_rotation("op-1", OP_ROTATE, OP_STATE_HALTED);
+    int64_t before = etcd_revision();
+    for (size_t i = 0; i < array_len(commands); i++) {
+        struct program p;
+        start(&p, commands[i], "--dry-run", "-o", "json", NULL);
+        finish(&p);
+        if (p.code != 5 && p.code != 4 && p.code != 0)
+            fail_msg("%s: exit %d: %s", commands[i], p.code, buf_str(&p.err_text));
+        assert_non_null(strstr(buf_str(&p.out_text), "\"kind\": \"plan\""));
+        buf_free(&p.out_text);
+        buf_free(&p.err_text);
+    }
+    assert_int_equal(etcd_revision(), before);
+}
+
+static void test_status_check(void **state)
+{
+    (void)state;
+    struct program p;
+    put_rotation("op-1", OP_ROTATE, OP_STATE_HALTED);
+    start(&p, "status", "--check", "-o", "json", NULL);
+    finish(&p);
+    assert_int_equal(p.code, 7);
+    assert_non_null(
+        strstr(buf_str(&p.out_text), "\"check\": {\n\t\t\"exit\": 7,\n\t\t\"cause\": \"halted\""));
+    buf_free(&p.out_text);
+    buf_free(&p.err_text);
+    put_rotation("op-1", OP_ROTATE, OP_STATE_FINISHED);
+    start(&p, "status", "--check", NULL); /* s1 has no agent here */
+    finish(&p);
+    assert_int_equal(p.code, 4);
+    assert_non_null(strstr(buf_str(&p.err_text), "secrets-encrypt: s1: "));
+    buf_free(&p.out_text);
+    buf_free(&p.err_text);
+    start(&p, "status", NULL);
+    finish(&p);
+    assert_int_equal(p.code, 0);
+    buf_free(&p.out_text);
+    buf_free(&p.err_text);
 }
 
 /* The datastore is this very etcd: what was written since the key began to write is counted. */
@@ -469,6 +714,14 @@ int main(void)
         cmocka_unit_test(test_throttle),
         cmocka_unit_test(test_engine),
         cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_code_of_each_refusal),
+        cmocka_unit_test(test_wait_attaches),
+        cmocka_unit_test(test_wait_tells_how_it_ended),
+        cmocka_unit_test(test_events_and_junit_of_a_halt),
+        cmocka_unit_test(test_interrupt_detaches),
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_dry_run_writes_nothing),
+        cmocka_unit_test(test_status_check),
         cmocka_unit_test(test_keys_reads_the_datastore),
         cmocka_unit_test(test_explain_and_status_of_a_halt),
     };

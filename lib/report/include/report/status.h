@@ -66,8 +66,11 @@ struct status_verdict {
 /* Each appends whole lines. */
 int render_status_text(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
                        struct error *err) _must_check_;
-int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys,
-                       const struct status_verdict *verdict, struct buf *out, struct error *err) _must_check_;
+int render_status_json(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
+                       struct error *err) _must_check_;
+int render_status_checked(const struct cluster_snapshot *s, const struct key_table *keys,
+                          const struct status_verdict *verdict, struct buf *out,
+                          struct error *err) _must_check_; /* JSON too */
 int render_status_wide(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
                        struct error *err) _must_check_;
 
