@@ -8,7 +8,7 @@
 
 #include <base/text.h>
 #include <cli/events.h>
-#include <cli/exits.h>
+#include <report/exits.h>
 #include <cli/junit.h>
 
 #include "fixture.h"

@@ -8,8 +8,8 @@
 
 #include <base/file.h>
 #include <base/text.h>
-#include <cli/exits.h>
-#include <cli/status.h>
+#include <report/exits.h>
+#include <report/status.h>
 
 #include "fixture.h"
 

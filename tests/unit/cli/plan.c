@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include <base/text.h>
-#include <cli/exits.h>
+#include <report/exits.h>
 #include <cli/plan.h>
 
 #include "fixture.h"

@@ -150,7 +150,7 @@ static void the_same_again(void **state)
     *b = *a;
     b->time_ms = 99;
     b->answer = ANSWER_ACCEPTED;
-    b->lease = 7;
+    text_copy(b->lease, sizeof(b->lease), "7");
     text_copy(b->by, sizeof(b->by), "CN = ci via 10.0.0.9");
     text_copy(b->operation, sizeof(b->operation), "op-1");
     assert_true(ask_same(a, b));
