@@ -131,7 +131,8 @@ static void give_back(struct lock *l)
     struct cluster_request *v = calloc(1, sizeof(*v));
     struct request r;
     struct error err = ERROR_INIT;
-    if (v && !l->lost_told && !interrupted() && request_make(&l->session, OP_UNLOCK, l->args, v, &err) == 0) {
+    bool asks = l->session.remote || !interrupted(); /* there no lease of ours takes it along */
+    if (v && !l->lost_told && asks && request_make(&l->session, OP_UNLOCK, l->args, v, &err) == 0) {
         text_copy(v->lock, sizeof(v->lock), l->request.id);
         (void)ask_this(&l->session, v, 0, &r);
     }

@@ -6,6 +6,7 @@
 #include <base/secret.h>
 #include <base/text.h>
 #include <cluster/codec.h>
+#include <crypto/certificate.h>
 #include <rpc/rpc.h>
 
 #define ADDRESSES_MAX 16
@@ -19,6 +20,7 @@ struct remote {
     size_t count;
     const char *idempotency_key;
     struct rpc_channel *channel;
+    bool tls;
     struct rpc_stream *watch; /* NULL: not open */
     int64_t heard_ms;         /* when it last sent something */
     char cluster[CLUSTER_NAME_MAX];
@@ -82,6 +84,21 @@ static int read_pem(const char *path, const char *flag, struct secret **ret, str
     return rc < 0 ? error_prefix(err, rc, "--%s", flag) : 0;
 }
 
+/* One that has ended is told here: over the wire all that is seen of it is a connection that ends. */
+static int check_own(const struct secret *cert, const char *path, struct error *err)
+{
+    struct certificate own;
+    char until[CLOCK_TEXT_MAX];
+    int rc = certificate_read(cert->data, cert->len, path, &own, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "--cert");
+    clock_format(own.until_ms, until);
+    return clock_wall_ms() < own.until_ms
+               ? 0
+               : error_set(err, ERR_DENIED, "--cert: %s: the certificate (%s) expired at %s", path,
+                           own.subject, until);
+}
+
 static int open_channel(struct remote *r, const struct remote_options *o, struct error *err)
 {
     _cleanup_(secret_freep) struct secret *ca = NULL, *cert = NULL, *key = NULL;
@@ -91,10 +108,12 @@ static int open_channel(struct remote *r, const struct remote_options *o, struct
                                     .local = is_local(r->addresses[0]),
                                     .max_message = API_REPLY_MAX};
     int rc = 0;
+    r->tls = c.tls;
     if (c.tls) {
         rc = read_pem(o->ca_file, "ca", &ca, err);
         rc = rc ? rc : read_pem(o->cert_file, "cert", &cert, err);
         rc = rc ? rc : read_pem(o->key_file, "key", &key, err);
+        rc = rc ? rc : check_own(cert, o->cert_file, err);
         if (rc < 0)
             return rc;
         c.ca_pem = (const char *)ca->data;
@@ -158,10 +177,18 @@ static struct rpc_method method_of(enum api_call call)
     return (struct rpc_method){api_call_path(call), api_call_reply(call)};
 }
 
-static void name_coordinator(const struct remote *r, int code, struct error *err)
+/* What went wrong, as whoever calls a coordinator has to know it. */
+static int explain(const struct remote *r, int code, struct error *err)
 {
-    if (code == ERR_UNAVAILABLE || code == ERR_TIMEOUT)
-        error_prefix(err, code, "no coordinator answers at %s", r->name);
+    if (code != ERR_UNAVAILABLE && code != ERR_TIMEOUT)
+        return code;
+    if (r->tls && rpc_channel_refused(r->channel))
+        return error_set(
+            err, ERR_DENIED,
+            "%s: what answers there ends every connection after the TLS handshake: it does not accept "
+            "our certificate (--cert); the coordinators' logs say why",
+            r->name);
+    return error_prefix(err, code, "no coordinator answers at %s", r->name);
 }
 
 /* Reads: asked again, and of another coordinator, until the deadline. */
@@ -170,9 +197,7 @@ static int call_any(struct remote *r, enum api_call call, const ProtobufCMessage
 {
     const struct rpc_method method = method_of(call);
     int rc = rpc_call_repeat(r->channel, RPC_ANY, &method, m, deadline_ms, ret, err);
-    if (rc < 0)
-        name_coordinator(r, rc, err);
-    return rc;
+    return rc < 0 ? explain(r, rc, err) : 0;
 }
 
 /* Static texts. */
@@ -407,10 +432,8 @@ static int call_write(struct remote *r, const struct cluster_request *v, enum ap
     const struct rpc_method method = method_of(call);
     ProtobufCMessage *reply = NULL;
     int rc = rpc_call(r->channel, &method, &w->message.base, deadline_ms, &reply, err);
-    if (rc < 0) {
-        name_coordinator(r, rc, err);
-        return rc;
-    }
+    if (rc < 0)
+        return explain(r, rc, err);
     *answer = *v;
     rc = take_answer((const Secretsencrypt__V1__WriteReply *)reply, answer, err);
     rpc_message_free(reply);

@@ -17,7 +17,8 @@
 #define RETRY_MS       10000
 #define STREAMS_MAX    128
 #define STREAMS_A_PEER 16
-#define CALLS_MAX      64
+#define CALLS_MAX      256
+#define CALLS_A_PEER   16
 #define DEADLINE_MS    10000
 #define SEND_MS        10000
 #define IDLE_MS        (10 * 60 * 1000)
@@ -129,6 +130,7 @@ static int open_server(struct api *a, struct error *err)
         .idle_ms = IDLE_MS,
         .workers = API_WORKERS,
         .calls_max = CALLS_MAX,
+        .calls_of_peer = CALLS_A_PEER,
         .streams_max = STREAMS_MAX,
         .streams_of_peer = STREAMS_A_PEER,
         .deadline_ms = DEADLINE_MS,

@@ -153,9 +153,11 @@ static int encode_asked(const struct cluster_request *r, struct buf *out)
     v->time_ms = 0;
     v->answer = ANSWER_NONE;
     v->cause = CAUSE_NONE;
-    v->id[0] = v->by[0] = v->role[0] = v->operation[0] = v->why[0] = v->lease[0] = 0;
+    v->lease[0] = v->id[0] = v->by[0] = v->role[0] = v->operation[0] = v->why[0] = 0;
     if (v->kind == OP_PAUSE || v->kind == OP_RESUME)
         v->restart = false; /* taken from the operation that ran then */
+    if (v->kind == OP_UNLOCK)
+        v->lock[0] = 0; /* whichever the caller's was then */
     return cluster_request_encode(v, out, NULL);
 }
 

@@ -9,12 +9,16 @@
 
 #define IDENTITIES_MAX                                                                                       \
     256 /* that are counted; of more, the one that was quiet for the longest is forgotten */
+#define BY_HOST_MAX   20
+#define BY_NAME_MAX   38 /* whatever the host: the same caller has the same name from everywhere */
 #define MINUTE_MS     60000
 #define TELL_EVERY_MS 1000
 
+_Static_assert(BY_NAME_MAX + sizeof(WHO_VIA) - 1 + BY_HOST_MAX <= CLUSTER_NAME_MAX, "both fit");
+
 void who_init(struct who *w, const char *identity, const char *from, enum api_role role, int64_t until_ms)
 {
-    char host[24];
+    char host[BY_HOST_MAX];
     memset(w, 0, sizeof(*w));
     text_copy(w->identity, sizeof(w->identity), identity);
     text_copy(w->from, sizeof(w->from), from);
@@ -22,7 +26,7 @@ void who_init(struct who *w, const char *identity, const char *from, enum api_ro
     w->until_ms = until_ms;
     const char *colon = strrchr(from, ':');
     snprintf(host, sizeof(host), "%.*s", colon ? (int)(colon - from) : (int)strlen(from), from);
-    snprintf(w->by, sizeof(w->by), "%.*s via %s", (int)(sizeof(w->by) - strlen(host) - 6), identity, host);
+    snprintf(w->by, sizeof(w->by), "%.*s" WHO_VIA "%s", BY_NAME_MAX, identity, host);
 }
 
 struct counted {

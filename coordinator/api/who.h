@@ -4,6 +4,8 @@
 
 #include "roles.h"
 
+#define WHO_VIA " via "
+
 struct who {
     char identity[CLUSTER_WHO_MAX]; /* the certificate's subject; "root (uid 0)" through the socket */
     char from[CLUSTER_WHO_MAX / 2]; /* "10.0.0.9:51234", "unix" */

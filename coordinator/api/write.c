@@ -79,12 +79,12 @@ static void give_back(struct etcd *etcd, int64_t lease)
 static int create_request(struct asking *a, enum api_call call, struct error *err)
 {
     struct etcd *etcd = store_etcd(a->service->store);
-    int64_t lease = 0, held = 0;
+    int64_t lease = 0, locks = 0;
     int rc = etcd_lease_grant(etcd, API_REQUEST_TTL_S, API_STORE_MS, &lease, err);
     if (rc == 0 && a->request.kind == OP_LOCK)
-        rc = etcd_lease_grant(etcd, a->request.ttl_s, API_STORE_MS, &held, err);
-    if (held)
-        cluster_lease_format(held, a->request.lease);
+        rc = etcd_lease_grant(etcd, a->request.ttl_s, API_STORE_MS, &locks, err);
+    if (locks)
+        cluster_lease_format(locks, a->request.lease);
     if (rc == 0)
         rc = put_request(a, call, lease, err);
     if (rc == 0) {
@@ -92,7 +92,7 @@ static int create_request(struct asking *a, enum api_call call, struct error *er
         return 0;
     }
     give_back(etcd, lease);
-    give_back(etcd, held);
+    give_back(etcd, locks);
     return rc;
 }
 
@@ -171,6 +171,32 @@ static int make_id(struct service *s, const struct who *w, const char *key, char
     return api_request_id(store_cluster(s->store), w->identity, key, out, err);
 }
 
+/* Who takes a lock may give it back from another address: whom it belongs to is told by the name alone. */
+static bool same_name(const char *a, const char *b)
+{
+    const char *end_a = strstr(a, WHO_VIA), *end_b = strstr(b, WHO_VIA);
+    return end_a && end_b && end_a - a == end_b - b && strncmp(a, b, (size_t)(end_a - a)) == 0;
+}
+
+/* Without an id it is the caller's own lock that is meant. */
+static int find_lock(struct asking *a, struct error *err)
+{
+    char path[CLUSTER_KEY_PATH_MAX];
+    struct cluster_lock lock;
+    _cleanup_(feed_state_unrefp) struct feed_state *state = NULL;
+    if (a->request.kind != OP_UNLOCK || *a->request.lock)
+        return 0;
+    int rc = feed_fresh(a->service->feed, a->call->deadline_ms, &state, err);
+    if (rc < 0)
+        return rc;
+    cluster_key_path(path, store_cluster(a->service->store), CLUSTER_KEY_LOCK, NULL);
+    const struct record *r = records_find(&state->records, path);
+    if (r && r->value && cluster_lock_decode(r->value, r->len, &lock, NULL) == 0 &&
+        same_name(lock.holder, a->request.by))
+        text_copy(a->request.lock, sizeof(a->request.lock), lock.id);
+    return 0;
+}
+
 /* An operation that exists keeps what was asked for with it: its restarts stay the operator's, or ours. */
 static int keep_restarts(struct asking *a, struct error *err)
 {
@@ -195,6 +221,8 @@ static int write_and_wait(struct asking *a, enum api_call call, struct error *er
 {
     char what[CLUSTER_TEXT_MAX];
     int rc = keep_restarts(a, err);
+    if (rc == 0)
+        rc = find_lock(a, err);
     if (rc == 0)
         rc = find_or_create(a, call, err);
     if (rc == 0)

@@ -232,11 +232,12 @@ static int64_t deadline_left(gpr_timespec deadline)
     return gpr_time_to_millis(gpr_time_sub(deadline, gpr_now(deadline.clock_type)));
 }
 
-static unsigned streams_of_locked(const struct rpc_server *s, const char *key)
+/* Its streams, or its unary calls. */
+static unsigned count_of_locked(const struct rpc_server *s, const char *key, bool streams)
 {
     unsigned n = 0;
     for (const struct rpc_sink *call = s->calls; call; call = call->next)
-        n += call->counted && call->method->streams && strcmp(call->peer_key, key) == 0;
+        n += call->counted && call->method->streams == streams && strcmp(call->peer_key, key) == 0;
     return n;
 }
 
@@ -247,12 +248,15 @@ static int admit_locked(struct rpc_server *s, struct rpc_sink *call, struct erro
         if (s->calls_count >= o->calls_max)
             return error_set(err, ERR_UNAVAILABLE, "the server is busy with %u calls; try again",
                              o->calls_max);
+        if (o->calls_of_peer && count_of_locked(s, call->peer_key, false) >= o->calls_of_peer)
+            return error_set(err, ERR_UNAVAILABLE, "there are %u calls of yours already; try again",
+                             o->calls_of_peer);
         s->calls_count++;
     } else {
         if (s->streams_count >= o->streams_max)
             return error_set(err, ERR_UNAVAILABLE, "the server has %u streams already; try again later",
                              o->streams_max);
-        if (streams_of_locked(s, call->peer_key) >= o->streams_of_peer)
+        if (count_of_locked(s, call->peer_key, true) >= o->streams_of_peer)
             return error_set(err, ERR_UNAVAILABLE, "there are %u streams of yours already; end one of them",
                              o->streams_of_peer);
         s->streams_count++;

@@ -26,11 +26,16 @@ static int attempt_share(unsigned attempt, int64_t left)
     return (int)(left - share < ATTEMPT_MIN_MS ? left : share);
 }
 
+bool rpc_channel_refused(const struct rpc_channel *c)
+{
+    return !atomic_load(&c->answered) && atomic_load(&c->silent_handshakes) >= SILENT_MAX;
+}
+
 static bool worth_repeating(const struct rpc_channel *c, int rc)
 {
     if (rc != ERR_UNAVAILABLE && rc != ERR_TIMEOUT)
         return false;
-    return atomic_load(&c->answered) || atomic_load(&c->silent_handshakes) < SILENT_MAX;
+    return !rpc_channel_refused(c);
 }
 
 int rpc_call_repeat(struct rpc_channel *c, int which, const struct rpc_method *method,

@@ -8,8 +8,8 @@
 
 #include <base/file.h>
 #include <base/text.h>
-#include <report/status.h>
 #include <report/exits.h>
+#include <report/status.h>
 
 #include "fixture.h"
 

@@ -49,6 +49,10 @@ int rpc_channel_open(const struct rpc_channel_options *options, struct rpc_chann
 void rpc_channel_close(struct rpc_channel *c);
 DEFINE_CLEANUP(struct rpc_channel *, rpc_channel_close);
 
+/* Every connection was ended right after the TLS handshake, more than once, and none has ever answered: what
+ * is there does not accept our certificate, most likely (TLS 1.3 tells too late for gRPC to pass it on). */
+bool rpc_channel_refused(const struct rpc_channel *c);
+
 struct rpc_method {
     const char *path; /* "/etcdserverpb.KV/Range" */
     const ProtobufCMessageDescriptor *reply;

@@ -45,14 +45,15 @@ struct rpc_server_options {
     const struct rpc_server_method *methods; /* borrowed until the server is freed */
     size_t methods_count;
     void *arg;
-    size_t max_message;   /* bytes received */
-    size_t max_send;      /* bytes sent */
-    size_t memory;        /* of what a connection has received, bytes; 0: RPC_SERVER_MEMORY(max_message) */
-    int idle_ms;          /* a connection without a call is closed after it; 0: never */
-    unsigned workers;     /* threads for unary calls */
-    unsigned calls_max;   /* unary ones that arrive, wait, run or are being answered; beyond it
-                             RESOURCE_EXHAUSTED at once */
-    unsigned streams_max; /* each has a thread while it runs */
+    size_t max_message;     /* bytes received */
+    size_t max_send;        /* bytes sent */
+    size_t memory;          /* of what a connection has received, bytes; 0: RPC_SERVER_MEMORY(max_message) */
+    int idle_ms;            /* a connection without a call is closed after it; 0: never */
+    unsigned workers;       /* threads for unary calls */
+    unsigned calls_max;     /* unary ones that arrive, wait, run or are being answered; beyond it
+                               RESOURCE_EXHAUSTED at once */
+    unsigned calls_of_peer; /* the same by the peer's key, so that nobody takes them all; 0: no limit */
+    unsigned streams_max;   /* each has a thread while it runs */
     unsigned streams_of_peer; /* by the peer's key */
     int deadline_ms;          /* of calls that come without one, and at most; streams: only for their request
                                  to arrive and their end to be taken */

@@ -1,0 +1,130 @@
+"""The cluster through its coordinators' API, by callers who reach nothing else of it: a rotation is run through
+coordinators that only stand by, over a wire that is cut, while one of them is killed; the same request twice is one
+operation; and the audit trail has it all."""
+import json
+
+import api_callers as callers
+import support
+from support import LabTest, observe, processes, say
+
+SECRETS = 120
+
+
+class ApiTest(LabTest):
+    def test_a_pipeline_with_nothing_but_certificates(self):
+        with self.lab(SECRETS, programs=False, members=1, settings={
+                "api": callers.settings, "reencrypt": {"max_rate": 60}}) as lab:
+            callers.make_certificates(lab)
+            lab.start_programs()
+            self.lab_, self.anywhere = lab, ",".join(callers.address(s) for s in lab.servers)
+            self.same_as_direct(lab)
+            self.who_may_what(lab)
+            with observe.Files(lab) as seen:
+                operation = self.rotate_over_a_cut_wire(lab)
+            self.assert_rotated(lab, seen)
+            self.the_same_request_again(lab, operation)
+            self.locks(lab)
+            self.trail(lab, operation)
+
+    def ask(self, who, *args, at=None, code=0):
+        result = callers.run(self.lab_, who, at or self.anywhere, *args)
+        self.assertEqual(code, result.returncode, result.stdout + result.stderr)
+        if code:
+            lines = result.stderr.splitlines()
+            self.assertEqual(1, len(lines), lines)
+        return result
+
+    def same_as_direct(self, lab):
+        """What a caller sees is what somebody on a server sees, through whichever coordinator, and by the socket."""
+        def quiet(text):  # agents publish once a second: what differs with that is left out
+            status = json.loads(text)
+            for server in status["servers"]:
+                server.pop("time", None)
+            return status
+        direct = lab.cli("status")
+        for server in lab.servers:
+            self.assertEqual(direct.stdout, self.ask("viewer", "status", at=callers.address(server)).stdout)
+            local = callers.run(lab, "viewer", f"unix:{server.dir}/api/api.sock", "status")
+            self.assertEqual((0, direct.stdout), (local.returncode, local.stdout), local.stderr)
+        self.assertEqual(quiet(lab.cli("status", "-o", "json").stdout),
+                         quiet(self.ask("viewer", "status", "-o", "json").stdout))
+        self.assertEqual(json.loads(lab.cli("explain", "-o", "json").stdout),
+                         json.loads(self.ask("viewer", "explain", "-o", "json").stdout))
+        self.assertEqual(lab.cli("keys").stdout.split("\n")[0], self.ask("viewer", "keys").stdout.split("\n")[0])
+
+    def who_may_what(self, lab):
+        before = lab.record("rotation")
+        self.assertIn("needs the role operator", self.ask("viewer", "rotate-keys", code=8).stderr)
+        self.assertIn("needs the role admin", self.ask("ci", "disable", code=8).stderr)
+        self.assertIn("with --force needs the role admin", self.ask("ci", "rotate", "--force", code=8).stderr)
+        self.assertIn("with --skip needs the role admin", self.ask("ci", "reencrypt", "--skip", code=8).stderr)
+        self.assertIn("no role", self.ask("nobody", "status", code=8).stderr)
+        self.assertIn("run it on a server", self.ask("viewer", "preflight", code=1).stderr)
+        self.assertEqual(before, lab.record("rotation"), "somebody without the right changed something")
+
+    def rotate_over_a_cut_wire(self, lab):
+        """Through s2 and s3, which stand by; s2 behind a wire that is cut, and then killed."""
+        _, s2, s3 = lab.servers
+        wire = callers.Wire(s2.address, callers.PORT)
+        argv = callers.argv(lab, "ci", f"{wire.address},{callers.address(s3)}", "rotate-keys", "--reason", "nightly",
+                            "--idempotency-key", "run 4711")
+        command = processes.Process(lab.dir, "cli-pipeline", argv, lab.dir / "cli-pipeline.log").start()
+        self.wait_operation(lab, "the new key is brought to the servers", lambda o: o["phase"] == "append",
+                            command=command)
+        self.assertEqual("s1", lab.leader())
+        carried = wire.carried
+        say(f"{wire.cut()} connections cut, over which {carried} bytes had gone")
+        self.wait_operation(lab, "the new key writes", lambda o: o["phase"] == "promote", command=command)
+        s2.coordinator.kill()
+        say("s2's coordinator killed")
+        out = self.ends(lab, command)
+        wire.close()
+        self.assertIn("keys rotated, reencryption finished", out)
+        logs = [s.coordinator.log.read_text() for s in (s2, s3)]
+        self.assertGreater(carried, 0, "nothing went over the wire")
+        self.assertGreaterEqual(sum(log.count("call=Watch") for log in logs), 1, "no watch was ended and resumed")
+        s2.coordinator.start()
+        operation = lab.record("rotation")["op"]
+        self.assertEqual(("rotate-keys", "finished"), (operation["kind"], operation["state"]))
+        self.assertTrue(operation["requested_by"].startswith("O = team, CN = ci via "), operation["requested_by"])
+        return operation["id"]
+
+    def the_same_request_again(self, lab, operation):
+        """A pipeline that is run again under its key finds what it began; the key stands for nothing else."""
+        s1 = callers.address(lab.servers[0])
+        again = self.ask("ci", "rotate-keys", "--reason", "nightly", "--idempotency-key", "run 4711", at=s1)
+        self.assertIn("keys rotated, reencryption finished", again.stdout)
+        self.assertEqual(operation, lab.record("rotation")["op"]["id"])
+        self.assertIn("stood for something else",
+                      self.ask("ci", "prepare", "--idempotency-key", "run 4711", at=s1, code=1).stderr)
+        self.assertEqual(operation, lab.record("rotation")["op"]["id"])
+
+    def locks(self, lab):
+        self.ask("ci", "lock", "--reason", "new disks", "--ttl", "120", at=callers.address(lab.servers[2]))
+        self.assertIn("new disks", json.dumps(json.loads(self.ask("viewer", "status", "-o", "json").stdout)["lock"]))
+        self.assertNotEqual(0, callers.run(lab, "boss", self.anywhere, "prepare").returncode)
+        self.ask("ci", "unlock", at=callers.address(lab.servers[0]))
+        self.assertNotIn("lock", json.loads(self.ask("viewer", "status", "-o", "json").stdout))
+
+    def trail(self, lab, operation):
+        def entries():
+            return json.loads(self.ask("viewer", "audit", "-o", "json").stdout)["entries"]
+        found = [(e["who"], e["role"], e["call"], e["what"], e["result"]) for e in entries()]
+        for wanted in (("O = look, CN = somebody", "viewer", "Start", "rotate-keys", "refused"),
+                       ("O = team, CN = ci", "operator", "Start", "disable", "refused"),
+                       ("CN = nobody", "none", "Status", "", "refused"),
+                       ("O = team, CN = ci", "operator", "Start", "rotate-keys", "asked"),
+                       ("O = team, CN = ci", "operator", "Start", "rotate-keys", "accepted"),
+                       ("O = team, CN = ci", "operator", "Start", "prepare", "invalid"),
+                       ("CN = boss", "admin", "Start", "prepare", "refused")):
+            self.assertIn(wanted, found)
+        ours = [e["result"] for e in entries() if operation in e["what"]]
+        self.assertIn("started", ours)
+        self.assertIn("finished", ours)
+        self.assertTrue(all(e["authentic"] for e in entries()))
+        self.assertEqual([e["name"] for e in entries()], sorted(e["name"] for e in entries()))
+        self.assertEqual(lab.cli("audit").stdout.splitlines()[0], self.ask("viewer", "audit").stdout.splitlines()[0])
+
+
+if __name__ == "__main__":
+    support.main()
