@@ -15,7 +15,7 @@ from support import say  # which also makes the lab's own modules known
 import certs  # noqa: E402
 
 PORT = 6448
-ROLES = [{"role": "operator", "subject": "O = team, CN = ci"}, {"role": "admin", "subject": "CN = boss"},
+ROLES = [{"role": "operator", "subject": "O=team, CN=ci"}, {"role": "admin", "subject": "CN=boss"},
          {"role": "viewer", "group": "look"}]
 
 

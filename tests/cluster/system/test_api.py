@@ -86,7 +86,7 @@ class ApiTest(LabTest):
         s2.coordinator.start()
         operation = lab.record("rotation")["op"]
         self.assertEqual(("rotate-keys", "finished"), (operation["kind"], operation["state"]))
-        self.assertTrue(operation["requested_by"].startswith("O = team, CN = ci via "), operation["requested_by"])
+        self.assertTrue(operation["requested_by"].startswith("O=team, CN=ci via "), operation["requested_by"])
         return operation["id"]
 
     def the_same_request_again(self, lab, operation):
@@ -110,13 +110,13 @@ class ApiTest(LabTest):
         def entries():
             return json.loads(self.ask("viewer", "audit", "-o", "json").stdout)["entries"]
         found = [(e["who"], e["role"], e["call"], e["what"], e["result"]) for e in entries()]
-        for wanted in (("O = look, CN = somebody", "viewer", "Start", "rotate-keys", "refused"),
-                       ("O = team, CN = ci", "operator", "Start", "disable", "refused"),
-                       ("CN = nobody", "none", "Status", "", "refused"),
-                       ("O = team, CN = ci", "operator", "Start", "rotate-keys", "asked"),
-                       ("O = team, CN = ci", "operator", "Start", "rotate-keys", "accepted"),
-                       ("O = team, CN = ci", "operator", "Start", "prepare", "invalid"),
-                       ("CN = boss", "admin", "Start", "prepare", "refused")):
+        for wanted in (("O=look, CN=somebody", "viewer", "Start", "rotate-keys", "refused"),
+                       ("O=team, CN=ci", "operator", "Start", "disable", "refused"),
+                       ("CN=nobody", "none", "Status", "", "refused"),
+                       ("O=team, CN=ci", "operator", "Start", "rotate-keys", "asked"),
+                       ("O=team, CN=ci", "operator", "Start", "rotate-keys", "accepted"),
+                       ("O=team, CN=ci", "operator", "Start", "prepare", "invalid"),
+                       ("CN=boss", "admin", "Start", "prepare", "refused")):
             self.assertIn(wanted, found)
         ours = [e["result"] for e in entries() if operation in e["what"]]
         self.assertIn("started", ours)

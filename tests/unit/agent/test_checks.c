@@ -221,7 +221,7 @@ static void certificates(void **state)
     now_ms = INT64_C(4070908800000) - 10 * INT64_C(24) * 3600 * 1000; /* ten days before b.crt ends */
     expect("state-store-certificates", CHECK_WARN, "b.crt ends in 10 days");
     now_ms = INT64_C(4070908800000);
-    expect("state-store-certificates", CHECK_FAIL, "b.crt (CN = b) expired at 2099-01-01T00:00:00Z");
+    expect("state-store-certificates", CHECK_FAIL, "b.crt (CN=b) expired at 2099-01-01T00:00:00Z");
     now_ms = 0;
     expect("state-store-certificates", CHECK_FAIL, "is this server's clock right?");
     now_ms = clock_wall_ms();

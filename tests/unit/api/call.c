@@ -49,16 +49,16 @@ static void an_id_is_the_keys_the_callers_and_the_clusters(void **state)
 {
     (void)state;
     char a[CLUSTER_ID_MAX], b[CLUSTER_ID_MAX];
-    id_of("demo", "CN = ci", "run-1", a);
+    id_of("demo", "CN=ci", "run-1", a);
     assert_int_equal(strlen(a), 36);
     assert_true(api_id_is_keyed(a));
-    assert_string_equal(id_of("demo", "CN = ci", "run-1", b), a);
-    assert_string_not_equal(id_of("demo", "CN = ci", "run-2", b), a);
-    assert_string_not_equal(id_of("demo", "CN = other", "run-1", b), a);
-    assert_string_not_equal(id_of("other", "CN = ci", "run-1", b), a);
+    assert_string_equal(id_of("demo", "CN=ci", "run-1", b), a);
+    assert_string_not_equal(id_of("demo", "CN=ci", "run-2", b), a);
+    assert_string_not_equal(id_of("demo", "CN=other", "run-1", b), a);
+    assert_string_not_equal(id_of("other", "CN=ci", "run-1", b), a);
     /* Where one part ends and the next begins counts, too. */
-    id_of("demo", "CN = c", "irun-1", b);
-    assert_string_not_equal(b, id_of("demo", "CN = ci", "run-1", a));
+    id_of("demo", "CN=c", "irun-1", b);
+    assert_string_not_equal(b, id_of("demo", "CN=ci", "run-1", a));
     assert_false(api_id_is_keyed("0b0e3a3c-5a0c-4c3a-9d1e-0123456789ab"));
     assert_false(api_id_is_keyed("8"));
 }

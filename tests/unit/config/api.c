@@ -27,7 +27,7 @@ static void read_well(void **state)
                                     "  client_ca_file: /a\n"
                                     "  socket_group: ops\n"
                                     "  roles:\n"
-                                    "    - {role: operator, subject: 'O = team, CN = ci'}\n"
+                                    "    - {role: operator, subject: 'O=team, CN=ci'}\n"
                                     "    - {role: admin, san: 'dns:boss.example.org'}\n"
                                     "    - {role: viewer, group: on-call}\n";
     _cleanup_(config_freep) struct config *c = NULL;
@@ -39,7 +39,7 @@ static void read_well(void **state)
     assert_int_equal(c->api.listen_count, 2);
     assert_string_equal(c->api.listen[1], "[fd00::1]:6448");
     assert_int_equal(c->api.roles_count, 3);
-    assert_string_equal(c->api.roles[0].subject, "O = team, CN = ci");
+    assert_string_equal(c->api.roles[0].subject, "O=team, CN=ci");
     assert_string_equal(c->api.roles[0].san, "");
     assert_string_equal(c->api.roles[1].san, "dns:boss.example.org");
     assert_string_equal(c->api.roles[2].role, "viewer");

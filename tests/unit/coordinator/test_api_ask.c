@@ -151,7 +151,7 @@ static void the_same_again(void **state)
     b->time_ms = 99;
     b->answer = ANSWER_ACCEPTED;
     text_copy(b->lease, sizeof(b->lease), "7");
-    text_copy(b->by, sizeof(b->by), "CN = ci via 10.0.0.9");
+    text_copy(b->by, sizeof(b->by), "CN=ci via 10.0.0.9");
     text_copy(b->operation, sizeof(b->operation), "op-1");
     assert_true(ask_same(a, b));
     b->skip = true;
@@ -171,9 +171,9 @@ static void names_are_shortened_and_limits_kept(void **state)
     (void)state;
     struct who w;
     struct error err = ERROR_INIT;
-    who_init(&w, "O = team, CN = ci", "10.0.0.9:4711", API_ROLE_OPERATOR, 0);
-    assert_string_equal(w.by, "O = team, CN = ci via 10.0.0.9");
-    who_init(&w, "OU = a unit with quite a long name, O = an organisation too, CN = somebody",
+    who_init(&w, "O=team, CN=ci", "10.0.0.9:4711", API_ROLE_OPERATOR, 0);
+    assert_string_equal(w.by, "O=team, CN=ci via 10.0.0.9");
+    who_init(&w, "OU=a unit with quite a long name, O=an organisation too, CN=somebody",
              "[fd00:1234:5678:9abc::7]:4711", API_ROLE_OPERATOR, 0);
     assert_true(strlen(w.by) < CLUSTER_NAME_MAX);
     assert_non_null(strstr(w.by, " via [fd00:"));

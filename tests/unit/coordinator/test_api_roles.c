@@ -104,22 +104,22 @@ static void certificates(void **state)
     (void)state;
     struct config_api c = {.roles_count = 5};
     c.roles[0] = rule("viewer", "", "", "team");
-    c.roles[1] = rule("operator", "O = team, CN = ci", "", "");
+    c.roles[1] = rule("operator", "O=team, CN=ci", "", "");
     c.roles[2] = rule("admin", "", "dns:boss.example.org", "");
-    c.roles[3] = rule("viewer", "O = team, CN = ci", "", "");
-    c.roles[4] = rule("king", "CN = king", "", "");
-    assert_int_equal(role_of(&c, "CN = x", NULL, NULL), NOBODY);
-    assert_int_equal(role_of(&c, "CN = x", NULL, "team"), VIEWER);
-    assert_int_equal(role_of(&c, "O = team, CN = ci", NULL, "team"), OPERATOR); /* the highest of three */
-    assert_int_equal(role_of(&c, "O = team, CN = ci", "dns:boss.example.org", "team"), ADMIN);
-    assert_int_equal(role_of(&c, "CN = king", NULL, NULL), NOBODY); /* a role that there is not */
+    c.roles[3] = rule("viewer", "O=team, CN=ci", "", "");
+    c.roles[4] = rule("king", "CN=king", "", "");
+    assert_int_equal(role_of(&c, "CN=x", NULL, NULL), NOBODY);
+    assert_int_equal(role_of(&c, "CN=x", NULL, "team"), VIEWER);
+    assert_int_equal(role_of(&c, "O=team, CN=ci", NULL, "team"), OPERATOR); /* the highest of three */
+    assert_int_equal(role_of(&c, "O=team, CN=ci", "dns:boss.example.org", "team"), ADMIN);
+    assert_int_equal(role_of(&c, "CN=king", NULL, NULL), NOBODY); /* a role that there is not */
     /* Nothing but the whole text: no part, no other case, no other kind of name. */
-    assert_int_equal(role_of(&c, "O = team, CN = ci2", NULL, NULL), NOBODY);
-    assert_int_equal(role_of(&c, "CN = ci", NULL, NULL), NOBODY);
+    assert_int_equal(role_of(&c, "O=team, CN=ci2", NULL, NULL), NOBODY);
+    assert_int_equal(role_of(&c, "CN=ci", NULL, NULL), NOBODY);
     assert_int_equal(role_of(&c, "o = team, cn = ci", NULL, NULL), NOBODY);
-    assert_int_equal(role_of(&c, "CN = x", "uri:boss.example.org", NULL), NOBODY);
-    assert_int_equal(role_of(&c, "CN = x", "dns:boss.example.org.evil", NULL), NOBODY);
-    assert_int_equal(role_of(&c, "CN = team", NULL, NULL), NOBODY);
+    assert_int_equal(role_of(&c, "CN=x", "uri:boss.example.org", NULL), NOBODY);
+    assert_int_equal(role_of(&c, "CN=x", "dns:boss.example.org.evil", NULL), NOBODY);
+    assert_int_equal(role_of(&c, "CN=team", NULL, NULL), NOBODY);
     assert_int_equal(role_of(&c, "", "", ""), NOBODY); /* empty names match no empty field */
 }
 
@@ -128,7 +128,7 @@ static void nobody_without_a_rule(void **state)
     (void)state;
     struct config_api none = {0};
     const struct api_caller local = {.local = true, .subject = ""};
-    assert_int_equal(role_of(&none, "CN = x", "dns:x", "x"), NOBODY);
+    assert_int_equal(role_of(&none, "CN=x", "dns:x", "x"), NOBODY);
     assert_int_equal(api_role_of(&none, &local), ADMIN);
     struct config_api empty = {.roles_count = 1};
     empty.roles[0] = rule("admin", "", "", "");

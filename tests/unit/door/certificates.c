@@ -37,7 +37,7 @@ static void one_of_the_ca_is_let_in(void **state)
     assert_string_equal(tls_client_protocol(c), "h2");
     assert_int_equal(peer.kind, DOOR_TLS);
     assert_int_equal(strncmp(peer.from, "127.0.0.1:", 10), 0);
-    assert_string_equal(peer.tls.subject, "O = team, CN = ci");
+    assert_string_equal(peer.tls.subject, "O=team, CN=ci");
     assert_string_equal(peer.tls.common_name, "ci");
     assert_int_equal(peer.tls.groups_count, 1);
     assert_string_equal(peer.tls.groups[0], "team");
@@ -93,7 +93,7 @@ static void of_another_ca(void **state)
     house_open(h, (struct door_limits){0});
     refused_with(h, "stranger", "ca", "unknown ca");
     noted(h, DOOR_NOTE_CERTIFICATE,
-          "its certificate (O = team, CN = ci) is refused: unable to get local issuer");
+          "its certificate (O=team, CN=ci) is refused: unable to get local issuer");
 }
 
 static void ended_and_not_begun(void **state)
@@ -103,11 +103,11 @@ static void ended_and_not_begun(void **state)
     tls_make(h->dir, "ca", "new", &(struct tls_made){.subject = "CN=new", .from_s = 3600, .until_s = 7200});
     house_open(h, (struct door_limits){0});
     refused_with(h, "old", "ca", "certificate expired");
-    noted(h, DOOR_NOTE_CERTIFICATE, "its certificate (CN = old) is refused: certificate has expired");
+    noted(h, DOOR_NOTE_CERTIFICATE, "its certificate (CN=old) is refused: certificate has expired");
     refused_with(h, "new", "ca", "bad certificate");
     house_noted(h, DOOR_NOTE_CERTIFICATE, 2);
     assert_non_null(
-        strstr(h->notes[h->notes_count - 1].why, "(CN = new) is refused: certificate is not yet valid"));
+        strstr(h->notes[h->notes_count - 1].why, "(CN=new) is refused: certificate is not yet valid"));
 }
 
 static void a_servers_own_is_none_for_clients(void **state)
@@ -116,7 +116,7 @@ static void a_servers_own_is_none_for_clients(void **state)
     tls_make(h->dir, "ca", "web", &(struct tls_made){.subject = "CN=web", .usage = "serverAuth"});
     house_open(h, (struct door_limits){0});
     refused_with(h, "web", "ca", "certificate");
-    noted(h, DOOR_NOTE_CERTIFICATE, "(CN = web) is refused: unsuitable certificate purpose");
+    noted(h, DOOR_NOTE_CERTIFICATE, "(CN=web) is refused: unsuitable certificate purpose");
 }
 
 static void a_name_with_a_nul(void **state)
@@ -168,7 +168,7 @@ static void it_ends_while_connected(void **state)
     }
     assert_true(rc <= 0);
     struct house_note n = house_note(h, DOOR_NOTE_EXPIRED);
-    assert_string_equal(n.subject, "CN = brief");
+    assert_string_equal(n.subject, "CN=brief");
     tls_client_close(c);
 }
 

@@ -252,7 +252,7 @@ static void a_record_that_was_changed(void **state)
     static const char record[] = "\x17\x03\x03\x00\x20 this is no ciphertext at all ..";
     assert_true(send(tls_client_fd(c), record, 37, 0) == 37);
     struct house_note n = house_note(h, DOOR_NOTE_BROKEN);
-    assert_string_equal(n.subject, "O = team, CN = ci");
+    assert_string_equal(n.subject, "O=team, CN=ci");
     struct pollfd p = {.fd = fd, .events = POLLIN};
     char got;
     assert_int_equal(poll(&p, 1, 5000), 1);

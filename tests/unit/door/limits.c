@@ -27,7 +27,7 @@ static void of_one_subject(void **state)
     struct tls_client *third = from(h, "127.0.0.3", "ci");
     assert_int_equal(tls_client_read(third, got, sizeof(got), why), 0);
     struct house_note n = house_note(h, DOOR_NOTE_MANY);
-    assert_string_equal(n.subject, "O = team, CN = ci");
+    assert_string_equal(n.subject, "O=team, CN=ci");
     assert_non_null(strstr(n.why, "of this certificate's subject"));
     struct tls_client *other = from(h, "127.0.0.2", "other");
     house_check_both_ways(other, house_taken(h, 2, NULL));
@@ -94,7 +94,7 @@ static void idle_ones_end(void **state)
     assert_int_equal(recv(fd, got, 1, 0), 0);
     struct house_note n = house_note(h, DOOR_NOTE_IDLE);
     assert_string_equal(n.why, "nothing came or went for too long");
-    assert_string_equal(n.subject, "O = team, CN = ci");
+    assert_string_equal(n.subject, "O=team, CN=ci");
     tls_client_close(c);
 }
 
@@ -231,7 +231,7 @@ static void one_that_is_not_wanted_is_told(void **state)
     tls_client_close(c);
     struct house_note n = house_note(h, DOOR_NOTE_REFUSED);
     assert_string_equal(n.why, "the house is shut");
-    assert_string_equal(n.subject, "O = team, CN = ci");
+    assert_string_equal(n.subject, "O=team, CN=ci");
 }
 
 #define SPIN_MS 25 /* of a second or more: waiting takes 1 or 2, and spinning more on the busiest machine */

@@ -38,11 +38,11 @@ static void the_next_one_tells_of_those_before(void **state)
     told = 0;
     for (int i = 0; i < 4; i++)
         notes_add(&n, 1000, DOOR_NOTE_FULL, "a", "", "x");
-    notes_add(&n, 2000, DOOR_NOTE_FULL, "b", "CN = b", "y");
+    notes_add(&n, 2000, DOOR_NOTE_FULL, "b", "CN=b", "y");
     assert_int_equal(told, 2);
     assert_int_equal(last.left_out, 3);
     assert_string_equal(last.from, "b");
-    assert_string_equal(last.subject, "CN = b");
+    assert_string_equal(last.subject, "CN=b");
 }
 
 static void kinds_do_not_hide_each_other(void **state)
