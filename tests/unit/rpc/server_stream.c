@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -130,6 +131,7 @@ static pid_t start_reader(const char *address)
 
 static int read_one(const char *address)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* also of a test that failed with it standing still */
     struct rpc_channel *c = client_open(address, MAX_MESSAGE);
     struct rpc_stream *stream = client_stream(c, &test_flood, 1000, NULL);
     int64_t n;

@@ -36,7 +36,9 @@ struct rpc_server_method {
     void (*free_reply)(ProtobufCMessage *reply); /* NULL: protobuf_c_message_free_unpacked */
 };
 
-/* A message that is too large is put together by gRPC before it is refused; this bounds it. */
+/* What a connection may make gRPC keep. A message over max_message is put together before it is refused; one
+ * over this ends its call (RESOURCE_EXHAUSTED) or its connection on the way. Nobody else's: so in the whole
+ * it is this for each connection, whose number is for the caller of rpc_server_add to bound. */
 #define RPC_SERVER_MEMORY(max_message) ((256u << 10) + 4 * (size_t)(max_message))
 
 struct rpc_server_options {
