@@ -6,7 +6,7 @@
 
 #include <base/clock.h>
 
-#define ROUNDS_MAX 8 /* of 64 KiB at most, before others have their turn */
+#define ROUNDS_MAX 4 /* a TLS record (16 KiB) and a buffer each, before others have their turn */
 
 static size_t room(const struct pipe_buffer *b)
 {

@@ -67,6 +67,24 @@ static void none_at_all(void **state)
     noted(h, DOOR_NOTE_CERTIFICATE, "it sent no certificate");
 }
 
+/* A client that goes on talking, as HTTP/2's do, is not reset before it could read why. */
+static void the_reason_is_not_taken_away(void **state)
+{
+    struct house *h = *state;
+    char why[256] = "", got[8];
+    house_open(h, (struct door_limits){0});
+    struct tls_client *c =
+        tls_client_open(house_port(h), &(struct tls_client_options){.dir = h->dir, .ca = "ca"}, why);
+    assert_non_null(c);
+    house_note(h, DOOR_NOTE_CERTIFICATE);
+    assert_int_equal(tls_client_write(c, "PRI", 3, why), 3);
+    struct pollfd p = {.fd = tls_client_fd(c), .events = 0}; /* errors alone */
+    assert_int_equal(poll(&p, 1, 500), 0);
+    assert_int_equal(tls_client_read(c, got, sizeof(got), why), -1);
+    assert_non_null(strstr(why, "certificate required"));
+    tls_client_close(c);
+}
+
 static void of_another_ca(void **state)
 {
     struct house *h = *state;
@@ -221,6 +239,7 @@ int main(void)
         test(one_of_the_ca_is_let_in),
         test(another_protocol_is_not_agreed),
         test(none_at_all),
+        test(the_reason_is_not_taken_away),
         test(of_another_ca),
         test(ended_and_not_begun),
         test(a_servers_own_is_none_for_clients),

@@ -180,8 +180,8 @@ static void a_client_that_stops_reading(void **state)
     while (sent < 64u << 20 && poll(&p, 1, 300) == 1 &&
            (n = send(fd, block, sizeof(block), MSG_NOSIGNAL)) > 0)
         sent += (size_t)n;
-    /* The pair's own buffer, ours, and the kernel's for TCP: a few MiB at most. */
-    assert_in_range(sent, 64 * 1024, 16 * 1024 * 1024);
+    /* The pair's own buffer, ours, and the kernel's for TCP. */
+    assert_in_range(sent, 64 * 1024, 1024 * 1024);
     an_honest_client_is_served(h);
     assert_string_equal(house_note(h, DOOR_NOTE_IDLE).why, "it reads nothing");
     p.events = POLLIN;
@@ -203,16 +203,18 @@ static void a_client_that_only_talks(void **state)
         &(struct tls_client_options){.dir = h->dir, .ca = "ca", .cert = "ci", .receive_buffer = 4096}, why);
     assert_non_null(deaf);
     int fd = house_taken(h, 0, NULL);
-    int64_t start = clock_mono_ms(), took = 0;
-    while (send(fd, block, sizeof(block), MSG_NOSIGNAL) > 0 || took < 300)
-        took = clock_mono_ms() - start;
-    for (took = 0; took < 9000 && !house_has_note(h, DOOR_NOTE_IDLE); took = clock_mono_ms() - start) {
+    struct pollfd w = {.fd = fd, .events = POLLOUT};
+    while (poll(&w, 1, 300) == 1)
+        (void)!send(fd, block, sizeof(block), MSG_NOSIGNAL);
+    int64_t start = clock_mono_ms();
+    while (clock_mono_ms() - start < 9000 && !house_has_note(h, DOOR_NOTE_IDLE)) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         if (tls_client_write(deaf, "x", 1, why) < 1)
             break;
         if (poll(&p, 1, 50) == 1)
             (void)!recv(fd, scrap, sizeof(scrap), 0);
     }
+    assert_true(house_has_note(h, DOOR_NOTE_IDLE)); /* while it still talked */
     assert_string_equal(house_note(h, DOOR_NOTE_IDLE).why, "it reads nothing");
     an_honest_client_is_served(h);
     tls_client_close(deaf);

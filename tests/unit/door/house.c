@@ -172,6 +172,8 @@ struct house_note house_note(struct house *h, enum door_note_kind kind)
     if (first)
         copy = *first;
     pthread_mutex_unlock(&h->lock);
+    for (size_t i = 0; !first && i < h->notes_count; i++)
+        print_message("note %s: %s\n", door_note_name(h->notes[i].kind), h->notes[i].why);
     if (!first)
         fail_msg("no note '%s' came", door_note_name(kind));
     return copy;

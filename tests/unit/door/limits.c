@@ -147,6 +147,28 @@ static void what_the_client_said_last_arrives(void **state)
     tls_client_close(c);
 }
 
+/* More than is copied in one turn is there at once, and then nothing: it arrives all the same. */
+static void a_burst_after_the_handshake(void **state)
+{
+    struct house *h = *state;
+    enum { BURST = 120000 };
+    static char block[BURST];
+    char why[256] = "";
+    house_open(h, (struct door_limits){0});
+    for (size_t i = 0; i < 20; i++) {
+        struct tls_client *c = house_client(h, "ci");
+        assert_int_equal(tls_client_write(c, block, BURST, why), BURST);
+        struct pollfd p = {.fd = house_taken(h, i, NULL), .events = POLLIN};
+        for (int got = 0; got < BURST;) {
+            assert_int_equal(poll(&p, 1, 5000), 1);
+            ssize_t n = recv(p.fd, block, sizeof(block), 0);
+            assert_true(n > 0);
+            got += (int)n;
+        }
+        tls_client_close(c);
+    }
+}
+
 /* Both ways at once, more than all buffers hold. */
 static void a_lot_goes_both_ways(void **state)
 {
@@ -212,6 +234,8 @@ static void one_that_is_not_wanted_is_told(void **state)
     assert_string_equal(n.subject, "O = team, CN = ci");
 }
 
+#define SPIN_MS 25 /* of a second or more: waiting takes 1 or 2, and spinning more on the busiest machine */
+
 static int64_t cpu_ms(void)
 {
     struct timespec t;
@@ -245,7 +269,7 @@ static void without_descriptors_it_waits(void **state)
     assert_non_null(strstr(n.why, "cannot accept connections"));
     int64_t start = cpu_ms();
     assert_int_equal(poll(NULL, 0, 1500), 0);
-    assert_true(cpu_ms() - start < 200);
+    assert_true(cpu_ms() - start < SPIN_MS);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     struct tls_client *c = house_client(h, "ci");
     house_check_both_ways(c, house_taken(h, 0, NULL));
@@ -271,7 +295,7 @@ static void last_words_that_nobody_reads(void **state)
     h->taken[0].fd = -1;
     int64_t start = cpu_ms();
     assert_int_equal(poll(NULL, 0, 1000), 0);
-    assert_true(cpu_ms() - start < 200);
+    assert_true(cpu_ms() - start < SPIN_MS);
     assert_string_equal(house_note(h, DOOR_NOTE_IDLE).why, "it reads nothing");
     tls_client_close(deaf);
 }
@@ -299,6 +323,7 @@ int main(void)
         test(idle_ones_end),
         test(what_the_server_said_last_arrives),
         test(what_the_client_said_last_arrives),
+        test(a_burst_after_the_handshake),
         test(a_lot_goes_both_ways),
         test(numbers_do_not_come_back),
         test(one_that_is_not_wanted_is_told),
