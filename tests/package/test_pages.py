@@ -81,7 +81,7 @@ class PagesTest(unittest.TestCase):
             *_, last = command.split()
             self.assertIn(f" -a {last} ", (self.pages / "secrets-encrypt.fish").read_text())
             self.assertRegex((self.pages / "_secrets-encrypt").read_text(), rf"(?m)^    '?{command.split()[0]}[:)]")
-            self.assertRegex((self.pages / "secrets-encrypt.1").read_text(), rf"(?m)^\.It Cm {command}( Ar|$)")
+            self.assertRegex((self.pages / "secrets-encrypt.1").read_text(), rf"(?m)^\.It Cm {command}( Ar| Op Ar|$)")
 
     def test_shells_take_them(self):
         for shell, page in (("bash", "secrets-encrypt.bash"), ("zsh", "_secrets-encrypt"), ("fish", "secrets-encrypt.fish")):

@@ -479,7 +479,7 @@ static void test_events_and_junit_of_a_halt(void **state)
         "\"kind\":\"result\",\"exit\":7,\"cause\":\"halted\",\"message\":\"rotate-keys halted: s2 <away>; ",
         "\"operation\":\"op-1\"}\n"};
     static const char *const cases[] = {
-        "tests=\"1",
+        "tests=\"9\"",
         "failures=\"1\"",
         "name=\"request: ",
         "name=\"append: ",
