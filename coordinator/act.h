@@ -28,6 +28,11 @@ act_fn act_halt;
 act_fn act_refuse, act_start, act_resume, act_pause, act_abort, act_throttle, act_repair, act_lock,
     act_unlock;
 
+/* --- act_schedule.c --- */
+/* The request was the schedule's own: its record says why it was refused. */
+int act_schedule_refused(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
+                         const struct cluster_request *request, const char *why, struct error *err);
+
 /* --- act_audit.c: the audit trail's entries, in the transaction with what they tell of --- */
 /* What changes of the operation: started, its phase, halted, finished, aborted. */
 int act_audit_change(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,

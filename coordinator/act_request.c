@@ -56,6 +56,8 @@ int act_refuse(struct coordinator *c, struct cluster_snapshot *s, const struct d
     const struct reply no = {ANSWER_REFUSED, "", d->why, d->cause};
     int rc = answer(c, s, t, d->request, &no, err);
     if (rc == 0)
+        rc = act_schedule_refused(c, s, t, request, d->why, err);
+    if (rc == 0)
         rc = etcd_txn_commit(t, STORE_DEADLINE_MS, NULL, err);
     if (rc == 0)
         log_event(LOG_LEVEL_NOTICE, "request refused", LOG_S("request", request->id),

@@ -10,6 +10,7 @@
 #include <store/view.h>
 
 #include "job.h"
+#include "maintenance.h"
 
 #define STORE_DEADLINE_MS  3000
 #define REWRITE_PASSES_MAX 3
@@ -39,6 +40,10 @@ struct coordinator {
     int64_t progress_ms; /* when progress was last written */
     struct freshness fresh;
     int64_t audit_ms; /* when the audit trail was last pruned; 0: never */
+    struct maintenance maintenance;
+    int64_t schedule_ms; /* when the schedule was last looked at; 0: never */
+    int64_t revision;    /* of the datastore, for the bound of what a key wrote; 0: not known */
+    int64_t revision_ms; /* when it was asked for; 0: never */
     /* Why no server is to be touched now (rotation.h, planner_self.closed); "" = nothing holds it. */
     char closed[CLUSTER_TEXT_MAX];
     int64_t apis_ms; /* when the datastore's records of API servers were last read; 0: never */
@@ -94,6 +99,14 @@ int issue_learn(struct coordinator *c, const struct cluster_snapshot *s, int64_t
 /* Opens a generation's config. Caller frees. */
 int issue_open(struct coordinator *c, int64_t generation, struct encryption_config **ret,
                struct error *err) _must_check_;
+
+/* The datastore's revision now; 0: it did not tell, or is not to be asked. */
+int64_t datastore_revision(struct coordinator *c);
+
+/* --- act_schedule.c --- */
+/* Keeps the record of the rotation that comes by itself, and asks for it when it is due: as anybody else
+ * does, by a request that the planner answers. */
+int act_schedule(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;
 
 /* --- campaign.c --- */
 /* Waits until this coordinator leads (0), or `stop_fd` is readable (ERR_CANCELED). Troubles with the state

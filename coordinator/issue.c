@@ -48,8 +48,7 @@ static int open_managed(struct coordinator *c, int64_t generation, struct manage
     return rc;
 }
 
-/* The datastore's revision now; 0: it did not tell, or is not to be asked. */
-static int64_t datastore_revision(struct coordinator *c)
+int64_t datastore_revision(struct coordinator *c)
 {
     struct etcd_range range = {0};
     struct etcd_range_options options = {

@@ -161,6 +161,8 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level));
     rc = spec_from_config(*config, &c->spec, err);
     if (rc == 0)
+        rc = maintenance_init(&c->maintenance, *config, err);
+    if (rc == 0)
         rc = store_open(*config, &c->store, err);
     if (rc == 0 && !c->spec.not_raw)
         rc = store_etcd_open(&(*config)->datastore, &c->datastore, err);
@@ -187,6 +189,7 @@ static int run(const char *path, int stop_fd, int reload_fd)
     api_free(api);
     if (c) {
         kube_close(c->apis_kube);
+        maintenance_clear(&c->maintenance);
         etcd_close(c->datastore);
         store_free(c->store);
     }

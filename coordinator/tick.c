@@ -196,6 +196,24 @@ static int look(struct coordinator *c, struct cluster_snapshot **ret_s, struct e
     return rc < 0 ? rc : store_view_look(c->view, STORE_DEADLINE_MS, ret_s, err);
 }
 
+/* An operation that the answer could hold (facts.c). Nobody is asked for the others' sake: an answer can be
+ * long in coming. */
+static bool may_be_closed(const struct cluster_snapshot *s)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    bool runs = s->has_rotation && *op->id && op->state == OP_STATE_RUNNING;
+    bool dropping = rotation_phase_drops(op->phase) && op->target > 0;
+    return runs && rotation_phase_is_config(op->phase) && op->kind != OP_ABORT && op->kind != OP_ADOPT &&
+           op->phase != PHASE_BRING_BACK && !dropping;
+}
+
+static void look_whether_open(struct coordinator *c, const struct cluster_snapshot *s)
+{
+    c->closed[0] = 0;
+    if (may_be_closed(s))
+        maintenance_closed(&c->maintenance, c->config, s->rotation.op.now, s->now_ms, c->closed);
+}
+
 static int work(struct coordinator *c, struct cluster_snapshot *s, enum tick_result *ret, struct error *err)
 {
     int rc = measure_freshness(&c->fresh, s, err);
@@ -205,6 +223,10 @@ static int work(struct coordinator *c, struct cluster_snapshot *s, enum tick_res
         rc = tend_job(c, s, err);
     if (rc == 0)
         act_audit_prune(c, s);
+    if (rc == 0)
+        rc = act_schedule(c, s, err);
+    if (rc == 0)
+        look_whether_open(c, s);
     return rc < 0 ? rc : decide(c, s, ret, err);
 }
 

@@ -289,6 +289,11 @@ static const struct field lock_fields[] = {
     F_END,
 };
 
+static const struct field schedule_fields[] = {
+    F_INT(cluster_schedule, next_ms),  F_TEXT(cluster_schedule, when), F_TEXT(cluster_schedule, why),
+    F_INT(cluster_schedule, asked_ms), F_TEXT(cluster_schedule, held), F_END,
+};
+
 static const struct field audit_fields[] = {
     F_INT(cluster_audit, time_ms), F_TEXT(cluster_audit, server),
     F_TEXT(cluster_audit, who),    F_TEXT(cluster_audit, role),
@@ -360,6 +365,7 @@ CODEC(request, request_fields)
 CODEC(keys, keys_fields)
 CODEC(apis, apis_fields)
 CODEC(lock, lock_fields)
+CODEC(schedule, schedule_fields)
 CODEC(audit, audit_fields)
 
 #define CODEC_SPARSE(name, table)                                                                            \

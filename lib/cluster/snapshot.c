@@ -221,6 +221,11 @@ static void add_escrow(struct cluster_snapshot *s, const struct snapshot_input *
     cluster_escrow_free(&e);
 }
 
+static void add_schedule(struct cluster_snapshot *s, const struct snapshot_input *in)
+{
+    s->has_schedule = in->body && cluster_schedule_decode(in->body, in->len, &s->schedule, NULL) == 0;
+}
+
 static void add_lock(struct cluster_snapshot *s, const struct snapshot_input *in)
 {
     s->has_lock = true;
@@ -339,6 +344,9 @@ static int add(struct build *b, int kind, const char *name, const struct snapsho
     case CLUSTER_KEY_ESCROW:
         add_escrow(s, in);
         return 0;
+    case CLUSTER_KEY_SCHEDULE:
+        add_schedule(s, in);
+        return 0;
     case CLUSTER_KEY_LOCK:
         add_lock(s, in);
         return 0;
@@ -371,7 +379,7 @@ static int add(struct build *b, int kind, const char *name, const struct snapsho
 static void clear_head(struct cluster_snapshot *s)
 {
     s->revision = s->now_ms = s->spec_mod = s->rotation_mod = s->reencrypt_mod = s->proofs_mod = 0;
-    s->has_lock = false;
+    s->has_lock = s->has_schedule = false;
     s->lock_mod = 0;
     s->has_spec = s->has_rotation = s->has_reencrypt = s->has_proofs = s->has_keys = false;
     s->servers_count = s->escrow_count = s->bundles_count = s->requests_count = s->candidates_count = 0;
@@ -379,6 +387,7 @@ static void clear_head(struct cluster_snapshot *s)
     memset(&s->reencrypt, 0, sizeof(s->reencrypt));
     memset(&s->keys, 0, sizeof(s->keys));
     memset(&s->lock, 0, sizeof(s->lock));
+    memset(&s->schedule, 0, sizeof(s->schedule));
     s->unknown_api[0] = s->leader[0] = 0;
     s->leader_fence = 0;
 }

@@ -285,6 +285,8 @@ int config_check(const struct config *c, enum config_role role, struct error *er
         rc = check_kubernetes(c, role, err);
     if (rc == 0)
         rc = check_api(&c->api, err);
+    if (rc == 0)
+        rc = config_check_maintenance(c, role, err);
     if (rc == 0 && role == CONFIG_FOR_AGENT && strcmp(c->driver, "exec") == 0 && c->exec_restart_count == 0)
         rc = error_set(
             err, ERR_INVALID,

@@ -10,7 +10,8 @@
 #include <yaml/yaml.h>
 
 #define WHERE_MAX  160 /* "datastore.endpoints[15]" and the like */
-#define FIELDS_MAX 32  /* of one section */
+#define FIELDS_MAX 64  /* of one section */
+#define WORDS_MAX  128 /* bytes of a list of days */
 
 struct reader {
     const char *file;
@@ -243,6 +244,68 @@ static int read_elements(struct reader *r, const struct field *f, const struct j
     return 0;
 }
 
+/* Days may be a list: they are kept as one text, "sat,sun". */
+static int read_words(struct reader *r, const struct json *node, const char *where, char out[WORDS_MAX])
+{
+    size_t used = 0;
+    for (const struct json *e = json_first(node); e; e = json_next(e)) {
+        const char *s = "";
+        int rc = read_string(r, e, where, &s);
+        if (rc == 0 && (!*s || strchr(s, ',')))
+            rc = bad(r, where, "'%.40s' is not one word", s);
+        if (rc == 0 && used + strlen(s) + 2 > WORDS_MAX)
+            rc = bad(r, where, "too many words");
+        if (rc < 0)
+            return rc;
+        used += (size_t)snprintf(out + used, WORDS_MAX - used, "%s%s", used ? "," : "", s);
+    }
+    return used ? 0 : bad(r, where, "empty");
+}
+
+static int read_window(struct reader *r, const struct json *node, const char *where,
+                       struct config_window *ret)
+{
+    const struct field_part part = {config_window_fields, 0};
+    if (json_type(node) != JSON_OBJECT)
+        return bad(r, where, "not an object with days, from and to");
+    int rc = refuse_unknown(r, node, where, &part, 1);
+    for (const struct field *f = config_window_fields; f->name && rc == 0; f++) {
+        char at[WHERE_MAX], words[WORDS_MAX] = "";
+        join(at, where, f->name);
+        const struct json *value = json_get(node, f->name);
+        const char *s = f->fallback ? f->fallback : "";
+        if (!value && f->needed)
+            return bad(r, at, "missing: %s", f->help);
+        if (value && json_type(value) == JSON_ARRAY && strcmp(f->name, "days") == 0) {
+            rc = read_words(r, value, at, words);
+            s = words;
+        } else if (value) {
+            rc = read_string(r, value, at, &s);
+        }
+        if (rc == 0)
+            rc = store_text(r, (char **)(void *)((char *)ret + f->offset), s);
+    }
+    return rc;
+}
+
+static int read_windows(struct reader *r, const struct field *f, const struct json *node, const char *where)
+{
+    if (json_type(node) != JSON_ARRAY)
+        return bad(r, where, "not a list");
+    size_t n = json_count(node);
+    if ((int64_t)n < f->min || (int64_t)n > f->max)
+        return bad(r, where, "has %zu elements; %lld to %lld are allowed", n, (long long)f->min,
+                   (long long)f->max);
+    for (const struct json *e = json_first(node); e; e = json_next(e)) {
+        char element[WHERE_MAX];
+        snprintf(element, sizeof(element), "%s[%zu]", where, r->c->windows_count);
+        int rc = read_window(r, e, element, &r->c->windows[r->c->windows_count++]);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 static int read_section(struct reader *r, const struct json *obj, const char *section,
                         const struct field_part *parts, size_t parts_count);
 
@@ -262,6 +325,8 @@ static int read_field(struct reader *r, const struct field *f, const struct json
     case FIELD_ROLES:
         return read_elements(r, f, node, where, config_role_fields, at, sizeof(struct config_api_role),
                              count);
+    case FIELD_WINDOWS:
+        return read_windows(r, f, node, where);
     case FIELD_SECTION:
         if (json_type(node) != JSON_OBJECT)
             return bad(r, where, "not an object with fields");
@@ -426,7 +491,7 @@ static void free_fields(struct config *c, const struct field *f, size_t base)
             for (size_t i = 0; i < *count; i++)
                 free(at[i]);
         else if (f->type != FIELD_INT && f->type != FIELD_NAME && f->type != FIELD_SERVERS &&
-                 f->type != FIELD_ROLES)
+                 f->type != FIELD_ROLES && f->type != FIELD_WINDOWS)
             free(*at);
     }
 }
@@ -446,6 +511,12 @@ void config_free(struct config *c)
         free(c->api.roles[i].subject);
         free(c->api.roles[i].san);
         free(c->api.roles[i].group);
+    }
+    for (size_t i = 0; i < c->windows_count; i++) {
+        free(c->windows[i].days);
+        free(c->windows[i].from);
+        free(c->windows[i].to);
+        free(c->windows[i].time_zone);
     }
     free(c->path);
     free(c);

@@ -9,6 +9,7 @@ static const char *type_word(const struct field *f)
         [FIELD_CHOICE] = "text",        [FIELD_INT] = "number",
         [FIELD_LIST] = "list of texts", [FIELD_SERVERS] = "list of objects",
         [FIELD_SECTION] = "object",     [FIELD_ROLES] = "list of objects",
+        [FIELD_WINDOWS] = "list of objects",
     };
     return words[f->type];
 }
@@ -18,7 +19,8 @@ static int add_limits(struct buf *out, const struct field *f, struct error *err)
     int rc = 0;
     if (f->type == FIELD_INT)
         return buf_addf(out, err, "%lld to %lld", (long long)f->min, (long long)f->max);
-    if (f->type == FIELD_LIST || f->type == FIELD_SERVERS || f->type == FIELD_ROLES)
+    if (f->type == FIELD_LIST || f->type == FIELD_SERVERS || f->type == FIELD_ROLES ||
+        f->type == FIELD_WINDOWS)
         return buf_addf(out, err, "%lld to %lld elements", (long long)f->min, (long long)f->max);
     for (size_t i = 0; f->choices && f->choices[i] && rc == 0; i++)
         if (*f->choices[i])
@@ -58,6 +60,7 @@ static const struct field *elements_of(const struct field *f)
 {
     return f->type == FIELD_SERVERS ? config_server_fields
            : f->type == FIELD_ROLES ? config_role_fields
+           : f->type == FIELD_WINDOWS ? config_window_fields
                                     : NULL;
 }
 

@@ -15,6 +15,7 @@ enum field_type {
     FIELD_LIST,    /* char *[max] and a count: texts, min to max of them */
     FIELD_SERVERS, /* the list of servers */
     FIELD_ROLES,   /* the list of the API's roles */
+    FIELD_WINDOWS, /* the list of maintenance windows */
     FIELD_SECTION, /* an object with the fields of `parts` */
 };
 
@@ -49,6 +50,7 @@ struct field {
 
 extern const char *const config_on_off[]; /* choices that may be written as true and false, too */
 extern const struct field_part config_top;
+extern const struct field config_window_fields[]; /* of one element of `maintenance_window` */
 extern const struct field config_server_fields[]; /* of one element of `servers`, for the reference */
 extern const struct field config_role_fields[];   /* of one element of `api.roles` */
 
@@ -58,6 +60,8 @@ const char *config_role_name(enum config_role role);
 /* The rules that involve several fields (check.c); `c` holds every field and its defaults. Texts do not
  * name the file: the caller does. */
 int config_check(const struct config *c, enum config_role role, struct error *err) _must_check_;
+/* Those of maintenance windows, the gate on alerts and the schedule (check_maintenance.c). */
+int config_check_maintenance(const struct config *c, enum config_role role, struct error *err) _must_check_;
 /* The rules of one endpoint or API URL. */
 int config_check_url(const char *url, const char *where, struct error *err) _must_check_;
 /* A resource's name ("secrets", "widgets.example.org"). */

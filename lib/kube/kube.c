@@ -214,7 +214,8 @@ int kube_request(struct kube *k, const char *method, const char *path, const cha
                  long *ret_status, struct buf *out, struct error *err)
 {
     _cleanup_(buf_freep) struct buf accept_line = BUF_INIT(512), type_line = BUF_INIT(512);
-    _cleanup_(sink_freep) struct sink reply = {.max = KUBE_REPLY_MAX};
+    size_t room = out && out->max - out->len < KUBE_REPLY_MAX ? out->max - out->len : KUBE_REPLY_MAX;
+    _cleanup_(sink_freep) struct sink reply = {.max = room};
     struct request r = {.method = method, .path = path, .body = body, .body_len = body_len};
     long status = 0;
     int rc = header_line(&accept_line, "Accept", accept, &r.accept, err);

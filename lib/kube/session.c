@@ -155,13 +155,33 @@ static int file_check(const struct session *s, const char *path, const char *wha
     return error_errno(err, errno, "%s: %s %s cannot be read", s->server, what, path);
 }
 
+/* Over http nothing may go that is secret. */
+static int plain_url(struct session *s, const struct kube_options *o, struct error *err)
+{
+    char secure[KUBE_URL_MAX + 8];
+    snprintf(secure, sizeof(secure), "https://%s", o->url + strlen("http://"));
+    int rc = kube_url_base(s->server, secure, s->url, err);
+
+    if (rc == 0 && (o->token_file || o->cert_file))
+        return error_set(err, ERR_INVALID, "%s: a token or a certificate needs https", s->server);
+    if (rc == 0)
+        memmove(s->url + 4, s->url + 5, strlen(s->url + 5) + 1);
+    return rc;
+}
+
+static int base_url(struct session *s, const struct kube_options *o, struct error *err)
+{
+    s->plain = o->plain && o->url && strncmp(o->url, "http://", strlen("http://")) == 0;
+    return s->plain ? plain_url(s, o, err) : kube_url_base(s->server, o->url, s->url, err);
+}
+
 static int session_fill(struct session *s, const struct kube_options *o, struct error *err)
 {
     bool changed;
     int rc = copy_text(&s->server, o->server && *o->server ? o->server : "API server", err);
 
     if (rc == 0)
-        rc = kube_url_base(s->server, o->url, s->url, err);
+        rc = base_url(s, o, err);
     if (rc == 0)
         rc = copy_text(&s->ca_file, o->ca_file, err);
     if (rc == 0)
@@ -245,9 +265,9 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
-static CURLcode apply_connection(CURL *easy, long stall_ms)
+static CURLcode apply_connection(CURL *easy, bool plain, long stall_ms)
 {
-    CURLcode c = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
+    CURLcode c = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
 
     c = c ? c : curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     c = c ? c : curl_easy_setopt(easy, CURLOPT_PROXY, "");
@@ -286,7 +306,7 @@ static CURLcode apply_tls(const struct session *s, CURL *easy)
 
 int session_apply(const struct session *s, CURL *easy, char *errbuf, long stall_ms, struct error *err)
 {
-    CURLcode c = apply_connection(easy, stall_ms);
+    CURLcode c = apply_connection(easy, s->plain, stall_ms);
 
     c = c ? c : apply_tls(s, easy);
     c = c ? c : curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, errbuf);

@@ -27,6 +27,7 @@ struct session {
     char *ca_file, *cert_file, *key_file, *token_file; /* NULL: none */
     char *user;                                        /* basic auth instead of a bearer token; NULL: none */
     struct bearer *bearer;                             /* NULL: no token */
+    bool plain;                                        /* http, without token or certificate */
 };
 
 /* Copies the options, checks them and reads the token. On failure nothing is left to clear. */

@@ -178,6 +178,19 @@ static void add_lock(struct builder *b, struct json *root, const struct cluster_
     build_node(b, root, "lock", o);
 }
 
+static void add_next_rotation(struct builder *b, struct json *root, const struct cluster_snapshot *s)
+{
+    const struct cluster_schedule *n = &s->schedule;
+    if (!s->has_schedule || n->next_ms <= 0)
+        return;
+    struct json *o = build_new(b, false);
+    build_int(b, o, "time", n->next_ms);
+    build_string(b, o, "when", n->when);
+    build_string(b, o, "reason", n->why);
+    build_string(b, o, "why", n->held);
+    build_node(b, root, "next_rotation", o);
+}
+
 int render_status_checked(const struct cluster_snapshot *s, const struct key_table *keys,
                           const struct status_verdict *verdict, struct buf *out, struct error *err)
 {
@@ -187,6 +200,7 @@ int render_status_checked(const struct cluster_snapshot *s, const struct key_tab
     build_head(&b, root, "status");
     add_servers(&b, root, s);
     add_operation(&b, root, s);
+    add_next_rotation(&b, root, s);
     add_reencrypt(&b, root, s);
     build_proofs(&b, root, s);
     build_keys(&b, root, s, 0);

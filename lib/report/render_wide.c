@@ -169,6 +169,17 @@ static int add_reencrypt(const struct cluster_snapshot *s, struct buf *out, stru
     return rc == 0 ? add_counts(r, out, err) : rc;
 }
 
+/* While an operation runs, that may be the one. */
+static int add_next_rotation(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+{
+    const struct cluster_schedule *n = &s->schedule;
+    bool runs = s->has_rotation && *s->rotation.op.id && s->rotation.op.state == OP_STATE_RUNNING;
+    if (!s->has_schedule || n->next_ms <= 0 || runs)
+        return 0;
+    return buf_addf(out, err, "Next rotation: %s (%s)%s%s\n", n->when, n->why,
+                    *n->held ? ", was not begun: " : "", n->held);
+}
+
 int render_status_wide(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
                        struct error *err)
 {
@@ -181,6 +192,8 @@ int render_status_wide(const struct cluster_snapshot *s, const struct key_table 
         rc = add_leader(s, out, err);
     if (rc == 0)
         rc = add_operation(s, out, err);
+    if (rc == 0)
+        rc = add_next_rotation(s, out, err);
     if (rc == 0)
         rc = add_reencrypt(s, out, err);
     if (rc == 0 && *s->unknown_api)

@@ -38,6 +38,7 @@ HARNESS(spec)
 HARNESS(reencrypt)
 HARNESS(request)
 HARNESS(checks)
+HARNESS(schedule)
 
 /* Those with a box: the boxes are compared as texts. */
 #define HARNESS_WITH_BOX(name)                                                                               \
@@ -77,6 +78,7 @@ static const struct {
     {"/secrets-encrypt/demo/requests/r", as_request},
     {"/secrets-encrypt/demo/bundles/00000000000000000001", as_bundle},
     {"/secrets-encrypt/demo/servers/s1/checks", as_checks},
+    {"/secrets-encrypt/demo/schedule", as_schedule},
 };
 
 static void as_store(const char *json, size_t len)

@@ -193,6 +193,18 @@ static struct cluster_snapshot *case_proofs(struct key_table *k)
     return s;
 }
 
+/* One that comes by itself, and did not begin when it was due. */
+static struct cluster_snapshot *case_scheduled(struct key_table *k)
+{
+    struct cluster_snapshot *s = case_finished(k);
+    s->has_schedule = true;
+    s->schedule.next_ms = NOW_MS + 86400000;
+    text_copy(s->schedule.when, sizeof(s->schedule.when), "2023-11-15 22:13 Europe/Berlin");
+    text_copy(s->schedule.why, sizeof(s->schedule.why), "every 90 days");
+    text_copy(s->schedule.held, sizeof(s->schedule.held), "s2 is not ready: etcd");
+    return s;
+}
+
 /* Nothing has reported and nothing is known. */
 static struct cluster_snapshot *case_nobody(struct key_table *k)
 {
@@ -223,6 +235,7 @@ static const struct {
     {"halted", case_halted},
     {"finished", case_finished},
     {"proofs", case_proofs},
+    {"scheduled", case_scheduled},
     {"nobody", case_nobody},
 };
 

@@ -34,6 +34,19 @@ static void rotation_round_trip(void **state)
     assert_memory_equal(&a, &b, sizeof(a));
 }
 
+static void schedule_round_trip(void **state)
+{
+    (void)state;
+    struct cluster_schedule a = {.next_ms = 1700000000123, .asked_ms = 5}, b;
+    text_copy(a.when, sizeof(a.when), "2027-02-26 02:13 Europe/Berlin");
+    text_copy(a.why, sizeof(a.why), "every 90 days");
+    text_copy(a.held, sizeof(a.held), "alert \"x\" is firing");
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536);
+    assert_int_equal(cluster_schedule_encode(&a, &json, NULL), 0);
+    assert_int_equal(cluster_schedule_decode(buf_str(&json), json.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
 static void checks_round_trip(void **state)
 {
     (void)state;
@@ -502,6 +515,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rotation_round_trip),
+        cmocka_unit_test(schedule_round_trip),
         cmocka_unit_test(checks_round_trip),
         cmocka_unit_test(report_and_order_round_trip),
         cmocka_unit_test(lists_round_trip),

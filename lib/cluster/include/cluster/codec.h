@@ -49,6 +49,7 @@ enum cluster_key {
     CLUSTER_KEY_CANDIDATE,
     CLUSTER_KEY_CHECKS, /* name = server; not part of a snapshot */
     CLUSTER_KEY_LOCK,
+    CLUSTER_KEY_SCHEDULE,
     CLUSTER_KEY_AUDIT, /* name = "<time ms, 13 digits>-<8 hex>"; behind CLUSTER_KEY_LIVE_END */
 };
 /* Behind the prefix of all keys: where those end that are looked at as a whole. History stands after it, and
@@ -110,6 +111,10 @@ int cluster_keys_decode(const char *json, size_t len, struct cluster_keys *ret,
 int cluster_lock_encode(const struct cluster_lock *v, struct buf *out, struct error *err) _must_check_;
 int cluster_lock_decode(const char *json, size_t len, struct cluster_lock *ret,
                         struct error *err) _must_check_;
+int cluster_schedule_encode(const struct cluster_schedule *v, struct buf *out,
+                            struct error *err) _must_check_;
+int cluster_schedule_decode(const char *json, size_t len, struct cluster_schedule *ret,
+                            struct error *err) _must_check_;
 int cluster_audit_encode(const struct cluster_audit *v, struct buf *out, struct error *err) _must_check_;
 int cluster_audit_decode(const char *json, size_t len, struct cluster_audit *ret,
                          struct error *err) _must_check_;

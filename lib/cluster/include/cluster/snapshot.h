@@ -60,6 +60,8 @@ struct cluster_snapshot {
     bool has_lock;
     int64_t lock_mod; /* 0: none */
     struct cluster_lock lock;
+    bool has_schedule;
+    struct cluster_schedule schedule;
     struct {
         char provider[16];
         char name[CLUSTER_KEY_NAME_MAX];

@@ -19,6 +19,7 @@
  *   /secrets-encrypt/<cluster>/leader/holder           server's name            election, leased
  *   /secrets-encrypt/<cluster>/leader/candidates/<name>  time                   presence, leased
  *   /secrets-encrypt/<cluster>/lock                    struct cluster_lock      signed, by the leader, leased
+ *   /secrets-encrypt/<cluster>/schedule                struct cluster_schedule  signed, by the leader
  *   /secrets-encrypt/<cluster>/~audit/<time>-<hex>     struct cluster_audit     signed, never changed
  *
  * "Signed" values are {"mac":"…","body":{…}} (crypto/seal.h). Times are wall-clock milliseconds. */
@@ -445,6 +446,16 @@ struct cluster_lock {
     int64_t since_ms;
     char lease[CLUSTER_LEASE_MAX];
     int64_t ttl_s; /* it is gone ttl_s after its lease was last kept alive */
+};
+
+/* --- the rotation that comes by itself --- */
+#define CLUSTER_SCHEDULE "schedule" /* who asks for it: cluster_request.by */
+struct cluster_schedule {
+    int64_t next_ms;                 /* 0: none will come */
+    char when[CLUSTER_NAME_MAX * 2]; /* the same by the window's clock, for people */
+    char why[CLUSTER_REASON_MAX];    /* "every 90 days" */
+    int64_t asked_ms;                /* when it was last asked for, or refused before that */
+    char held[CLUSTER_TEXT_MAX];     /* it is due: why it does not begin, or why it was refused at asked_ms */
 };
 
 /* --- who did what: one record each, which nothing changes --- */

@@ -42,6 +42,10 @@
  *     socket: /run/secrets-encrypt/api/api.sock   socket_group: ""
  *     listen: ["10.0.0.1:6448"]   cert_file: …   key_file: …   client_ca_file: …
  *     roles: [{role: operator, subject: "CN=ci"}, {role: viewer, group: on-call}]
+ *   maintenance_window:                # servers are touched within these alone
+ *     - {days: [sat, sun], from: "02:00", to: "05:00", time_zone: Europe/Berlin}
+ *   alert_gate: {url: "https://prometheus:9090", query: …, ca_file: …, token_file: …, timeout: 5}
+ *   rotate_every: 90d                  # within a window; rotate_writes: 200000 (of aesgcm keys)
  *   log_level: info
  */
 #ifndef CONFIG_CONFIG_H
@@ -63,6 +67,7 @@
 #define CONFIG_ARGV_MAX      64
 #define CONFIG_LISTEN_MAX    8
 #define CONFIG_API_ROLES_MAX 64
+#define CONFIG_WINDOWS_MAX   16
 #define CONFIG_NAME_MAX      64 /* cluster and server names, with the NUL: [A-Za-z0-9._-] */
 
 struct config_etcd {
@@ -100,6 +105,13 @@ struct config_api {
     char *socket_group; /* "" : the coordinator's user alone, and root */
     struct config_api_role roles[CONFIG_API_ROLES_MAX];
     size_t roles_count;
+};
+
+/* As it is written; schedule/window.h makes a window of it. */
+struct config_window {
+    char *days; /* "daily", "sat,sun" */
+    char *from, *to;
+    char *time_zone;
 };
 
 struct config {
@@ -150,6 +162,17 @@ struct config {
     char *repair; /* "manual", "auto" */
     int64_t escrow_days;
     struct config_api api;
+    struct config_window windows[CONFIG_WINDOWS_MAX];
+    size_t windows_count;
+    char *alert_url; /* "" : no alert is asked for */
+    char *alert_query;
+    char *alert_ca_file;
+    char *alert_cert_file;
+    char *alert_key_file;
+    char *alert_token_file;
+    int64_t alert_timeout_s;
+    char *rotate_every; /* "90d"; "" : never by itself */
+    int64_t rotate_writes;
     char *log_level;
 };
 

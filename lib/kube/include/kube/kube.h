@@ -26,6 +26,7 @@ struct kube_options {
     /* Not NULL: the token file is K3s's ("K10<hash>::server:<password>", or the password alone), which is
      * sent by HTTP basic auth with this user instead. */
     const char *user;
+    bool plain; /* http is allowed as well: nothing that is secret goes there */
 };
 
 /* One API server. Not thread-safe: one thread at a time. */
@@ -38,7 +39,8 @@ DEFINE_CLEANUP(struct kube *, kube_close);
 int kube_ready(struct kube *k, int deadline_ms, struct error *err) _must_check_;
 
 /* One request, for what has no call of its own. `body` may be NULL. The reply's body is appended to `out`
- * (may be NULL), the HTTP status goes to *ret_status; only transport troubles are errors. */
+ * (may be NULL; one that is larger than its room is ERR_TOO_LARGE), the HTTP status goes to *ret_status; only
+ * transport troubles are errors. */
 int kube_request(struct kube *k, const char *method, const char *path, const char *accept,
                  const char *content_type, const void *body, size_t body_len, int deadline_ms,
                  long *ret_status, struct buf *out, struct error *err) _must_check_;
