@@ -150,6 +150,17 @@ static void check_kubernetes(const struct config *c, int64_t now_ms, struct clus
     add("kubernetes-login", &f, out);
 }
 
+/* What the coordinators' callers see of them. */
+static void check_api(const struct config_api *a, int64_t now_ms, struct cluster_checks *out)
+{
+    struct finding f = {0};
+    if (a->listen_count == 0)
+        return;
+    note_pair(&f, a->cert_file, a->key_file, now_ms);
+    note_ca(&f, a->client_ca_file, now_ms);
+    add("api-certificates", &f, out);
+}
+
 void checks_certificates(const struct config *c, int64_t now_ms, struct cluster_checks *out)
 {
     check_etcd("state-store-certificates", &c->state_store, now_ms, out);
@@ -157,4 +168,5 @@ void checks_certificates(const struct config *c, int64_t now_ms, struct cluster_
     if (datastore && !same_files(datastore, &c->state_store))
         check_etcd("datastore-certificates", datastore, now_ms, out);
     check_kubernetes(c, now_ms, out);
+    check_api(&c->api, now_ms, out);
 }

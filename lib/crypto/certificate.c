@@ -30,7 +30,8 @@ bool x509_subject(const X509 *x, char out[CERTIFICATE_NAME_MAX])
     _cleanup_(BIO_free_allp) BIO *b = BIO_new(BIO_s_mem());
     char *data = NULL;
     out[0] = 0;
-    if (!b || X509_NAME_print_ex(b, X509_get_subject_name(x), 0, XN_FLAG_ONELINE & ~XN_FLAG_SPC_EQ & ~ASN1_STRFLGS_ESC_MSB) < 0)
+    if (!b || X509_NAME_print_ex(b, X509_get_subject_name(x), 0,
+                                 XN_FLAG_ONELINE & ~XN_FLAG_SPC_EQ & ~ASN1_STRFLGS_ESC_MSB) < 0)
         return false;
     long len = BIO_get_mem_data(b, &data);
     return len <= 0 || snprintf(out, CERTIFICATE_NAME_MAX, "%.*s", (int)len, data) < CERTIFICATE_NAME_MAX;

@@ -92,8 +92,7 @@ static void of_another_ca(void **state)
     tls_make(h->dir, "other", "stranger", &(struct tls_made){.subject = "O=team,CN=ci"});
     house_open(h, (struct door_limits){0});
     refused_with(h, "stranger", "ca", "unknown ca");
-    noted(h, DOOR_NOTE_CERTIFICATE,
-          "its certificate (O=team, CN=ci) is refused: unable to get local issuer");
+    noted(h, DOOR_NOTE_CERTIFICATE, "its certificate (O=team, CN=ci) is refused: unable to get local issuer");
 }
 
 static void ended_and_not_begun(void **state)
