@@ -241,6 +241,10 @@ static int check_role(const struct config_api_role *v, size_t i, struct error *e
     if (given != 1)
         return error_set(err, ERR_INVALID, "api.roles[%zu]: needs one of subject, san, group%s", i,
                          given ? ", and not several; write an element for each" : "");
+    if (strstr(v->subject, " = ")) /* as some versions of openssl print it: it would match nobody */
+        return error_set(
+            err, ERR_INVALID,
+            "api.roles[%zu].subject: write it without spaces around the '=', as in 'O=team, CN=ci'", i);
     if (*v->san && !strchr(v->san, ':'))
         return error_set(err, ERR_INVALID,
                          "api.roles[%zu].san: '%.80s' does not say of what kind it is: dns:, uri:, email: or "

@@ -74,6 +74,7 @@ static void mistakes_are_named(void **state)
         {"{listen: ['a:1', 'a:1'], " FILES ", " ROLES "}", "api.listen[1]: the same as listen[0]"},
         {"{roles: [{role: king, group: team}]}", "api.roles[0].role: 'king' is not one of"},
         {"{roles: [{group: team}]}", "api.roles[0].role: missing"},
+        {"{roles: [{role: viewer, subject: 'O = a, CN = b'}]}", "api.roles[0].subject: write it without spaces"},
         {"{roles: [{role: viewer}]}", "api.roles[0]: needs one of subject, san, group"},
         {"{roles: [{role: viewer, group: a, san: 'dns:b'}]}", "and not several"},
         {"{roles: [{role: viewer, san: boss.example.org}]}",
