@@ -6,7 +6,8 @@
 #include <base/log.h>
 #include <base/text.h>
 
-#define ANSWER_TTL_S 600
+#define ANSWER_TTL_S     600
+#define ANSWER_API_TTL_S (24 * 3600) /* of the API: asked once more with its key, it is the same request */
 
 struct reply {
     enum answer answer;
@@ -26,7 +27,8 @@ static int put_answer(struct coordinator *c, struct etcd_txn *t, const struct cl
     text_copy(r.operation, sizeof(r.operation), reply->operation);
     text_copy(r.why, sizeof(r.why), reply->why ? reply->why : "");
     /* The answer outlives the CLI's own lease only as long as anybody may still look for it. */
-    int rc = etcd_lease_grant(store_etcd(c->store), ANSWER_TTL_S, STORE_DEADLINE_MS, &lease, err);
+    int64_t ttl_s = *request->role ? ANSWER_API_TTL_S : ANSWER_TTL_S;
+    int rc = etcd_lease_grant(store_etcd(c->store), ttl_s, STORE_DEADLINE_MS, &lease, err);
     if (rc == 0)
         rc = cluster_request_encode(&r, &body, err);
     if (rc == 0)

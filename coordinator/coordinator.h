@@ -38,7 +38,8 @@ struct coordinator {
     char last_why[CLUSTER_TEXT_MAX];
     int64_t progress_ms; /* when progress was last written */
     struct freshness fresh;
-    int64_t audit_ms; /* when the audit trail was last pruned; 0: never */
+    int64_t audit_last_ms; /* of the newest entry that was written */
+    int64_t audit_ms;      /* when the audit trail was last pruned; 0: never */
     /* Why no server is to be touched now (rotation.h, planner_self.closed); "" = nothing holds it. */
     char closed[CLUSTER_TEXT_MAX];
     int64_t apis_ms; /* when the datastore's records of API servers were last read; 0: never */
