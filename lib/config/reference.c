@@ -4,11 +4,16 @@
 static const char *type_word(const struct field *f)
 {
     static const char *const words[] = {
-        [FIELD_NAME] = "name",          [FIELD_TEXT] = "text",
-        [FIELD_PATH] = "path",          [FIELD_PREFIX] = "prefix",
-        [FIELD_CHOICE] = "text",        [FIELD_INT] = "number",
-        [FIELD_LIST] = "list of texts", [FIELD_SERVERS] = "list of objects",
-        [FIELD_SECTION] = "object",     [FIELD_ROLES] = "list of objects",
+        [FIELD_NAME] = "name",
+        [FIELD_TEXT] = "text",
+        [FIELD_PATH] = "path",
+        [FIELD_PREFIX] = "prefix",
+        [FIELD_CHOICE] = "text",
+        [FIELD_INT] = "number",
+        [FIELD_LIST] = "list of texts",
+        [FIELD_SERVERS] = "list of objects",
+        [FIELD_SECTION] = "object",
+        [FIELD_ROLES] = "list of objects",
         [FIELD_WINDOWS] = "list of objects",
     };
     return words[f->type];
@@ -58,10 +63,10 @@ static int add_row(struct buf *out, const char *section, const struct field *f, 
 /* The fields of a list's elements; NULL: it is no list of objects. */
 static const struct field *elements_of(const struct field *f)
 {
-    return f->type == FIELD_SERVERS ? config_server_fields
-           : f->type == FIELD_ROLES ? config_role_fields
+    return f->type == FIELD_SERVERS   ? config_server_fields
+           : f->type == FIELD_ROLES   ? config_role_fields
            : f->type == FIELD_WINDOWS ? config_window_fields
-                                    : NULL;
+                                      : NULL;
 }
 
 static int add_fields(struct buf *out, const char *section, const struct field *fields, struct error *err)

@@ -143,7 +143,7 @@ static void free_store(struct store *s)
 static void render(const struct cluster_snapshot *s, struct buf *out)
 {
     struct key_table *keys = calloc(1, sizeof(*keys));
-    assert_int_equal(render_status_json(s, keys, NULL, out, NULL), 0);
+    assert_int_equal(render_status_json(s, keys, out, NULL), 0);
     assert_int_equal(render_status_wide(s, keys, out, NULL), 0);
     assert_int_equal(render_explain_json(s, out, NULL), 0);
     free(keys);
