@@ -40,7 +40,7 @@ struct coordinator {
     int64_t progress_ms; /* when progress was last written */
     struct freshness fresh;
     int64_t audit_last_ms; /* of the newest entry that was written */
-    int64_t audit_ms; /* when the audit trail was last pruned; 0: never */
+    int64_t audit_ms;      /* when the audit trail was last pruned; 0: never */
     struct maintenance maintenance;
     int64_t schedule_ms; /* when the schedule was last looked at; 0: never */
     int64_t revision;    /* of the datastore, for the bound of what a key wrote; 0: not known */

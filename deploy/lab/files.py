@@ -66,9 +66,8 @@ def program_config(lab, server=None):
         settings["pid_file"] = str(server.pid_file)
         settings["api"] = {"socket": str(server.dir / "api" / "api.sock")}
     for name, value in lab.settings.items():
-        value = value(server) if callable(value) else value
-        if value is not None:
-            settings[name] = value
+        if server or not callable(value):
+            settings[name] = value(server) if callable(value) else value
     return settings
 
 

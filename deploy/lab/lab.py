@@ -109,7 +109,7 @@ class Server:
 
 class Lab:
     """See the top of the file. `settings` are members of the programs' config that replace the lab's own, or functions of
-    a server (None: the CLI) that give one (None: none); `kubelet`:
+    a server that give one (the CLI has none then); `kubelet`:
     the API servers are static pods; not `encrypted` (those only): without an encryption config."""
 
     def __init__(self, servers=3, members=3, entries=None, form="json", resources=("secrets",), settings=None,

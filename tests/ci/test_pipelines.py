@@ -106,8 +106,6 @@ class PipelinesTest(LabTest):
 
     def api(self, machine, pki):
         def of(server):
-            if server is None:
-                return None
             address = machine.addresses[server.index]
             return {"listen": [f"{address}:{PORT}"], "cert_file": str(pki / "api.crt"), "key_file": str(pki / "api.key"),
                     "client_ca_file": str(pki / "api-ca.crt"), "socket": "", "roles": ROLES}
@@ -214,8 +212,8 @@ class PipelinesTest(LabTest):
     def audit_shows_it_all(self, lab):
         entries = json.loads(self.run_cli(lab, "audit", "-o", "json").stdout)["entries"]
         seen = {(e["who"], e["call"], e["result"]) for e in entries if "CN=" in e["who"]}
-        for who, call, result in (("O=pipelines, CN=pipeline", "Start", "accepted"), ("O=people, CN=looker", "Start", "denied"),
-                                  ("O=nobody-knows, CN=stranger", "Start", "denied")):
+        for who, call, result in (("O=pipelines, CN=pipeline", "Start", "accepted"), ("O=people, CN=looker", "Start", "refused"),
+                                  ("O=nobody-knows, CN=stranger", "Status", "refused"), ("O=pipelines, CN=pipeline", "operation", "finished")):
             self.assertTrue(any(who in w and call in c and result in r for w, c, r in seen), f"{who} {call} {result}: {seen}")
         self.assertTrue(all(e["from"].startswith(self.machine.net) for e in entries if "CN=" in e["who"]), entries)
 

@@ -8,7 +8,7 @@ import support
 from support import LabTest, labs, names, observe, say, without_repeats
 
 SECRETS = 30
-REFUSED = (1, 5)
+REFUSED = (4, 5)
 TTL = 5  # seconds, the shortest that a lock has
 
 

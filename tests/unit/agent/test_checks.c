@@ -233,6 +233,21 @@ static void certificates(void **state)
     put("b.crt", b_crt, 0644);
     put("b.key", b_key, 0600);
     expect("state-store-certificates", CHECK_FAIL, "ca.crt");
+    /* The API's are looked at where it listens. */
+    for (size_t i = 0; i < checks.checks_count; i++)
+        assert_string_not_equal(checks.checks[i].name, "api-certificates");
+    config->api.listen_count = 1;
+    config->api.listen[0] = strdup("127.0.0.1:6448");
+    free(config->api.cert_file);
+    free(config->api.key_file);
+    free(config->api.client_ca_file);
+    config->api.cert_file = strdup(at("b.crt"));
+    config->api.key_file = strdup(at("b.key"));
+    config->api.client_ca_file = strdup(at("b.crt"));
+    expect("api-certificates", CHECK_OK, "b.crt ends in");
+    put("b.key", a_key, 0600);
+    expect("api-certificates", CHECK_FAIL, "the private key belongs to another certificate");
+    put("b.key", b_key, 0600);
     assert_int_equal(chmod(at("login"), 0604), 0);
     expect("kubernetes-login", CHECK_WARN, "everybody can read it");
     assert_int_equal(unlink(at("login")), 0);
