@@ -58,8 +58,10 @@ static int check_folder(const char *folder, const struct stat *st, bool has_grou
         return error_set(err, ERR_DENIED, "%s belongs to user %u; the unix socket's folder must be root's",
                          folder, (unsigned)st->st_uid);
     if ((st->st_mode & 070) && st->st_gid != gid)
-        return error_set(err, ERR_DENIED, "%s belongs to group %u, not to the unix socket's group %u", folder,
-                         (unsigned)st->st_gid, (unsigned)gid);
+        return error_set(
+            err, ERR_DENIED,
+            "%s belongs to group %u, not to the unix socket's group %u; change that, or remove the folder",
+            folder, (unsigned)st->st_gid, (unsigned)gid);
     if (st->st_mode & 0777 & ~allowed)
         return error_set(err, ERR_DENIED, "%s is open to others (mode %04o); set it to %04o", folder,
                          (unsigned)(st->st_mode & 07777), allowed);

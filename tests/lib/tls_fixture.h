@@ -37,7 +37,8 @@ struct tls_client;
 struct tls_client *tls_client_open(uint16_t port, const struct tls_client_options *o, char why[256]);
 void tls_client_close(struct tls_client *c);
 
-/* Bytes read or written; 0: the end, as it should be said; -1: refused or cut off, with the reason; -2: nothing within 5 s. */
+/* Bytes read or written; 0: the end, as it should be said; -1: refused or cut off, with the reason; -2:
+ * nothing within 5 s. */
 int tls_client_read(struct tls_client *c, void *data, int size, char why[256]);
 int tls_client_write(struct tls_client *c, const void *data, int len, char why[256]);
 
