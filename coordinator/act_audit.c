@@ -9,10 +9,17 @@
 #define PRUNE_EVERY_MS 60000
 #define PRUNE_ROUNDS   10
 
-static struct cluster_audit entry_of(const struct coordinator *c, const struct cluster_snapshot *s,
-                                     const char *who, const char *role, const char *call, const char *result)
+/* Entries are listed by their times: each has one of its own, also those of one transaction. */
+static int64_t next_time(struct coordinator *c, int64_t now_ms)
 {
-    struct cluster_audit a = {.time_ms = s->now_ms};
+    c->audit_last_ms = now_ms > c->audit_last_ms ? now_ms : c->audit_last_ms + 1;
+    return c->audit_last_ms;
+}
+
+static struct cluster_audit entry_of(struct coordinator *c, const struct cluster_snapshot *s, const char *who,
+                                     const char *role, const char *call, const char *result)
+{
+    struct cluster_audit a = {.time_ms = next_time(c, s->now_ms)};
     text_copy(a.server, sizeof(a.server), c->config->server);
     text_copy(a.who, sizeof(a.who), who);
     text_copy(a.role, sizeof(a.role), role);

@@ -7,7 +7,7 @@
 #include <base/log.h>
 #include <base/text.h>
 
-#define ANSWER_TTL_S 600
+#define ANSWER_TTL_S     600
 
 struct reply {
     enum answer answer;

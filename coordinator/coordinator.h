@@ -39,6 +39,7 @@ struct coordinator {
     char last_why[CLUSTER_TEXT_MAX];
     int64_t progress_ms; /* when progress was last written */
     struct freshness fresh;
+    int64_t audit_last_ms; /* of the newest entry that was written */
     int64_t audit_ms; /* when the audit trail was last pruned; 0: never */
     struct maintenance maintenance;
     int64_t schedule_ms; /* when the schedule was last looked at; 0: never */

@@ -307,9 +307,31 @@ static void odd_key_names_are_kept_apart(void **state)
     store_free(s);
 }
 
+/* What the leader tells a lock by whose holder is gone from one that somebody else wrote first. */
+static void a_lease_that_is_gone_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t guard; /* the key's create revision, as it is thought to be */
+        int code;
+    } cases[] = {{0, ERR_NOT_FOUND}, {5, ERR_CONFLICT}};
+    struct store *s = open_store("demo", "a token of this cluster");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cluster_lock l = {.ttl_s = 60};
+        _cleanup_(buf_freep) struct buf body = BUF_INIT(65536);
+        _cleanup_(etcd_txn_freep) struct etcd_txn *t = etcd_txn_new(store_etcd(s));
+        assert_int_equal(cluster_lock_encode(&l, &body, NULL), 0);
+        etcd_txn_if_create(t, "/secrets-encrypt/demo/lock", cases[i].guard);
+        assert_int_equal(store_txn_put(s, t, CLUSTER_KEY_LOCK, NULL, &body, 4711, NULL), 0);
+        assert_int_equal(etcd_txn_commit(t, DEADLINE_MS, NULL, NULL), cases[i].code);
+    }
+    store_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lease_that_is_gone_is_told),
         cmocka_unit_test(records_are_bound_to_token_cluster_and_key),
         cmocka_unit_test(bundles_open_with_their_token_and_number_only),
         cmocka_unit_test(a_retired_key_is_kept_until_it_is_deleted),

@@ -28,6 +28,12 @@ static const struct command more[] = {
     {.name = "reencrypt", .flags = FLAG_ENGINE | FLAG_OFFLINE},
 };
 
+static const struct command maintenance[] = {
+    {.name = "restart", .flags = FLAG_WAIT | FLAG_FOLLOW | FLAG_SERVERS | FLAG_REASON | FLAG_NOW},
+    {.name = "lock", .flags = FLAG_REASON | FLAG_TTL | FLAG_RUN},
+    {.name = "unlock", .flags = FLAG_FORCE},
+};
+
 #define WORDS_MAX 16
 
 /* argv as the kernel gives it: writable words. */
@@ -272,6 +278,48 @@ static void test_bad_operands(void **state)
 }
 
 /* The token must not stay where /proc/self/cmdline shows it, whatever else is wrong with the line. */
+static void test_restart_and_lock(void **state)
+{
+    (void)state;
+    struct args a;
+    struct line l;
+    const struct command *c = NULL;
+    struct error err = ERROR_INIT;
+    make_line(&l, "restart --server s1 -s s2 --reason flags --now --wait");
+    assert_int_equal(args_parse(l.argc, l.argv, maintenance, array_len(maintenance), &a, &c, &err), 0);
+    assert_int_equal(a.servers_count, 2);
+    assert_string_equal(a.servers[1], "s2");
+    assert_string_equal(a.reason, "flags");
+    assert_true(a.now && a.wait && !a.run);
+    make_line(&l, "lock --ttl 30 -- sh -c true -- --help");
+    assert_int_equal(args_parse(l.argc, l.argv, maintenance, array_len(maintenance), &a, &c, &err), 0);
+    assert_int_equal(a.ttl_s, 30);
+    assert_string_equal(a.run[0], "sh");
+    assert_string_equal(a.run[3], "--");
+    assert_string_equal(a.run[4], "--help");
+    assert_null(a.run[5]);
+    assert_false(a.help);
+    make_line(&l, "lock --"); /* nothing to run: a lock that ends by itself */
+    assert_int_equal(args_parse(l.argc, l.argv, maintenance, array_len(maintenance), &a, &c, &err), 0);
+    assert_null(a.run);
+    static const struct {
+        const char *line, *says;
+    } bad[] = {
+        {"lock --ttl 4", "--ttl"},
+        {"lock --ttl x", "--ttl"},
+        {"unlock --now", "--now is not a flag of unlock, but of restart"},
+        {"restart --ttl 10", "--ttl is not a flag of restart, but of lock"},
+        {"unlock -- sh", "takes no argument 'sh'"},
+    };
+    for (size_t i = 0; i < array_len(bad); i++) {
+        make_line(&l, bad[i].line);
+        int rc = args_parse(l.argc, l.argv, maintenance, array_len(maintenance), &a, &c, &err);
+        assert_int_equal(rc, ERR_INVALID);
+        if (!strstr(err.text, bad[i].says))
+            fail_msg("%s: %s", bad[i].line, err.text);
+    }
+}
+
 static void test_token_leaves_argv(void **state)
 {
     (void)state;
@@ -367,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_engine),
         cmocka_unit_test(test_operands),
         cmocka_unit_test(test_bad_operands),
+        cmocka_unit_test(test_restart_and_lock),
         cmocka_unit_test(test_token_leaves_argv),
         cmocka_unit_test(test_help_lists_the_flags_of_a_command),
     };

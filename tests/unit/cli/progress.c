@@ -263,6 +263,30 @@ static void test_server_without_order(void **state)
 }
 
 /* An order of an earlier phase says nothing about this one. */
+/* Every file is the target's all along: what counts is whose turn was. */
+static void test_restart(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = fixture_cluster(4, "s");
+    fixture_operation(s, OP_RESTART, PHASE_RESTART, STAGE_START);
+    for (int i = 0; i < 4; i++)
+        fixture_at_target(s, i);
+    s->rotation.op.restarted = 1;
+    fixture_order(s, 1, ORDER_RESTART, ORDER_RESTARTING);
+    s->servers[1].report.ready = false;
+    s->servers[3].report.ready = false;
+    expect_line(s, &wide, "[1/1] restart      s1 ok  s2 restarting  s3 waiting  s4 not ready   00:12");
+    fixture_order(s, 1, ORDER_RESTART, ORDER_DONE);
+    s->servers[1].report.ready = true;
+    s->rotation.op.servers_count = 2; /* the others are none of its business */
+    text_copy(s->rotation.op.servers[0], CLUSTER_NAME_MAX, "s3");
+    text_copy(s->rotation.op.servers[1], CLUSTER_NAME_MAX, "s2");
+    s->rotation.op.restarted = 0;
+    expect_line(s, &wide, "[1/1] restart      s2 ok  s3 waiting   00:12");
+    fixture_order(s, 1, ORDER_RESTART, ORDER_FAILED);
+    expect_line(s, &wide, "[1/1] restart      s2 failed  s3 waiting   00:12");
+}
+
 static void test_older_orders_do_not_count(void **state)
 {
     (void)state;
@@ -481,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_every_line_fits),
         cmocka_unit_test(test_server_states),
         cmocka_unit_test(test_server_without_order),
+        cmocka_unit_test(test_restart),
         cmocka_unit_test(test_older_orders_do_not_count),
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_steps_that_are_over),
