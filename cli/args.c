@@ -61,6 +61,7 @@ static const struct flag {
     {"root", OPT_ROOT, "DIR", FLAG_INIT, "look for everything under DIR (a mounted machine, a test)"},
     {"force", 'f', NULL, FLAG_FORCE,
      "skip the checks of stage and hashes; never those that keep Secrets readable"},
+    {"force", 'f', NULL, FLAG_FORCE_UNLOCK, "whoever holds it"},
     {"skip", OPT_SKIP, NULL, FLAG_SKIP, "keep the old key"},
     {"no-restart", OPT_NO_RESTART, NULL, FLAG_NO_RESTART,
      "write the first server's file only; you restart the servers"},

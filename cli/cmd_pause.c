@@ -14,6 +14,7 @@ static int run(const struct args *args)
     int code = ask(&session, OP_PAUSE, args, 0, &request);
     const struct cluster_snapshot *s = session.snapshot;
     if (code < 0) {
+        console_operation(request.answer.operation);
         bool known = s->has_rotation && *s->rotation.op.id;
         result("%s paused", known ? operation_kind_name(s->rotation.op.kind) : "operation");
         say_more("`secrets-encrypt resume` lets it go on, `secrets-encrypt abort` leads back");

@@ -31,6 +31,7 @@ static int run(const struct args *args)
     session_close(&session);
     if (code >= 0)
         return code;
+    console_operation(request.answer.operation);
     told(rate);
     return EXIT_DONE;
 }

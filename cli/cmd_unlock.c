@@ -31,7 +31,7 @@ static int run(const struct args *args)
 
 const struct command command_unlock = {
     .name = "unlock",
-    .flags = FLAG_FORCE | FLAG_REASON | FLAG_JSON,
+    .flags = FLAG_FORCE_UNLOCK | FLAG_REASON | FLAG_JSON,
     .summary = "give the cluster's lock back",
     .example = "secrets-encrypt unlock\n"
                "secrets-encrypt unlock --force",

@@ -166,6 +166,7 @@ static void build_operation(struct builder *b, struct json *root, const struct c
     build_int(b, o, "rowsince", op->row_ms);
     build_string(b, o, "why", op->why);
     build_string(b, o, "on", op->on);
+    build_reasons(b, o, op);
     build_node(b, root, "operation", o);
 }
 

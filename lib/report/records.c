@@ -44,6 +44,14 @@ void build_proofs(struct builder *b, struct json *root, const struct cluster_sna
     build_node(b, root, "proofs", proofs);
 }
 
+void build_reasons(struct builder *b, struct json *o, const struct cluster_operation *op)
+{
+    if (*op->reason)
+        build_string(b, o, "reason", op->reason);
+    if (op->state == OP_STATE_HALTED && op->cause != CAUSE_NONE)
+        build_string(b, o, "cause", cluster_cause_name(op->cause));
+}
+
 /* What is not known is left out. */
 static void set_known(struct builder *b, struct json *o, const char *key, int64_t value, bool known)
 {

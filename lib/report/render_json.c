@@ -95,6 +95,7 @@ static void add_operation(struct builder *b, struct json *root, const struct clu
     build_int(b, o, "started", op->started_ms);
     build_int(b, o, "ended", op->ended_ms);
     build_string(b, o, "why", op->why);
+    build_reasons(b, o, op);
     build_node(b, root, "operation", o);
 }
 

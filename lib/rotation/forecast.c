@@ -436,7 +436,8 @@ int rotation_forecast(const struct cluster_snapshot *s, const struct cluster_req
     if (s->has_spec && unwell)
         make_well(ideal);
     /* What still stands in the way now is no server's trouble: the plan begins from elsewhere, if at all. */
-    if (rotation_gate(ideal, r, &resumes, why) != CAUSE_NONE)
+    (void)rotation_gate(ideal, r, &resumes, why);
+    if (*why)
         return 0;
     prepare(&w, r);
     ret->planned = true;

@@ -421,7 +421,9 @@ bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_
 static bool abort_blocks(struct gate *g, bool *ret_resumes)
 {
     (void)ret_resumes;
-    return !rotation_can_abort(g->s, g->why);
+    bool blocks = !rotation_can_abort(g->s, g->why);
+    g->cause = blocks ? CAUSE_GATE : CAUSE_NONE;
+    return blocks;
 }
 
 static bool others_block_repair(struct gate *g)

@@ -40,24 +40,25 @@ struct args {
 };
 
 /* Flags that only some commands take; --config, --data-dir, --token, --server and --help go with all. */
-#define FLAG_OUTPUT     (1u << 0)
-#define FLAG_FORCE      (1u << 1)
-#define FLAG_SKIP       (1u << 2)
-#define FLAG_NO_RESTART (1u << 3)
-#define FLAG_FOLLOW     (1u << 4) /* --wait, --no-wait, --timeout, --junit: followed unless told otherwise */
-#define FLAG_WAIT       (1u << 5) /* the same: it is followed when asked for */
-#define FLAG_ENGINE     (1u << 7) /* --engine, --max-rate: it rewrites values */
-#define FLAG_OFFLINE    (1u << 8)
-#define FLAG_JSON       (1u << 6)  /* --output, without wide */
-#define FLAG_INIT       (1u << 9)  /* --output as a file, --cluster, --yes, --force, --root */
-#define FLAG_SERVERS    (1u << 10) /* --server NAME, more than once */
-#define FLAG_REASON     (1u << 11)
-#define FLAG_NOW        (1u << 12)
-#define FLAG_TTL        (1u << 13)
-#define FLAG_RUN        (1u << 14) /* -- COMMAND… */
-#define FLAG_DRY_RUN    (1u << 16)
-#define FLAG_CHECK      (1u << 17)
-#define FLAG_TIMEOUT    (1u << 18) /* --timeout, --junit: following is all that it does */
+#define FLAG_OUTPUT       (1u << 0)
+#define FLAG_FORCE        (1u << 1)
+#define FLAG_SKIP         (1u << 2)
+#define FLAG_NO_RESTART   (1u << 3)
+#define FLAG_FOLLOW       (1u << 4) /* --wait, --no-wait, --timeout, --junit: followed unless told otherwise */
+#define FLAG_WAIT         (1u << 5) /* the same: it is followed when asked for */
+#define FLAG_ENGINE       (1u << 7) /* --engine, --max-rate: it rewrites values */
+#define FLAG_OFFLINE      (1u << 8)
+#define FLAG_JSON         (1u << 6)  /* --output, without wide */
+#define FLAG_INIT         (1u << 9)  /* --output as a file, --cluster, --yes, --force, --root */
+#define FLAG_SERVERS      (1u << 10) /* --server NAME, more than once */
+#define FLAG_REASON       (1u << 11)
+#define FLAG_NOW          (1u << 12)
+#define FLAG_TTL          (1u << 13)
+#define FLAG_RUN          (1u << 14) /* -- COMMAND… */
+#define FLAG_DRY_RUN      (1u << 16)
+#define FLAG_CHECK        (1u << 17)
+#define FLAG_TIMEOUT      (1u << 18) /* --timeout, --junit: following is all that it does */
+#define FLAG_FORCE_UNLOCK (1u << 19)
 
 struct command {
     const char *name;                    /* may be of two words: "keys restore" */

@@ -168,6 +168,11 @@ static void test_refusals(void **state)
     _cleanup_free_ struct cluster_snapshot *busy = ready_cluster(2);
     fixture_operation(busy, OP_PREPARE, PHASE_APPEND, STAGE_PREPARE);
     expect_planned("busy", busy, &r, EXIT_GATE);
+
+    /* With nothing to lead back from there is no plan either. */
+    _cleanup_free_ struct cluster_snapshot *idle = ready_cluster(2);
+    r = request_of(OP_ABORT);
+    expect_planned("nothing-to-abort", idle, &r, EXIT_GATE);
 }
 
 /* An abort and a halted operation begin where things stand. */

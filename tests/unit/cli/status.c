@@ -116,6 +116,8 @@ static struct cluster_snapshot *case_halted(struct key_table *k)
 {
     struct cluster_snapshot *s = fixture_cluster(4, "s");
     fixture_operation(s, OP_PREPARE, PHASE_APPEND, STAGE_PREPARE);
+    s->rotation.op.cause = CAUSE_SERVER;
+    text_copy(s->rotation.op.reason, sizeof(s->rotation.op.reason), "as every quarter");
     fixture_at_target(s, 0);
     s->servers[1].report.ready = false;
     text_copy(s->servers[1].report.ready_why, CLUSTER_TEXT_MAX, "/readyz: etcd failed\033[31m");
