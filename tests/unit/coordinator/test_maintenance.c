@@ -83,9 +83,10 @@ static void test_alerts(void **state)
     struct config c = windows_alone();
     struct maintenance m;
     char out[CLUSTER_TEXT_MAX];
-    c.alert_url = (char *)o.url;
-    c.alert_ca_file = (char *)o.ca_file;
-    c.alert_token_file = (char *)o.token_file;
+    _cleanup_free_ char *url = strdup(o.url), *ca = strdup(o.ca_file), *token = strdup(o.token_file);
+    c.alert_url = url; /* the server ends before its last use */
+    c.alert_ca_file = ca;
+    c.alert_token_file = token;
     assert_int_equal(maintenance_init(&m, &c, NULL), 0);
 
     look(&m, &c, SAT_0000, out); /* the window is enough of a reason */
