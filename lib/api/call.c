@@ -33,7 +33,7 @@ const char *api_call_path(enum api_call call)
 
 const char *api_call_name(enum api_call call)
 {
-    return calls[call].path + strlen(SERVICE);
+    return (unsigned)call < API_CALLS ? calls[call].path + strlen(SERVICE) : "?";
 }
 
 int api_call_parse(const char *path)

@@ -170,11 +170,11 @@ static void nobody_is_led_on_from_a_revision_that_never_was(void **state)
     struct follower f = {.revision = INT64_C(1) << 60};
     put(b, P "leader/holder", "s1");
     feed_state_unref(fresh(b));
-    follow_one(b, &f, 1000);
+    follow_one(b, &f, 20000);
     assert_int_equal(f.wholes, 1);
     records_free(&f.records);
     f = (struct follower){.revision = 1};
-    follow_one(b, &f, 1000);
+    follow_one(b, &f, 20000);
     assert_int_equal(f.wholes, 1);
     records_free(&f.records);
 }
