@@ -23,7 +23,7 @@
  * with a name longer than its field, or with a NUL or another control character in one, is refused: nothing
  * here is ever cut, so that no two certificates look alike. */
 struct tls_peer {
-    char subject[CERTIFICATE_NAME_MAX];         /* as certificate_read prints it: "O = team, CN = ci" */
+    char subject[CERTIFICATE_NAME_MAX];         /* as certificate_read prints it: "O=team, CN=ci" */
     char common_name[TLS_GROUP_MAX];            /* "" where there is none */
     char groups[TLS_GROUPS_MAX][TLS_GROUP_MAX]; /* every O and OU */
     size_t groups_count;
