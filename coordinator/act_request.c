@@ -7,8 +7,6 @@
 #include <base/log.h>
 #include <base/text.h>
 
-#define ANSWER_TTL_S 600
-
 struct reply {
     enum answer answer;
     const char *operation; /* that it became, or is about; of LOCK and UNLOCK the lock's id */
@@ -26,10 +24,8 @@ static int put_answer(struct coordinator *c, struct etcd_txn *t, const struct cl
     r.cause = reply->cause;
     text_copy(r.operation, sizeof(r.operation), reply->operation);
     text_copy(r.why, sizeof(r.why), reply->why ? reply->why : "");
-    /* The answer outlives the CLI's own lease only as long as anybody may still look for it: with an
-     * idempotency key, as long as the key stands for it. */
-    int64_t ttl_s = api_id_is_keyed(r.id) ? API_ANSWER_TTL_S : ANSWER_TTL_S;
-    int rc = etcd_lease_grant(store_etcd(c->store), ttl_s, STORE_DEADLINE_MS, &lease, err);
+    /* The answer outlives the CLI's own lease only as long as anybody may still look for it. */
+    int rc = etcd_lease_grant(store_etcd(c->store), api_answer_ttl_s(&r), STORE_DEADLINE_MS, &lease, err);
     if (rc == 0)
         rc = cluster_request_encode(&r, &body, err);
     if (rc == 0)

@@ -18,7 +18,7 @@ struct asking {
     struct service *service;
     const struct rpc_incoming *call;
     const struct who *who;
-    int64_t mod; /* of the request's key */
+    int64_t mod; /* of the request's key; 0: it is not there */
     struct cluster_request request, found;
 };
 
@@ -59,7 +59,7 @@ static int put_request(struct asking *a, enum api_call call, int64_t lease, stru
     if (rc < 0)
         return rc;
     _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(store));
-    etcd_txn_if_create(txn, path, 0);
+    etcd_txn_if_mod(txn, path, a->mod);
     rc = store_txn_put(store, txn, CLUSTER_KEY_REQUEST, a->request.id, &body, lease, err);
     if (rc == 0)
         rc = store_txn_audit(store, txn, &entry, err);
@@ -75,7 +75,8 @@ static void give_back(struct etcd *etcd, int64_t lease)
 }
 
 /* An unanswered request goes by itself after a while: nobody's rotation begins when a leader is found hours
- * later. A lock hangs on a lease of its own. */
+ * later. A lock hangs on a lease of its own, which is left alone when the request may be there all the same:
+ * a lock that was taken must not vanish behind the answer that says so. */
 static int create_request(struct asking *a, enum api_call call, struct error *err)
 {
     struct etcd *etcd = store_etcd(a->service->store);
@@ -85,14 +86,21 @@ static int create_request(struct asking *a, enum api_call call, struct error *er
         rc = etcd_lease_grant(etcd, a->request.ttl_s, API_STORE_MS, &locks, err);
     if (locks)
         cluster_lease_format(locks, a->request.lease);
-    if (rc == 0)
+    /* Who has gone meanwhile may have been told that nothing was begun. */
+    if (rc == 0 && rpc_incoming_canceled(a->call))
+        rc = error_set(err, ERR_CANCELED, "the caller is gone");
+    bool unsure = false;
+    if (rc == 0) {
         rc = put_request(a, call, lease, err);
+        unsure = rc == ERR_TIMEOUT || rc == ERR_UNAVAILABLE;
+    }
     if (rc == 0) {
         a->found = a->request;
         return 0;
     }
     give_back(etcd, lease);
-    give_back(etcd, locks);
+    if (!unsure)
+        give_back(etcd, locks);
     return rc;
 }
 
@@ -102,7 +110,9 @@ static int find_or_create(struct asking *a, enum api_call call, struct error *er
     int rc = ERR_NOT_FOUND;
     if (api_id_is_keyed(a->request.id))
         rc = read_request(a, a->request.id, err);
-    if (rc == ERR_NOT_FOUND)
+    bool spent =
+        rc == 0 && ask_same(&a->found, &a->request) && api_request_is_spent(&a->found, clock_wall_ms());
+    if (rc == ERR_NOT_FOUND || spent)
         rc = create_request(a, call, err);
     if (rc == ERR_CONFLICT) /* by another call with the same key, or by one of ours whose answer was lost */
         rc = read_request(a, a->request.id, err);
@@ -171,13 +181,6 @@ static int make_id(struct service *s, const struct who *w, const char *key, char
     return api_request_id(store_cluster(s->store), w->identity, key, out, err);
 }
 
-/* Who takes a lock may give it back from another address: whom it belongs to is told by the name alone. */
-static bool same_name(const char *a, const char *b)
-{
-    const char *end_a = strstr(a, WHO_VIA), *end_b = strstr(b, WHO_VIA);
-    return end_a && end_b && end_a - a == end_b - b && strncmp(a, b, (size_t)(end_a - a)) == 0;
-}
-
 /* Without an id it is the caller's own lock that is meant. */
 static int find_lock(struct asking *a, struct error *err)
 {
@@ -192,7 +195,7 @@ static int find_lock(struct asking *a, struct error *err)
     cluster_key_path(path, store_cluster(a->service->store), CLUSTER_KEY_LOCK, NULL);
     const struct record *r = records_find(&state->records, path);
     if (r && r->value && cluster_lock_decode(r->value, r->len, &lock, NULL) == 0 &&
-        same_name(lock.holder, a->request.by))
+        who_same_name(lock.holder, a->request.by))
         text_copy(a->request.lock, sizeof(a->request.lock), lock.id);
     return 0;
 }
@@ -281,6 +284,9 @@ static int withdraw(struct asking *a, struct error *err)
     etcd_txn_if_mod(txn, path, a->mod);
     etcd_txn_delete(txn, path);
     rc = etcd_txn_commit(txn, API_STORE_MS, NULL, err);
+    if (rc == 0)
+        give_back(store_etcd(store),
+                  cluster_lease_parse(a->found.lease)); /* a lock's, that nothing hangs on */
     return rc == ERR_CONFLICT ? read_request(a, a->request.id, err) : rc;
 }
 

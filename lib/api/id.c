@@ -42,3 +42,14 @@ bool api_id_is_keyed(const char *id)
 {
     return strlen(id) == 36 && id[VERSION] == '8';
 }
+
+int64_t api_answer_ttl_s(const struct cluster_request *r)
+{
+    bool operation = r->kind < OP_PAUSE && r->answer != ANSWER_REFUSED;
+    return operation && api_id_is_keyed(r->id) ? API_ANSWER_TTL_S : API_DONE_TTL_S;
+}
+
+bool api_request_is_spent(const struct cluster_request *r, int64_t now_ms)
+{
+    return r->answer == ANSWER_REFUSED && now_ms - r->time_ms >= API_REFUSAL_MS;
+}

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <api/call.h>
@@ -63,6 +64,32 @@ static void an_id_is_the_keys_the_callers_and_the_clusters(void **state)
     assert_false(api_id_is_keyed("8"));
 }
 
+static void a_key_stands_for_an_operation_alone(void **state)
+{
+    (void)state;
+    struct cluster_request *r = calloc(1, sizeof(*r));
+    id_of("demo", "CN=ci", "run-1", r->id);
+    r->kind = OP_RESTART;
+    r->answer = ANSWER_ACCEPTED;
+    assert_int_equal(api_answer_ttl_s(r), API_ANSWER_TTL_S);
+    assert_false(api_request_is_spent(r, 10 * API_REFUSAL_MS));
+    r->answer = ANSWER_REFUSED; /* nothing was begun */
+    assert_int_equal(api_answer_ttl_s(r), API_DONE_TTL_S);
+    assert_false(api_request_is_spent(r, API_REFUSAL_MS - 1));
+    assert_true(api_request_is_spent(r, API_REFUSAL_MS));
+    r->answer = ANSWER_ACCEPTED;
+    for (int kind = OP_PAUSE; kind <= OP_UNLOCK; kind++) { /* which can be had as often as one likes */
+        r->kind = (enum operation_kind)kind;
+        assert_int_equal(api_answer_ttl_s(r), API_DONE_TTL_S);
+    }
+    r->kind = OP_RESTART;
+    r->id[14] = '4'; /* no key */
+    assert_int_equal(api_answer_ttl_s(r), API_DONE_TTL_S);
+    r->answer = ANSWER_NONE;
+    assert_false(api_request_is_spent(r, INT64_MAX));
+    free(r);
+}
+
 static void keys_are_short_and_printable(void **state)
 {
     (void)state;
@@ -85,6 +112,7 @@ int main(void)
         cmocka_unit_test(paths_are_told_apart),
         cmocka_unit_test(the_proto_has_the_same_calls),
         cmocka_unit_test(an_id_is_the_keys_the_callers_and_the_clusters),
+        cmocka_unit_test(a_key_stands_for_an_operation_alone),
         cmocka_unit_test(keys_are_short_and_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

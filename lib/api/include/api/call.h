@@ -12,6 +12,8 @@
 #define API_KEY_MAX       128                /* of an idempotency key, without the NUL */
 #define API_REQUEST_TTL_S 600                /* an unanswered request goes by itself after so long */
 #define API_ANSWER_TTL_S  (24 * 3600)        /* so long one key is one operation */
+#define API_DONE_TTL_S    600                /* an answer that is none about a new operation */
+#define API_REFUSAL_MS    90000              /* the CLI waits for 60 s */
 
 enum api_call {
     API_STATUS,
@@ -47,7 +49,15 @@ bool api_key_valid(const char *key);
  * out of SHA-256 over cluster, identity and key. */
 int api_request_id(const char *cluster, const char *identity, const char *key, char out[CLUSTER_ID_MAX],
                    struct error *err) _must_check_;
-/* Was it made of an idempotency key? Its answer is kept for API_ANSWER_TTL_S then. */
+/* Was it made of an idempotency key? */
 bool api_id_is_keyed(const char *id);
+
+/* How long an answered request stays: with an idempotency key that became an operation, as long as the key
+ * stands for it. All else can be asked for again and again, and every look at the state store reads it. */
+int64_t api_answer_ttl_s(const struct cluster_request *r);
+
+/* Is the same key again a new request, not that one? A refusal began nothing: what it names may have been
+ * mended since. It stands for API_REFUSAL_MS, in which whoever asked still looks for it. */
+bool api_request_is_spent(const struct cluster_request *r, int64_t now_ms);
 
 #endif
