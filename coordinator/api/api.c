@@ -78,10 +78,8 @@ static int take_caller(void *arg, int fd, const struct door_peer *peer, struct e
 {
     struct api *a = arg;
     struct who *w = who_of(&a->config->api, peer);
-    if (!w) {
-        close(fd);
-        return error_no_memory(err);
-    }
+    if (!w)
+        return error_no_memory(err); /* the door closes the descriptor */
     struct error own = ERROR_INIT;
     if (rpc_server_add(a->server, fd, w, &own) < 0) /* it has closed the descriptor, which was its */
         log_event(LOG_LEVEL_WARNING, "a caller of the API could not be served", LOG_S("from", peer->from),
@@ -93,7 +91,6 @@ static void take_note(void *arg, const struct door_note *n)
 {
     struct api *a = arg;
     struct who w;
-    char why[CLUSTER_TEXT_MAX];
     bool news =
         n->kind == DOOR_NOTE_RELOADED || n->kind == DOOR_NOTE_RELOAD || n->kind == DOOR_NOTE_RESOURCES;
     if (news || n->kind == DOOR_NOTE_IDLE) {
@@ -102,12 +99,8 @@ static void take_note(void *arg, const struct door_note *n)
                   LOG_S("why", n->why), LOG_I("left_out", (int64_t)n->left_out));
         return;
     }
-    if (n->left_out > 0)
-        snprintf(why, sizeof(why), "%.400s (and %llu more like it)", n->why, (unsigned long long)n->left_out);
-    else
-        snprintf(why, sizeof(why), "%.500s", n->why);
     who_init(&w, *n->subject ? n->subject : "not known", n->from, API_ROLE_NONE, 0);
-    trail_add(a->service->trail, &w, "connect", door_note_name(n->kind), "refused", why);
+    service_tell_refusal(a->service, &w, "connect", door_note_name(n->kind), n->why, n->left_out);
 }
 
 static const char *peer_key(const void *peer)
@@ -155,7 +148,10 @@ static bool wanted(const struct api *a, enum way way)
 static int open_door(struct api *a, enum way way, struct error *err)
 {
     const struct config_api *c = &a->config->api;
-    struct door_options o = {.take = take_caller, .note = take_note, .arg = a};
+    /* rpc/server.h looks no number of a descriptor up: were they to rest, whoever has a certificate could use
+     * them up by coming and going. */
+    struct door_options o = {
+        .take = take_caller, .note = take_note, .arg = a, .limits = {.number_rests_ms = 1}};
     if (way == WAY_SOCKET) {
         o.unix_path = c->socket;
         o.unix_group = c->socket_group;

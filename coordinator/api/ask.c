@@ -87,6 +87,8 @@ static int take_text(char *out, size_t size, const char *text, const char *what,
     for (const unsigned char *p = (const unsigned char *)text; *p; p++)
         if (*p < 0x20 || *p == 0x7f)
             return error_set(err, ERR_INVALID, "%s: holds a control character", what);
+    if (!text_is_utf8(text, strlen(text))) /* a record would take three bytes for each that is none */
+        return error_set(err, ERR_INVALID, "%s: not UTF-8", what);
     return text_copy(out, size, text)
                ? 0
                : error_set(err, ERR_INVALID, "%s: longer than %zu bytes", what, size - 1);

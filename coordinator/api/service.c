@@ -41,17 +41,27 @@ void reply_free(ProtobufCMessage *message)
 
 /* ---------- a call ---------- */
 
+void service_tell_refusal(struct service *s, const struct who *w, const char *call, const char *what,
+                          const char *text, uint64_t more)
+{
+    char why[CLUSTER_TEXT_MAX];
+    bool keep = limits_keep(s->limits, w->identity, clock_mono_ms(), more, &more);
+    text_copy(why, sizeof(why), text);
+    if (more > 0)
+        snprintf(why, sizeof(why), "%.400s (and %llu more like it)", text, (unsigned long long)more);
+    if (keep)
+        trail_add(s->trail, w, call, what, "refused", why);
+    else
+        trail_log(w, call, what, "refused", why);
+}
+
 static void tell_refusal(struct service *s, const struct who *w, const char *call, const char *what,
                          const struct error *err)
 {
-    char why[CLUSTER_TEXT_MAX];
+    int64_t now = clock_mono_ms();
     unsigned more = 0;
-    if (!limits_tell(s->limits, w->identity, clock_mono_ms(), &more))
-        return;
-    text_copy(why, sizeof(why), err->text);
-    if (more > 0)
-        snprintf(why, sizeof(why), "%.400s (and %u more refusals)", err->text, more);
-    trail_add(s->trail, w, call, what, "refused", why);
+    if (limits_tell(s->limits, w->identity, now, &more))
+        service_tell_refusal(s, w, call, what, err->text, more);
 }
 
 /* A connection may outlive its certificate. */

@@ -38,6 +38,11 @@ int service_new(const struct config *config, struct store *store, struct etcd *d
 void service_stop(struct service *s);
 void service_free(struct service *s); /* NULL is safe */
 
+/* A refusal of somebody's is logged, and put into the trail as often as that takes them; `more`: that it
+ * stands for beside itself. */
+void service_tell_refusal(struct service *s, const struct who *w, const char *call, const char *what,
+                          const char *text, uint64_t more);
+
 /* For rpc_server_options; `arg` is the service, a peer is a struct who. */
 const struct rpc_server_method *service_methods(size_t *ret_count);
 

@@ -148,6 +148,13 @@ static void queue(struct trail *t, const struct cluster_audit *entry)
     pthread_mutex_unlock(&t->lock);
 }
 
+void trail_log(const struct who *who, const char *call, const char *what, const char *result, const char *why)
+{
+    log_event(LOG_LEVEL_NOTICE, "api", LOG_S("call", call), LOG_S("what", what), LOG_S("who", who->identity),
+              LOG_S("role", api_role_name(who->role)), LOG_S("from", who->from), LOG_S("result", result),
+              LOG_S("why", why));
+}
+
 void trail_add(struct trail *t, const struct who *who, const char *call, const char *what, const char *result,
                const char *why)
 {
@@ -160,8 +167,6 @@ void trail_add(struct trail *t, const struct who *who, const char *call, const c
     text_copy(entry.what, sizeof(entry.what), what);
     text_copy(entry.result, sizeof(entry.result), result);
     text_copy(entry.why, sizeof(entry.why), why);
-    log_event(LOG_LEVEL_NOTICE, "api", LOG_S("call", call), LOG_S("what", what), LOG_S("who", who->identity),
-              LOG_S("role", entry.role), LOG_S("from", who->from), LOG_S("result", result),
-              LOG_S("why", why));
+    trail_log(who, call, what, result, why);
     queue(t, &entry);
 }

@@ -19,5 +19,8 @@ DEFINE_CLEANUP(struct trail *, trail_free);
  * many. */
 void trail_add(struct trail *t, const struct who *who, const char *call, const char *what, const char *result,
                const char *why);
+/* The same for the log alone. */
+void trail_log(const struct who *who, const char *call, const char *what, const char *result,
+               const char *why);
 
 #endif

@@ -6,19 +6,55 @@
 #include <string.h>
 
 #include <base/text.h>
+#include <crypto/crypto.h>
 
 #define IDENTITIES_MAX                                                                                       \
     256 /* that are counted; of more, the one that was quiet for the longest is forgotten */
 #define BY_HOST_MAX   20
 #define BY_NAME_MAX   38 /* whatever the host: the same caller has the same name from everywhere */
+#define BY_HASH       8  /* hex digits, behind a '~', that tell apart whom the room makes look alike */
 #define MINUTE_MS     60000
 #define TELL_EVERY_MS 1000
+#define KEPT_MAX_MS   ((int64_t)LIMITS_KEPT * LIMITS_KEPT_MS)
 
 _Static_assert(BY_NAME_MAX + sizeof(WHO_VIA) - 1 + BY_HOST_MAX <= CLUSTER_NAME_MAX, "both fit");
 
+/* Locks are given back by this name. */
+static void shorten(const char *identity, char out[BY_NAME_MAX + 1])
+{
+    uint8_t digest[SHA256_SIZE] = {0};
+    char hex[2 * SHA256_SIZE + 1];
+    size_t len = strlen(identity);
+    if (len <= BY_NAME_MAX) {
+        memcpy(out, identity, len + 1);
+        return;
+    }
+    if (crypto_sha256(identity, len, digest, NULL) < 0)
+        memset(digest, 0, sizeof(digest)); /* OpenSSL has no memory */
+    text_hex(digest, sizeof(digest), hex);
+    for (len = BY_NAME_MAX - BY_HASH - 1; len > 0 && !text_is_utf8(identity, len); len--)
+        ;
+    snprintf(out, BY_NAME_MAX + 1, "%.*s~%.*s", (int)len, identity, BY_HASH, hex);
+}
+
+/* The last one: a name may hold anything. */
+static size_t name_len(const char *by)
+{
+    const char *end = NULL;
+    for (const char *p = by; (p = strstr(p, WHO_VIA)); p++)
+        end = p;
+    return end ? (size_t)(end - by) : 0;
+}
+
+bool who_same_name(const char *a, const char *b)
+{
+    size_t len = name_len(a);
+    return len > 0 && len == name_len(b) && memcmp(a, b, len) == 0;
+}
+
 void who_init(struct who *w, const char *identity, const char *from, enum api_role role, int64_t until_ms)
 {
-    char host[BY_HOST_MAX];
+    char host[BY_HOST_MAX], name[BY_NAME_MAX + 1];
     memset(w, 0, sizeof(*w));
     text_copy(w->identity, sizeof(w->identity), identity);
     text_copy(w->from, sizeof(w->from), from);
@@ -26,7 +62,8 @@ void who_init(struct who *w, const char *identity, const char *from, enum api_ro
     w->until_ms = until_ms;
     const char *colon = strrchr(from, ':');
     snprintf(host, sizeof(host), "%.*s", colon ? (int)(colon - from) : (int)strlen(from), from);
-    snprintf(w->by, sizeof(w->by), "%.*s" WHO_VIA "%s", BY_NAME_MAX, identity, host);
+    shorten(w->identity, name);
+    snprintf(w->by, sizeof(w->by), "%s" WHO_VIA "%s", name, host);
 }
 
 struct counted {
@@ -34,6 +71,9 @@ struct counted {
     int64_t tokens_ms; /* what it may still do, in the time that one deed takes to come back */
     int64_t seen_ms, told_ms;
     unsigned untold;
+    int64_t kept_ms; /* likewise, of entries in the trail; as it was at kept_at_ms */
+    int64_t kept_at_ms;
+    uint64_t unkept;
 };
 
 struct limits {
@@ -77,6 +117,8 @@ static struct counted *find(struct limits *l, const char *identity, int64_t now_
     c->tokens_ms = MINUTE_MS;
     c->seen_ms = now_ms;
     c->told_ms = now_ms - TELL_EVERY_MS;
+    c->kept_ms = KEPT_MAX_MS;
+    c->kept_at_ms = now_ms;
     return c;
 }
 
@@ -114,4 +156,21 @@ bool limits_tell(struct limits *l, const char *identity, int64_t now_ms, unsigne
         c->told_ms = now_ms;
     pthread_mutex_unlock(&l->lock);
     return tell;
+}
+
+bool limits_keep(struct limits *l, const char *identity, int64_t now_ms, uint64_t more, uint64_t *ret_more)
+{
+    pthread_mutex_lock(&l->lock);
+    struct counted *c = find(l, identity, now_ms);
+    c->kept_ms += now_ms - c->kept_at_ms;
+    if (c->kept_ms > KEPT_MAX_MS)
+        c->kept_ms = KEPT_MAX_MS;
+    c->kept_at_ms = now_ms;
+    bool keep = c->kept_ms >= LIMITS_KEPT_MS;
+    if (keep)
+        c->kept_ms -= LIMITS_KEPT_MS;
+    *ret_more = more + c->unkept;
+    c->unkept = keep ? 0 : *ret_more + 1;
+    pthread_mutex_unlock(&l->lock);
+    return keep;
 }

@@ -124,6 +124,8 @@ static void values_are_bounded(void **state)
     check(API_START, &m, ERR_INVALID, "reason: longer than");
     m.reason = (char *)"a\nb";
     check(API_START, &m, ERR_INVALID, "control character");
+    m.reason = (char *)"caf\xe9";
+    check(API_START, &m, ERR_INVALID, "reason: not UTF-8");
     m = start("rotate-keys");
     m.engine = (char *)"magic";
     check(API_START, &m, ERR_INVALID, "not one of api, datastore");
@@ -178,6 +180,24 @@ static void names_are_shortened_and_limits_kept(void **state)
     assert_true(strlen(w.by) < CLUSTER_NAME_MAX);
     assert_non_null(strstr(w.by, " via [fd00:"));
 
+    /* Those who begin alike are told apart, whoever is called like two is neither, and nothing is cut within
+     * a character. */
+    struct who other;
+    who_init(&other, "OU=a unit with quite a long name, O=an organisation too, CN=somebody else",
+             "10.0.0.9:1", API_ROLE_OPERATOR, 0);
+    assert_false(who_same_name(w.by, other.by));
+    who_init(&w, "OU=a unit with quite a long name, O=an organisation too, CN=somebody else", "10.0.0.10:2",
+             API_ROLE_OPERATOR, 0);
+    assert_true(who_same_name(w.by, other.by));
+    assert_false(who_same_name("CN=ci via 10.0.0.9", "CN=ci via x via 10.0.0.9"));
+    assert_false(who_same_name("root@s1", "root@s1"));
+    char umlauts[] = "CN=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    for (size_t i = 4; i < sizeof(umlauts) - 2; i += 2)
+        memcpy(umlauts + i, "\xc3\xa4", 2);
+    who_init(&w, umlauts, "10.0.0.9:1", API_ROLE_OPERATOR, 0);
+    assert_true(strlen(umlauts) > 38 && text_is_utf8(umlauts, strlen(umlauts)));
+    assert_true(text_is_utf8(w.by, strlen(w.by)));
+
     struct limits *l = NULL;
     unsigned more = 0;
     assert_int_equal(limits_new(60, &l, NULL), 0);
@@ -193,6 +213,17 @@ static void names_are_shortened_and_limits_kept(void **state)
     assert_false(limits_tell(l, "a", 5600, &more));
     assert_true(limits_tell(l, "a", 6000, &more));
     assert_int_equal(more, 2);
+    /* What is told goes into the trail, until there was too much of it. */
+    uint64_t all = 0;
+    for (int i = 0; i < LIMITS_KEPT; i++)
+        assert_true(limits_keep(l, "a", 7000, 0, &all));
+    assert_int_equal(all, 0);
+    assert_false(limits_keep(l, "a", 7000, 3, &all));
+    assert_false(limits_keep(l, "a", 7000 + LIMITS_KEPT_MS - 1, 0, &all));
+    assert_true(limits_keep(l, "b", 7000, 0, &all));
+    assert_true(limits_keep(l, "a", 7000 + LIMITS_KEPT_MS, 2, &all));
+    assert_int_equal(all, 7); /* 1 + 3 and 1 that were left out, and 2 */
+    assert_false(limits_keep(l, "a", 7000 + LIMITS_KEPT_MS, 0, &all));
     /* More callers than are counted: the newest counts, and nothing is out of bounds. */
     for (int i = 0; i < 2000; i++) {
         char name[32];
