@@ -1,5 +1,7 @@
 #include "remote.h"
 
+#include <time.h>
+
 #include <api/records.h>
 #include <base/clock.h>
 #include <base/file.h>
@@ -12,6 +14,9 @@
 #define ADDRESSES_MAX 16
 #define PEM_MAX       (256 * 1024)
 #define SILENT_MS     15000 /* a watch that has not even sent its heartbeat is given up */
+#define NO_WATCH_MS   15000 /* after one that ended before it said anything none is tried for so long … */
+#define ASK_EVERY_MS  1000  /* … and the status is asked for instead */
+#define ASK_MS        2000
 
 struct remote {
     char *name; /* the addresses, as given */
@@ -23,6 +28,8 @@ struct remote {
     bool tls;
     struct rpc_stream *watch; /* NULL: not open */
     int64_t heard_ms;         /* when it last sent something */
+    bool heard;               /* it has */
+    int64_t no_watch_until_ms, asked_ms;
     char cluster[CLUSTER_NAME_MAX];
     char feed[64]; /* whose revision it is */
     int64_t revision, time_ms;
@@ -106,6 +113,7 @@ static int open_channel(struct remote *r, const struct remote_options *o, struct
                                     .addresses_count = r->count,
                                     .tls = !is_local(r->addresses[0]),
                                     .local = is_local(r->addresses[0]),
+                                    .own_names = true,
                                     .max_message = API_REPLY_MAX};
     int rc = 0;
     r->tls = c.tls;
@@ -186,9 +194,12 @@ static int explain(const struct remote *r, int code, struct error *err)
         return error_set(
             err, ERR_DENIED,
             "%s: what answers there ends every connection after the TLS handshake: it does not accept "
-            "our certificate (--cert); the coordinators' logs say why",
+            "our certificate (--cert), or has too many connections with it; the coordinators' logs say why",
             r->name);
-    return error_prefix(err, code, "no coordinator answers at %s", r->name);
+    /* What a coordinator says itself (too many requests, no state store) is not to be taken for silence. */
+    return rpc_channel_answered(r->channel)
+               ? error_prefix(err, code, "%s", r->name)
+               : error_prefix(err, code, "no coordinator answers at %s", r->name);
 }
 
 /* Reads: asked again, and of another coordinator, until the deadline. */
@@ -295,6 +306,7 @@ static int begin_watch(struct remote *r, struct error *err)
     else
         end_watch(r);
     r->heard_ms = clock_mono_ms();
+    r->heard = false;
     return rc;
 }
 
@@ -321,6 +333,7 @@ static int receive(struct remote *r, int timeout_ms, struct error *err)
     int rc = rpc_stream_receive(r->watch, timeout_ms, &m, err);
     while (rc == 0) {
         r->heard_ms = clock_mono_ms();
+        r->heard = true;
         rc = take_watch(r, (const Secretsencrypt__V1__WatchReply *)m, err);
         rpc_message_free(m);
         m = NULL;
@@ -333,9 +346,24 @@ static int receive(struct remote *r, int timeout_ms, struct error *err)
     return rc;
 }
 
+/* Without a watch. */
+static int ask_now_and_then(struct remote *r, int timeout_ms, struct cluster_snapshot *ret, struct error *err)
+{
+    int64_t now = clock_mono_ms();
+    if (now - r->asked_ms >= ASK_EVERY_MS) {
+        r->asked_ms = now;
+        return remote_status(r, ASK_MS, ret, err);
+    }
+    struct timespec wait = {.tv_nsec = (timeout_ms < 1000 ? timeout_ms : 999) * 1000000L};
+    nanosleep(&wait, NULL);
+    return snapshot_now(r, ret, err);
+}
+
 int remote_follow(struct remote *r, int timeout_ms, struct cluster_snapshot *ret, struct error *err)
 {
     struct error own = ERROR_INIT;
+    if (clock_mono_ms() < r->no_watch_until_ms)
+        return ask_now_and_then(r, timeout_ms, ret, err);
     int rc = r->watch ? 0 : begin_watch(r, &own);
     if (rc == 0)
         rc = receive(r, timeout_ms, &own);
@@ -343,6 +371,12 @@ int remote_follow(struct remote *r, int timeout_ms, struct cluster_snapshot *ret
         rc = 0;
     else if (rc == ERR_TIMEOUT)
         rpc_stream_distrust(r->watch);
+    if (rc == ERR_UNAVAILABLE && !r->heard) {
+        /* Nobody is away for that: there are too many watches, say. */
+        end_watch(r);
+        r->no_watch_until_ms = clock_mono_ms() + NO_WATCH_MS;
+        return ask_now_and_then(r, timeout_ms, ret, err);
+    }
     if (rc < 0) {
         end_watch(r);
         rc = rc == ERR_TIMEOUT || rc == ERR_CANCELED ? ERR_UNAVAILABLE : rc;
@@ -431,7 +465,10 @@ static int call_write(struct remote *r, const struct cluster_request *v, enum ap
 {
     const struct rpc_method method = method_of(call);
     ProtobufCMessage *reply = NULL;
-    int rc = rpc_call(r->channel, &method, &w->message.base, deadline_ms, &reply, err);
+    /* A write waits on the other side, longer than a first attempt would: whoever made it makes it again. */
+    int rc = call == API_WITHDRAW
+                 ? rpc_call_repeat(r->channel, RPC_ANY, &method, &w->message.base, deadline_ms, &reply, err)
+                 : rpc_call(r->channel, &method, &w->message.base, deadline_ms, &reply, err);
     if (rc < 0)
         return explain(r, rc, err);
     *answer = *v;

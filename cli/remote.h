@@ -36,8 +36,9 @@ int remote_status(struct remote *r, int deadline_ms, struct cluster_snapshot *re
 const struct key_table *remote_keys(const struct remote *r);
 
 /* What changes from the last remote_status or remote_follow on. Waits until something has come, or
- * timeout_ms: 0, and *ret is what is known then. ERR_UNAVAILABLE: nobody has answered for a while; the next
- * call tries again, of another coordinator where there is one. */
+ * timeout_ms: 0, and *ret is what is known then. Where no watch can be had the status is asked for instead,
+ * once a second. ERR_UNAVAILABLE: nobody has answered for a while; the next call tries again, of another
+ * coordinator where there is one. */
 int remote_follow(struct remote *r, int timeout_ms, struct cluster_snapshot *ret,
                   struct error *err) _must_check_;
 

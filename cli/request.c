@@ -215,37 +215,48 @@ static void list_servers(const struct cluster_snapshot *c, char *out, size_t siz
                                  c->spec.servers[i].name);
 }
 
-/* The reason for which waiting any longer is no use; "" while it is. */
-static void find_reason(struct session *s, const char *leader, int64_t waited_ms, char *why, size_t size)
-{
-    char servers[CLUSTER_TEXT_MAX / 2] = "";
-    why[0] = 0;
-    if (!*leader && waited_ms >= NO_LEADER_MS) {
-        list_servers(s->snapshot, servers, sizeof(servers));
-        snprintf(why, size, "no coordinator leads cluster %s: start secrets-encrypt-coordinator on %s",
-                 session_cluster(s), servers);
-    } else if (waited_ms >= NO_ANSWER_MS) {
-        snprintf(why, size, "the coordinator on %s has not answered for %d s: look at its log", leader,
-                 NO_ANSWER_MS / 1000);
-    }
-}
-
 struct wait {
     int64_t start_ms, deadline_ms;
+    int64_t failing_ms, leaderless_ms; /* since when; 0: not so */
     char leader[CLUSTER_NAME_MAX];
     unsigned failures;
     struct error last; /* while failures > 0 */
 };
 
+/* The reason for which waiting any longer is no use; "" while it is. */
+static void find_reason(struct session *s, const struct wait *w, int64_t now_ms, char *why, size_t size)
+{
+    char servers[CLUSTER_TEXT_MAX / 2] = "";
+    why[0] = 0;
+    if (w->leaderless_ms > 0 && now_ms - w->leaderless_ms >= NO_LEADER_MS) {
+        list_servers(s->snapshot, servers, sizeof(servers));
+        snprintf(why, size, "no coordinator leads cluster %s: start secrets-encrypt-coordinator on %s",
+                 session_cluster(s), servers);
+    } else if (*w->leader && now_ms - w->start_ms >= NO_ANSWER_MS) {
+        snprintf(why, size, "the coordinator on %s has not answered for %d s: look at its log", w->leader,
+                 NO_ANSWER_MS / 1000);
+    }
+}
+
+static void note_leader(struct wait *w, const char *leader)
+{
+    memcpy(w->leader, leader, sizeof(w->leader));
+    if (*leader)
+        w->leaderless_ms = 0;
+    else if (w->leaderless_ms == 0)
+        w->leaderless_ms = clock_mono_ms();
+}
+
 static int poll_once(struct session *s, struct request *r, struct wait *w, bool *ret_answered,
                      struct error *err)
 {
     struct error now = ERROR_INIT;
+    int64_t began_ms = clock_mono_ms();
     int rc = read_answer(s, r, ret_answered, &now);
     if (rc == 0 && !*ret_answered) {
         rc = session_snapshot(s, CALL_MS, s->snapshot, &now);
         if (rc == 0)
-            memcpy(w->leader, s->snapshot->leader, sizeof(w->leader));
+            note_leader(w, s->snapshot->leader);
     }
     if (rc == ERR_NOT_FOUND)
         return error_set(err, ERR_UNAVAILABLE,
@@ -256,6 +267,8 @@ static int poll_once(struct session *s, struct request *r, struct wait *w, bool 
             *err = now;
         return rc;
     }
+    if (rc < 0 && w->failures == 0)
+        w->failing_ms = began_ms;
     w->failures = rc < 0 ? w->failures + 1 : 0;
     w->last = now;
     return 0;
@@ -269,15 +282,18 @@ static int check_wait(struct session *s, struct request *r, struct wait *w, stru
         return give_up(s, r, ERR_CANCELED, "interrupted before the coordinator answered", err);
     if (w->deadline_ms > 0 && now >= w->deadline_ms)
         return give_up(s, r, ERR_TIMEOUT, "the coordinator has not answered within --timeout", err);
-    if (w->failures > 0 && now - w->start_ms >= NO_LEADER_MS)
+    if (w->failures > 0 && now - w->failing_ms >= NO_LEADER_MS)
         return give_up(s, r, ERR_UNAVAILABLE, w->last.text, err);
-    find_reason(s, w->leader, w->failures ? 0 : now - w->start_ms, why, sizeof(why));
+    why[0] = 0;
+    if (w->failures == 0)
+        find_reason(s, w, now, why, sizeof(why));
     return *why ? give_up(s, r, ERR_UNAVAILABLE, why, err) : 1;
 }
 
 int request_await(struct session *s, struct request *r, int64_t deadline_mono_ms, struct error *err)
 {
     struct wait w = {.start_ms = clock_mono_ms(), .deadline_ms = deadline_mono_ms};
+    note_leader(&w, s->snapshot->leader);
     for (;;) {
         bool answered = false;
         int rc = poll_once(s, r, &w, &answered, err);

@@ -94,7 +94,8 @@ static grpc_channel *make_channel(const struct rpc_channel_options *o, const cha
     /* Of one address (or of a name's): this policy connects again by itself. */
     arg_string(&a, GRPC_ARG_LB_POLICY_NAME, "round_robin");
     arg_string(&a, GRPC_ARG_PRIMARY_USER_AGENT_STRING, "secrets-encrypt/" SECRETS_ENCRYPT_VERSION);
-    /* The same name for all: the certificates of a cluster's members need have only one in common. */
+    /* Unless own_names says otherwise the same name for all: the certificates of a cluster's members need
+     * have only one in common. */
     if (o->tls)
         arg_string(&a, GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, name);
     grpc_channel_credentials *creds = make_credentials(o);
@@ -135,11 +136,12 @@ static int open_address(const struct rpc_channel_options *o, struct rpc_channel 
     struct address *a = &c->addresses[i];
     _cleanup_(buf_freep) struct buf target = BUF_INIT(TARGET_MAX);
     char host[256] = "localhost", port[8];
+    const char *named = o->own_names ? o->addresses[i] : o->addresses[0];
     bool local = o->local && target_is_local(o->addresses[i]);
     int rc =
         local ? target_make_local(o->addresses[i], &target, err) : target_make(o->addresses[i], &target, err);
-    if (rc == 0 && !(o->local && target_is_local(o->addresses[0])))
-        rc = target_split(o->addresses[0], host, sizeof(host), port, sizeof(port), err);
+    if (rc == 0 && !(o->local && target_is_local(named)))
+        rc = target_split(named, host, sizeof(host), port, sizeof(port), err);
     if (rc < 0)
         return rc;
     a->owner = c;

@@ -31,6 +31,11 @@ bool rpc_channel_refused(const struct rpc_channel *c)
     return !atomic_load(&c->answered) && atomic_load(&c->silent_handshakes) >= SILENT_MAX;
 }
 
+bool rpc_channel_answered(const struct rpc_channel *c)
+{
+    return atomic_load(&c->answered);
+}
+
 static bool worth_repeating(const struct rpc_channel *c, int rc)
 {
     if (rc != ERR_UNAVAILABLE && rc != ERR_TIMEOUT)

@@ -52,6 +52,7 @@ class RefusedTest(unittest.TestCase):
             self.another_server(lab)
             self.refused(lab, "ci", "no coordinator answers at 127.0.0.1:9", 9, at="127.0.0.1:9")
             self.wrong_use(lab)
+            self.another_address(lab)
             self.a_broken_certificate_stops_nobody(lab)
 
     def nobody_without_one(self, lab):
@@ -80,6 +81,24 @@ class RefusedTest(unittest.TestCase):
             result = callers.run(lab, "ci", at or ",", "status")
             self.assertNotEqual(0, result.returncode)
             self.assertIn(part, result.stderr)
+
+    def another_address(self, lab):
+        """Each coordinator is known by its own name: those behind the first address count, too, be that one away or
+        silent."""
+        s1, s2, _ = lab.servers
+        both = f"{callers.address(s1)},{callers.address(s2)}"
+        s1.coordinator.signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            result = callers.run(lab, "ci", both, "status")
+            self.assertEqual(0, result.returncode, result.stderr)
+            self.assertLess(time.monotonic() - began, 4)
+        finally:
+            s1.coordinator.signal(signal.SIGCONT)
+        s1.coordinator.stop()
+        result = callers.run(lab, "ci", both, "status")
+        self.assertEqual(0, result.returncode, result.stderr)
+        s1.coordinator.start()
 
     def a_broken_certificate_stops_nobody(self, lab):
         """It leads on, its socket serves on; put right, and after SIGHUP, it listens again."""

@@ -34,7 +34,8 @@ struct rpc_channel_options {
     const char *ca_name; /* what error texts call them, a file's path, say; NULL: "the CA" and so on */
     const char *cert_name;
     const char *key_name;
-    const char *server_name; /* checked against the certificate; NULL: the address itself */
+    const char *server_name; /* checked against the certificate; NULL: the first address's host, of all */
+    bool own_names;          /* without server_name: each address's own host */
     size_t max_message;      /* largest message accepted, bytes */
 };
 
@@ -52,6 +53,9 @@ DEFINE_CLEANUP(struct rpc_channel *, rpc_channel_close);
 /* Every connection was ended right after the TLS handshake, more than once, and none has ever answered: what
  * is there does not accept our certificate, most likely (TLS 1.3 tells too late for gRPC to pass it on). */
 bool rpc_channel_refused(const struct rpc_channel *c);
+
+/* Has any address ever answered? */
+bool rpc_channel_answered(const struct rpc_channel *c);
 
 struct rpc_method {
     const char *path; /* "/etcdserverpb.KV/Range" */
