@@ -74,7 +74,8 @@ class ApiTest(LabTest):
         self.wait_operation(lab, "the new key is brought to the servers", lambda o: o["phase"] == "append",
                             command=command)
         self.assertEqual("s1", lab.leader())
-        labs.wait_for("it is followed", lambda: "prepare: begins" in command.log.read_text(), 20)
+        # The first look asks; what is told of S1's end has come over the watch.
+        labs.wait_for("it is followed", lambda: "prepare: s1 ok" in command.log.read_text(), 60)
         carried = sum(w.carried for w in wires)
         say(f"{sum(w.cut() for w in wires)} connections cut, over which {carried} bytes had gone")
         labs.wait_for("the watch was ended by it", lambda: self.watches(s2, s3) == 1, 10)
