@@ -481,8 +481,8 @@ int remote_audit(struct remote *r, unsigned limit, const char *before, int deadl
     int rc = call_any(r, API_AUDIT, &m.base, deadline_ms, &reply, err);
     const Secretsencrypt__V1__AuditReply *a = (const Secretsencrypt__V1__AuditReply *)reply;
     for (size_t i = 0; rc == 0 && i < a->n_entries; i++)
-        rc = each(arg, a->entries[i]->name, (const char *)a->entries[i]->json.data, a->entries[i]->json.len,
-                  err);
+        rc = each(arg, a->entries[i]->name, !a->entries[i]->untrusted, (const char *)a->entries[i]->json.data,
+                  a->entries[i]->json.len, err);
     rpc_message_free(reply);
     return rc;
 }
