@@ -2,6 +2,7 @@
 words with spaces, retries after a halt, exit codes, variables that are missing, and certificates as people paste them."""
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -133,6 +134,23 @@ class Steps:
         self.assertEqual(2, self.go("rotate-keys", SECRETS_ENCRYPT_COORDINATOR=""), self.said)
         self.assertIn("empty", self.said)
         self.assertEqual([], self.calls())
+
+
+class ProgramTest(unittest.TestCase):
+    def test_the_commands_that_are_followed_are_those_that_can_be(self):
+        program = Path(os.environ["SECRETS_ENCRYPT_BIN"]) / "secrets-encrypt"
+        table = subprocess.run([program, "--table"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=20)
+        flags = {}
+        for line in table.stdout.splitlines():
+            fields = line.split("\t")
+            if fields[0] == "flag":
+                flags.setdefault(fields[3], set()).add(fields[1])
+        followed = flags["wait"]
+        self.assertEqual(followed, flags["idempotency-key"])
+        self.assertLessEqual(followed | {"wait"}, flags["timeout"] & flags["junit"])
+        for script in (list(pipelines.github_steps({"command": "x", "coordinator": "x", "ca": "", "cert": "", "key": ""},
+                                                   {"steps.run.outputs.exit-code": ""}))[1].script, pipelines.gitlab_step({}).script):
+            self.assertEqual(followed | {"wait"}, set(re.findall(r'" ([a-z]+(?:[ -][a-z]+)*) "\*', script)))
 
 
 class GitHubTest(Steps, unittest.TestCase):
