@@ -132,6 +132,11 @@ class ApiTest(LabTest):
         self.assertTrue(all(e["authentic"] for e in entries()))
         self.assertEqual([e["name"] for e in entries()], sorted(e["name"] for e in entries()))
         self.assertEqual(lab.cli("audit").stdout.splitlines()[0], self.ask("viewer", "audit").stdout.splitlines()[0])
+        # One that nobody of the cluster signed is told of as such, to those at a distance too.
+        lab.etcd.put(f"/secrets-encrypt/{lab.cluster}/~audit/9999999999999-00000000", '{"who": "CN=ci"}')
+        last = entries()[-1]
+        self.assertEqual((False, ""), (last["authentic"], last["who"]))
+        self.assertIn("not to be trusted", last["why"])
 
 
 if __name__ == "__main__":
