@@ -154,7 +154,7 @@ static int on_canceled(struct etcd_watch *w, const Etcdserverpb__WatchResponse *
  * have: what they said the time before counts, a while ago on the same stream. */
 static void on_asked(struct etcd_watch *w, int64_t revision)
 {
-    if (w->asked < 0)
+    if (w->asked >= w->next)
         w->next = w->asked + 1;
     w->asked = revision;
 }
