@@ -24,6 +24,7 @@ SEED, SECRETS = "package", 200
 SERVICES = ("secrets-encrypt-agent", "secrets-encrypt-coordinator")
 CONFIG, TOKEN = Path("/etc/secrets-encrypt/config.yaml"), Path("/etc/secrets-encrypt/token")
 STATE = Path("/var/lib/secrets-encrypt")
+SOCKET = "/run/secrets-encrypt/api/api.sock"
 EXAMPLES = "/usr/share/doc/secrets-encrypt/examples"
 SYNC = "/etc/systemd/system/kube-apiserver.service.d/secrets-encrypt.conf"
 # `systemd-analyze security`: ten times the most that a unit may be exposed. The agent is root, see its unit.
@@ -249,6 +250,7 @@ class PackageTest(unittest.TestCase):
             journal = server.machine.journal(*(f"_SYSTEMD_UNIT={unit}.service" for unit in SERVICES))
             for word in ("Permission denied", "Operation not permitted", "Read-only file system", "level=error"):
                 self.assertNotIn(word, journal, server.name)
+            server.machine.run("secrets-encrypt", "--coordinator", f"unix:{SOCKET}", "status")
         self.assertEqual({"0"}, set(c.count(SERVICES[0], "NRestarts").values()) | set(c.count(SERVICES[1], "NRestarts").values()))
         found = [p for s in c.servers for p in s.machine.path(STATE / "snapshots").iterdir() if p.suffix == ".db"]
         self.assertNotEqual([], found, "no snapshot was taken")
