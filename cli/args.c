@@ -81,7 +81,8 @@ static const struct flag {
     {"reason", OPT_REASON, "TEXT", FLAG_REASON, "why, for whoever looks at it; it is in the audit trail"},
     {"now", OPT_NOW, NULL, FLAG_NOW, "outside of the maintenance window too; never while an alert is firing"},
     {"ttl", OPT_TTL, "SECONDS", FLAG_TTL,
-     "the lock ends so long after it was last kept alive; default: 3600, with a command 60"},
+     "the lock ends so long after it was last kept alive; default: 3600, with a command 60 (through the API "
+     "3600)"},
     {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
      "stop following after so long (exit code 6); the operation goes on"},
     {"junit", OPT_JUNIT, "FILE", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,

@@ -16,7 +16,8 @@ struct trail {
     size_t count;
 };
 
-static int take_entry(void *arg, const char *name, const char *json, size_t len, struct error *err)
+static int take_entry(void *arg, const char *name, bool authentic, const char *json, size_t len,
+                      struct error *err)
 {
     struct trail *t = arg;
     if (t->count == ENTRIES_MAX)
@@ -25,7 +26,7 @@ static int take_entry(void *arg, const char *name, const char *json, size_t len,
     int rc = cluster_audit_decode(json, len, &e->entry, err);
     if (rc < 0)
         return rc;
-    e->authentic = true; /* as the coordinator found */
+    e->authentic = authentic;
     text_copy(e->name, sizeof(e->name), name);
     t->count++;
     return 0;

@@ -12,7 +12,7 @@ static int run(const struct args *args)
 
 const struct command command_disable = {
     .name = "disable",
-    .flags = FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_DRY_RUN | FLAG_JSON,
+    .flags = FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_NOW | FLAG_DRY_RUN | FLAG_JSON,
     .summary = "write plain from now on; the keys stay readable",
     .example = "secrets-encrypt disable\n"
                "secrets-encrypt reencrypt --force --skip",

@@ -12,7 +12,7 @@ static int run(const struct args *args)
 
 const struct command command_enable = {
     .name = "enable",
-    .flags = FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_DRY_RUN | FLAG_JSON,
+    .flags = FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_NOW | FLAG_DRY_RUN | FLAG_JSON,
     .summary = "write encrypted again",
     .example = "secrets-encrypt enable\n"
                "secrets-encrypt reencrypt --force --skip",

@@ -14,7 +14,7 @@ static int run(const struct args *args)
 const struct command command_keys_restore = {
     .name = "keys restore",
     .operand = "NAME",
-    .flags = FLAG_WAIT | FLAG_JSON,
+    .flags = FLAG_WAIT | FLAG_NOW | FLAG_JSON,
     .summary = "make a retired key readable again on every server",
     .example = "secrets-encrypt keys restore aescbckey-2026-11-24T22:42:40Z --wait",
     .help =

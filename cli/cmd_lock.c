@@ -123,6 +123,7 @@ static int run_command(struct lock *l)
 {
     pid_t pid = 0;
     int fd = -1, status = 0;
+    console_leave_end(); /* the code, and what is on stdout, are the command's */
     int code = start(l->args->run, &pid, &fd);
     if (code >= 0)
         return code;
@@ -169,8 +170,8 @@ static int lock(struct lock *l)
         result("locked for %lld s at most: %s", (long long)l->request.ttl_s, l->request.id);
         return EXIT_DONE;
     }
-    console_leave_end(); /* the code, and what is on stdout, are the command's */
-    code = run_command(l);
+    code = interrupted() ? end_with(EXIT_INTERRUPTED, "interrupted: %s was not started", l->args->run[0])
+                         : run_command(l);
     give_back(l);
     return code;
 }

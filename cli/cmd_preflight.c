@@ -51,6 +51,7 @@ const struct command command_preflight = {
         "5 minutes (at once after SIGHUP); this command adds what concerns the cluster, names what is wrong "
         "and "
         "how to mend\n"
-        "it. Nothing is changed. Exit code 0 when a rotation can begin (warnings are allowed), 1 when not.\n",
+        "it. Nothing is changed. On a server only, not through the API. Exit code 0 when a rotation can "
+        "begin (warnings are allowed), 1 when not.\n",
     .run = run,
 };

@@ -12,7 +12,7 @@ static int run(const struct args *args)
 
 const struct command command_prepare = {
     .name = "prepare",
-    .flags = FLAG_FORCE | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_DRY_RUN | FLAG_JSON,
+    .flags = FLAG_FORCE | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_NOW | FLAG_DRY_RUN | FLAG_JSON,
     .summary = "add a new key, readable on every server",
     .example = "secrets-encrypt prepare\n"
                "secrets-encrypt prepare --dry-run",

@@ -13,7 +13,7 @@ static int run(const struct args *args)
 
 const struct command command_reencrypt = {
     .name = "reencrypt",
-    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_OFFLINE |
+    .flags = FLAG_FORCE | FLAG_SKIP | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_OFFLINE | FLAG_NOW |
              FLAG_DRY_RUN | FLAG_JSON,
     .summary = "rewrite every value, then drop the old key",
     .example = "secrets-encrypt reencrypt\n"

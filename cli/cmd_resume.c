@@ -9,11 +9,12 @@ static int run(const struct args *args)
 
 const struct command command_resume = {
     .name = "resume",
-    .flags = FLAG_WAIT | FLAG_JSON,
+    .flags = FLAG_WAIT | FLAG_NOW | FLAG_JSON,
     .summary = "let a paused or halted operation go on",
     .example = "secrets-encrypt resume --wait",
-    .help = "Goes on where the operation was paused or halted, with the same key. After a halt, running the "
-            "operation's own\n"
-            "command again does the same.\n",
+    .help =
+        "Goes on where the operation was paused or halted, with the same key. After a halt, running the "
+        "operation's own\n"
+        "command again does the same. One that waits for its maintenance window: pause, then resume --now.\n",
     .run = run,
 };

@@ -12,7 +12,7 @@ static int run(const struct args *args)
 
 const struct command command_rotate = {
     .name = "rotate",
-    .flags = FLAG_FORCE | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_DRY_RUN | FLAG_JSON,
+    .flags = FLAG_FORCE | FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_NOW | FLAG_DRY_RUN | FLAG_JSON,
     .summary = "write with the new key",
     .example = "secrets-encrypt rotate\n"
                "secrets-encrypt rotate --no-wait",

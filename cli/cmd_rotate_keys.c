@@ -12,7 +12,7 @@ static int run(const struct args *args)
 
 const struct command command_rotate_keys = {
     .name = "rotate-keys",
-    .flags = FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_DRY_RUN | FLAG_JSON,
+    .flags = FLAG_NO_RESTART | FLAG_FOLLOW | FLAG_ENGINE | FLAG_NOW | FLAG_DRY_RUN | FLAG_JSON,
     .summary = "prepare, rotate and reencrypt in one",
     .example = "secrets-encrypt rotate-keys\n"
                "secrets-encrypt rotate-keys --dry-run\n"

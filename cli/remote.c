@@ -41,7 +41,8 @@ static const char *given_or(const char *given, const char *variable)
 bool remote_wanted(const struct args *args, struct remote_options *ret)
 {
     *ret = (struct remote_options){
-        .addresses = given_or(args->coordinator, "SECRETS_ENCRYPT_COORDINATOR"),
+        /* Given and empty is a mistake, which must not lead to the cluster of this machine. */
+        .addresses = args->coordinator ? args->coordinator : given_or(NULL, "SECRETS_ENCRYPT_COORDINATOR"),
         .ca_file = given_or(args->ca, "SECRETS_ENCRYPT_CA"),
         .cert_file = given_or(args->cert, "SECRETS_ENCRYPT_CERT"),
         .key_file = given_or(args->key, "SECRETS_ENCRYPT_KEY"),
@@ -79,6 +80,9 @@ static int read_pem(const char *path, const char *flag, struct secret **ret, str
     if (!path)
         return error_set(err, ERR_INVALID,
                          "--%s: missing; a coordinator at HOST:PORT wants --ca, --cert and --key (files)",
+                         flag);
+    if (strstr(path, "-----BEGIN")) /* a pipeline's variable that should be a file: its text is not shown */
+        return error_set(err, ERR_INVALID, "--%s: this is the PEM text itself; give the name of a file",
                          flag);
     int rc = file_read_secret(path, PEM_MAX, ret, err);
     return rc < 0 ? error_prefix(err, rc, "--%s", flag) : 0;
@@ -481,8 +485,8 @@ int remote_audit(struct remote *r, unsigned limit, const char *before, int deadl
     int rc = call_any(r, API_AUDIT, &m.base, deadline_ms, &reply, err);
     const Secretsencrypt__V1__AuditReply *a = (const Secretsencrypt__V1__AuditReply *)reply;
     for (size_t i = 0; rc == 0 && i < a->n_entries; i++)
-        rc = each(arg, a->entries[i]->name, (const char *)a->entries[i]->json.data, a->entries[i]->json.len,
-                  err);
+        rc = each(arg, a->entries[i]->name, !a->entries[i]->untrusted, (const char *)a->entries[i]->json.data,
+                  a->entries[i]->json.len, err);
     rpc_message_free(reply);
     return rc;
 }

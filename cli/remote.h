@@ -53,8 +53,9 @@ int remote_withdraw(struct remote *r, const struct cluster_request *v, int deadl
 int remote_datastore_revision(struct remote *r, int deadline_ms, int64_t *ret,
                               struct error *err) _must_check_;
 
-/* The newest entries of the audit trail, as a JSON array's elements. */
-typedef int remote_entry_fn(void *arg, const char *name, const char *json, size_t len, struct error *err);
+/* The newest entries of the audit trail, each as JSON; authentic: as the coordinator found. */
+typedef int remote_entry_fn(void *arg, const char *name, bool authentic, const char *json, size_t len,
+                            struct error *err);
 int remote_audit(struct remote *r, unsigned limit, const char *before, int deadline_ms, remote_entry_fn *each,
                  void *arg, struct error *err) _must_check_;
 

@@ -52,7 +52,7 @@ static bool use_socket(const struct session *s, const struct args *args, int rc,
                        char address[SOCKET_MAX])
 {
     const char *path = s->config ? s->config->api.socket : DEFAULT_SOCKET;
-    if (rc != ERR_DENIED || args->token || !*path || access(path, W_OK) < 0)
+    if (rc != ERR_DENIED || s->store || args->token || !*path || access(path, W_OK) < 0)
         return false;
     memset(ret, 0, sizeof(*ret));
     ret->addresses = address;
@@ -117,8 +117,8 @@ int session_need_store(const struct session *s, const char *what, struct error *
 {
     return s->remote
                ? error_set(err, ERR_UNSUPPORTED,
-                           "%s asks servers, etcd and API servers by itself: run it on a server, without "
-                           "--coordinator",
+                           "%s asks servers, etcd and API servers by itself: run it on a server, as root and "
+                           "without --coordinator",
                            what)
                : 0;
 }

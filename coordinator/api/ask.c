@@ -24,7 +24,7 @@ static const int kind_of[API_CALLS] = {
     (KIND(OP_PREPARE) | KIND(OP_ROTATE) | KIND(OP_REENCRYPT) | KIND(OP_ROTATE_KEYS) | KIND(OP_ENABLE) |      \
      KIND(OP_DISABLE) | KIND(OP_RESTORE_KEY) | KIND(OP_RESTART))
 #define REWRITES (KIND(OP_REENCRYPT) | KIND(OP_ROTATE_KEYS))
-#define NOT_NOW  (KIND(OP_PAUSE) | KIND(OP_RESUME) | KIND(OP_THROTTLE) | KIND(OP_LOCK) | KIND(OP_UNLOCK))
+#define NOT_NOW  (KIND(OP_PAUSE) | KIND(OP_THROTTLE) | KIND(OP_LOCK) | KIND(OP_UNLOCK))
 
 int ask_kind(enum api_call call, const Secretsencrypt__V1__WriteRequest *m, enum operation_kind *ret,
              struct error *err)

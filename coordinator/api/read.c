@@ -264,6 +264,7 @@ static int add_entry(struct reply *r, const struct store_audit_entry *e, Secrets
     m->name = reply_text(r, e->name);
     m->json.data = arena_copy(r->memory, body.data, body.len);
     m->json.len = body.len;
+    m->untrusted = !e->authentic;
     *ret = m;
     return m->name && m->json.data ? 0 : error_no_memory(err);
 }

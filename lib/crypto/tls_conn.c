@@ -199,6 +199,31 @@ const struct tls_peer *tls_conn_peer(const struct tls_conn *c)
     return &c->peer;
 }
 
+/* As OpenSSL did it in the handshake. */
+static bool verifies(const struct tls_conn *c, SSL_CTX *context, X509_STORE_CTX *v)
+{
+    X509 *x = SSL_get0_peer_certificate(c->ssl);
+    if (!x ||
+        X509_STORE_CTX_init(v, SSL_CTX_get_cert_store(context), x, SSL_get_peer_cert_chain(c->ssl)) != 1 ||
+        X509_STORE_CTX_set_default(v, "ssl_client") != 1)
+        return false;
+    X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(v);
+    X509_VERIFY_PARAM_set_auth_level(p, SSL_CTX_get_security_level(context));
+    return X509_VERIFY_PARAM_set1(p, SSL_CTX_get0_param(context)) == 1 && X509_verify_cert(v) == 1;
+}
+
+bool tls_conn_trusted(const struct tls_conn *c, const struct tls_server *s)
+{
+    SSL_CTX *context = tls_server_context(s);
+    if (SSL_get_SSL_CTX(c->ssl) == context)
+        return true;
+    X509_STORE_CTX *v = X509_STORE_CTX_new();
+    bool trusted = v && verifies(c, context, v);
+    X509_STORE_CTX_free(v);
+    openssl_forget();
+    return trusted;
+}
+
 bool tls_conn_heard(const struct tls_conn *c)
 {
     return BIO_number_read(SSL_get_rbio(c->ssl)) > 0;

@@ -83,6 +83,27 @@ void conns_end(struct door *d)
     }
 }
 
+/* ---------- other certificates ---------- */
+
+static bool still_trusted(struct door *d, struct conn *c)
+{
+    if (tls_conn_trusted(c->tls, d->tls))
+        return true;
+    door_tell(d, DOOR_NOTE_CERTIFICATE, c->peer.from, c->peer.tls.subject,
+              "its certificate is of none of the clients' CAs any more");
+    conn_leave(d, c);
+    return false;
+}
+
+void conns_check(struct door *d)
+{
+    struct conn *next;
+    for (struct conn *c = TAILQ_FIRST(&d->conns[CONN_OPEN]); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        (void)still_trusted(d, c);
+    }
+}
+
 /* ---------- time ---------- */
 
 static int64_t limit_ms(const struct door *d, enum conn_state state)
@@ -175,6 +196,8 @@ static void let_in(struct door *d, struct conn *c)
 {
     struct error err = ERROR_INIT;
     int fd = -1;
+    if (!still_trusted(d, c)) /* they were read anew between its first words and its last */
+        return;
     if (of_subject(d, c->peer.tls.subject) >= d->limits.per_peer) {
         door_tell(d, DOOR_NOTE_MANY, c->peer.from, c->peer.tls.subject,
                   "there are too many connections of this certificate's subject");

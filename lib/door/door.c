@@ -99,8 +99,10 @@ static void look_at_certificates(struct door *d)
     d->next_reload_ms = d->now_ms + d->limits.reload_ms;
     int rc = tls_server_reload(d->tls, &err);
     atomic_store(&d->until_ms, tls_server_until_ms(d->tls)); /* before it is told */
-    if (rc == 1)
+    if (rc == 1) {
         door_tell(d, DOOR_NOTE_RELOADED, "", "", "the certificates were read anew");
+        conns_check(d);
+    }
     if (rc < 0)
         door_tell(d, DOOR_NOTE_RELOAD, "", "", err.text);
 }

@@ -67,6 +67,8 @@ void conn_enter(struct door *d, struct conn *c, enum conn_state state);
 void conn_end(struct door *d, struct conn *c);
 /* It ends, and the client is told. */
 void conn_leave(struct door *d, struct conn *c);
+/* Other certificates serve from now on: ends those who would not be let in any more. */
+void conns_check(struct door *d);
 /* Ends those whose time is over. */
 void conns_expire(struct door *d);
 /* When the next one's is; -1: never. */

@@ -49,7 +49,7 @@ static int split(struct door *d, char folder[PATH_MAX], struct error *err)
     return 0;
 }
 
-/* Owner, group and mode, and what of them is too much. */
+/* Owner, group and mode, and what of them is too much, or not enough. */
 static int check_folder(const char *folder, const struct stat *st, bool has_group, gid_t gid,
                         struct error *err)
 {
@@ -65,6 +65,10 @@ static int check_folder(const char *folder, const struct stat *st, bool has_grou
     if (st->st_mode & 0777 & ~allowed)
         return error_set(err, ERR_DENIED, "%s is open to others (mode %04o); set it to %04o", folder,
                          (unsigned)(st->st_mode & 07777), allowed);
+    if (has_group && (st->st_gid != gid || !(st->st_mode & 010))) /* made when no group was to enter, say */
+        return error_set(err, ERR_DENIED,
+                         "%s (group %u, mode %04o) is not open to the unix socket's group; remove the folder",
+                         folder, (unsigned)st->st_gid, (unsigned)(st->st_mode & 07777));
     return 0;
 }
 
@@ -79,8 +83,8 @@ static int open_folder(struct door *d, const char *folder, bool has_group, gid_t
         return errno == ELOOP || errno == ENOTDIR
                    ? error_set(err, ERR_DENIED, "%s must be a folder, not a link or a file", folder)
                    : error_errno(err, errno, "the unix socket's folder %s", folder);
-    if (made &&
-        (fchown(d->place.folder, (uid_t)-1, gid) < 0 || fchmod(d->place.folder, has_group ? 0750 : 0700) < 0))
+    if (made && ((has_group && fchown(d->place.folder, (uid_t)-1, gid) < 0) ||
+                 fchmod(d->place.folder, has_group ? 0750 : 0700) < 0))
         return error_errno(err, errno, "owner and mode of %s", folder);
     if (fstat(d->place.folder, &st) < 0)
         return error_errno(err, errno, "%s", folder);
@@ -125,7 +129,8 @@ static int bind_it(struct door *d, int fd, const struct sockaddr_un *a, bool has
         return error_set(err, ERR_CONFLICT, "%s: somebody replaced the socket as it was made", a->sun_path);
     d->place.device = st.st_dev;
     d->place.inode = st.st_ino;
-    if (fchownat(d->place.folder, d->place.name, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+    /* Without a group they are as they were made: a sandbox may know no chown. */
+    if ((has_group && fchownat(d->place.folder, d->place.name, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0) ||
         fchmodat(d->place.folder, d->place.name, has_group ? 0660 : 0600, 0) < 0)
         return error_errno(err, errno, "owner and mode of %s", a->sun_path);
     if (listen(fd, 128) < 0)

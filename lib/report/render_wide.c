@@ -180,6 +180,17 @@ static int add_next_rotation(const struct cluster_snapshot *s, struct buf *out, 
                     *n->held ? ", was not begun: " : "", n->held);
 }
 
+static int add_lock(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+{
+    const struct cluster_lock *l = &s->lock;
+    char since[CLOCK_TEXT_MAX];
+    if (!s->has_lock)
+        return 0;
+    clock_format(l->since_ms, since);
+    return buf_addf(out, err, "Locked by %s since %s%s%s: nothing starts until it is given back\n", l->holder,
+                    since, *l->reason ? ", " : "", l->reason);
+}
+
 int render_status_wide(const struct cluster_snapshot *s, const struct key_table *keys, struct buf *out,
                        struct error *err)
 {
@@ -194,6 +205,8 @@ int render_status_wide(const struct cluster_snapshot *s, const struct key_table 
         rc = add_operation(s, out, err);
     if (rc == 0)
         rc = add_next_rotation(s, out, err);
+    if (rc == 0)
+        rc = add_lock(s, out, err);
     if (rc == 0)
         rc = add_reencrypt(s, out, err);
     if (rc == 0 && *s->unknown_api)

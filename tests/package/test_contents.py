@@ -25,6 +25,8 @@ FILES = {
     "/usr/share/man/man8/secrets-encrypt-coordinator.8.gz": 0o644,
     f"{DOC}/copyright": 0o644,
     **{f"{DOC}/examples/{name}": 0o644 for name in ("config.yaml", "agent-folders.conf", "kube-apiserver-sync.conf")},
+    **{f"{DOC}/examples/ci/{name}": 0o644 for name in ("github/rotate.yml", "github/secrets-encrypt/action.yml",
+                                                       "gitlab/secrets-encrypt.gitlab-ci.yml")},
 }
 SCRIPTS = ("postinst", "prerm", "postrm")
 LIBRARIES = ("libc6", "libgrpc29", "libcurl4", "libssl3", "libcjson1", "libyaml-0-2", "libsodium23", "libprotobuf-c1")

@@ -77,6 +77,12 @@ class OpenrcTest(unittest.TestCase):
             log = self.machine.path(f"/var/log/{service}.log")
             labs.wait_for(f"{service} logs", lambda p=log: "msg=" in p.read_text(), 30, 0.2)
             self.assertEqual(0o600, log.stat().st_mode & 0o7777)
+        coordinator = self.pid(SERVICES[1])
+        self.machine.run("rc-service", SERVICES[1], "reload")
+        self.assertEqual(0, self.status(SERVICES[1]))
+        self.assertEqual(coordinator, self.pid(SERVICES[1]))
+        labs.wait_for("the API's socket is there", lambda: self.machine.complete(
+            "test", "-S", "/run/secrets-encrypt/api/api.sock", timeout=10).returncode == 0, 20, 0.2)
         # Killed, it comes back by itself.
         before = self.pid(SERVICES[0])
         self.machine.run("kill", "-9", before)

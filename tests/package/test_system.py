@@ -24,6 +24,7 @@ SEED, SECRETS = "package", 200
 SERVICES = ("secrets-encrypt-agent", "secrets-encrypt-coordinator")
 CONFIG, TOKEN = Path("/etc/secrets-encrypt/config.yaml"), Path("/etc/secrets-encrypt/token")
 STATE = Path("/var/lib/secrets-encrypt")
+SOCKET = "/run/secrets-encrypt/api/api.sock"
 EXAMPLES = "/usr/share/doc/secrets-encrypt/examples"
 SYNC = "/etc/systemd/system/kube-apiserver.service.d/secrets-encrypt.conf"
 # `systemd-analyze security`: ten times the most that a unit may be exposed. The agent is root, see its unit.
@@ -183,6 +184,17 @@ class PackageTest(unittest.TestCase):
         kube.make_secrets(self.cluster.clients(), SEED, range(SECRETS))
         say(f"agents and coordinators run, {self.cluster.leader()} leads, {SECRETS} Secrets are there")
         self.preflight()
+        self.api()
+
+    def api(self):
+        """Within what the unit lets it do the coordinator opens its socket, and serves."""
+        for server in self.cluster.servers:
+            labs.wait_for(f"{server.name}'s API answers on its socket", lambda m=server.machine: m.complete(
+                "secrets-encrypt", "--coordinator", "unix:/run/secrets-encrypt/api/api.sock", "status", timeout=30).returncode == 0,
+                20, 0.5)
+            rights = server.machine.run("stat", "-c", "%a %U", "/run/secrets-encrypt/api", "/run/secrets-encrypt/api/api.sock")
+            self.assertEqual(["700 secrets-encrypt", "600 secrets-encrypt"], rights.splitlines())
+            self.assertRegex(server.machine.run("cat", f"/proc/{server.pid(SERVICES[1])}/limits"), r"Max open files +12288 ")
 
     def owner(self, server, unit):
         return Path(f"/proc/{server.pid(unit)}").stat().st_uid
@@ -238,6 +250,7 @@ class PackageTest(unittest.TestCase):
             journal = server.machine.journal(*(f"_SYSTEMD_UNIT={unit}.service" for unit in SERVICES))
             for word in ("Permission denied", "Operation not permitted", "Read-only file system", "level=error"):
                 self.assertNotIn(word, journal, server.name)
+            server.machine.run("secrets-encrypt", "--coordinator", f"unix:{SOCKET}", "status")
         self.assertEqual({"0"}, set(c.count(SERVICES[0], "NRestarts").values()) | set(c.count(SERVICES[1], "NRestarts").values()))
         found = [p for s in c.servers for p in s.machine.path(STATE / "snapshots").iterdir() if p.suffix == ".db"]
         self.assertNotEqual([], found, "no snapshot was taken")

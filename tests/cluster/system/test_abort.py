@@ -61,7 +61,9 @@ class AbortTest(LabTest):
         with canaries, observe.Limp(s2):
             for server in lab.servers:
                 server.coordinator.signal(signal.SIGCONT)
-            labs.wait_for("a canary", lambda: killed, 40)
+            labs.wait_for("a canary, or the end", lambda: killed or command.exit_code is not None, 60)
+            if not killed:
+                return False
             victim = killed[1]
             time.sleep(0.2)
             stood = sorted(canaries.present)

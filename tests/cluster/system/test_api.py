@@ -74,7 +74,8 @@ class ApiTest(LabTest):
         self.wait_operation(lab, "the new key is brought to the servers", lambda o: o["phase"] == "append",
                             command=command)
         self.assertEqual("s1", lab.leader())
-        labs.wait_for("it is followed", lambda: "prepare: begins" in command.log.read_text(), 20)
+        # The first look asks; what is told of S1's end has come over the watch.
+        labs.wait_for("it is followed", lambda: "prepare: s1 ok" in command.log.read_text(), 60)
         carried = sum(w.carried for w in wires)
         say(f"{sum(w.cut() for w in wires)} connections cut, over which {carried} bytes had gone")
         labs.wait_for("the watch was ended by it", lambda: self.watches(s2, s3) == 1, 10)
@@ -147,6 +148,11 @@ class ApiTest(LabTest):
         self.assertTrue(all(e["authentic"] for e in entries()))
         self.assertEqual([e["name"] for e in entries()], sorted(e["name"] for e in entries()))
         self.assertEqual(lab.cli("audit").stdout.splitlines()[0], self.ask("viewer", "audit").stdout.splitlines()[0])
+        # One that nobody of the cluster signed is told of as such, to those at a distance too.
+        lab.etcd.put(f"/secrets-encrypt/{lab.cluster}/~audit/9999999999999-00000000", '{"who": "CN=ci"}')
+        last = entries()[-1]
+        self.assertEqual((False, ""), (last["authentic"], last["who"]))
+        self.assertIn("not to be trusted", last["why"])
 
 
 if __name__ == "__main__":

@@ -111,6 +111,24 @@ class SchemaTest(unittest.TestCase):
         self.assertEqual(1, result.returncode)
         self.assertIn("--junit: folder /nowhere", json.loads(result.stdout)["message"])
 
+    def test_a_key_that_should_be_a_file_is_not_shown(self):
+        """A pipeline's variable that holds the text instead of a file's name must not stand in its log."""
+        pem = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+        with tempfile.TemporaryDirectory() as folder:
+            for flag in ("ca", "cert", "key"):
+                result = self.run_program("status", "--coordinator", "127.0.0.1:9", f"--{flag}", pem, "-o", "json",
+                                          *[w for f in ("ca", "cert", "key") if f != flag for w in (f"--{f}", f"{folder}/no")])
+                said = result.stdout + result.stderr
+                self.assertEqual(1, result.returncode)
+                self.assertNotIn("c2VjcmV0", said)
+            self.assertIn("--ca: this is the PEM text itself", self.run_program(
+                "status", "--coordinator", "127.0.0.1:9", "--ca", pem).stderr)
+
+    def test_an_empty_address_does_not_lead_to_this_machines_cluster(self):
+        result = self.run_program("status", "--coordinator", "", "--config", "/nowhere/c.yaml")
+        self.assertEqual((1, "secrets-encrypt: --coordinator: no address; write HOST:PORT or unix:PATH\n"),
+                         (result.returncode, result.stderr))
+
     def test_junit_of_what_could_not_begin(self):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "x.xml"

@@ -276,6 +276,19 @@ static void test_full_buffer(void **state)
     }
 }
 
+static void test_wide_shows_who_holds_the_lock(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = fixture_cluster(1, "s");
+    _cleanup_free_ struct key_table *keys = calloc(1, sizeof(*keys));
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(65536);
+    s->has_lock = true;
+    text_copy(s->lock.holder, sizeof(s->lock.holder), "ann@s1");
+    text_copy(s->lock.reason, sizeof(s->lock.reason), "new disks");
+    assert_int_equal(render_status_wide(s, keys, &out, NULL), 0);
+    assert_non_null(strstr(buf_str(&out), "\nLocked by ann@s1 since 1970-01-01T00:00:00Z, new disks: "));
+}
+
 /* --- where the keys come from --- */
 
 static enum key_source choose(const struct cluster_snapshot *s, const char *file_hash, int64_t *generation,
@@ -468,6 +481,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_goldens),
         cmocka_unit_test(test_full_buffer),
+        cmocka_unit_test(test_wide_shows_who_holds_the_lock),
         cmocka_unit_test(test_keys_of_the_file_that_s1_published),
         cmocka_unit_test(test_keys_before_anything_was_adopted),
         cmocka_unit_test(test_keys_of_a_file_changed_by_hand),

@@ -180,6 +180,12 @@ static void reads_changed_files(void **state)
     int fd = house_taken(h, 0, NULL);
     int64_t until_ms = door_certificate_until_ms(h->door);
 
+    /* Another one of the server's alone: whoever is in stays. */
+    tls_make(h->dir, "ca", "server", &(struct tls_made){.subject = "CN=server3", .sans = "IP:127.0.0.1"});
+    door_reload(h->door);
+    house_noted(h, DOOR_NOTE_RELOADED, 1);
+    house_check_both_ways(before, fd);
+
     /* A CA that is nobody's: the set from before goes on. */
     assert_int_equal(truncate(h->ca, 0), 0);
     door_reload(h->door);
@@ -191,19 +197,22 @@ static void reads_changed_files(void **state)
     house_taken(h, 1, NULL);
     tls_client_close(c);
 
-    /* A new CA: whom the old one signed is out, whoever is in stays. */
+    /* A new CA: whom the old one signed is out. */
     tls_make_ca(h->dir, "ca");
     tls_make(h->dir, "ca", "ci2", &(struct tls_made){.subject = "CN=ci2"});
     tls_make(
         h->dir, "ca", "server",
         &(struct tls_made){.subject = "CN=server2", .sans = "IP:127.0.0.1", .from_s = -5, .until_s = 99999});
     door_reload(h->door);
-    house_note(h, DOOR_NOTE_RELOADED);
+    house_noted(h, DOOR_NOTE_RELOADED, 2);
     assert_int_not_equal(door_certificate_until_ms(h->door), until_ms);
     c = house_client(h, "ci2");
     house_check_both_ways(c, house_taken(h, 2, NULL));
     tls_client_close(c);
-    house_check_both_ways(before, fd);
+    n = house_note(h, DOOR_NOTE_CERTIFICATE);
+    assert_string_equal(n.subject, "O=team, CN=ci");
+    assert_non_null(strstr(n.why, "of none of the clients' CAs any more"));
+    assert_true(tls_client_read(before, why, sizeof(why), why) <= 0);
     tls_client_close(before);
 }
 

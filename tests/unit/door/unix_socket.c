@@ -143,6 +143,8 @@ static void a_folder_of_somebody_else_is_refused(void **state)
     assert_int_equal(mkdir(folder_of(h), 0700), 0);
     assert_int_equal(chown(folder_of(h), 1234, 0), 0);
     refused(h, NULL, ERR_DENIED, "belongs to user 1234");
+    assert_int_equal(chown(folder_of(h), 0, 0), 0);
+    refused(h, "daemon", ERR_DENIED, "is not open to the unix socket's group");
     assert_int_equal(chown(folder_of(h), 0, 4321), 0);
     assert_int_equal(chmod(folder_of(h), 0750), 0);
     refused(h, "daemon", ERR_DENIED, "belongs to group 4321");

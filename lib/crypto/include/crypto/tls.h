@@ -76,6 +76,10 @@ int tls_conn_handshake(struct tls_conn *c, struct error *err) _must_check_;
 /* Who it is; only after tls_conn_handshake returned TLS_DONE, and as long as the connection lives. */
 const struct tls_peer *tls_conn_peer(const struct tls_conn *c);
 
+/* Would its certificate still be let in by what the server has read since (tls_server_reload)? Only after the
+ * handshake. */
+bool tls_conn_trusted(const struct tls_conn *c, const struct tls_server *s);
+
 /* Did the client send anything yet? Who only opens a connection to see whether the port is open does not. */
 bool tls_conn_heard(const struct tls_conn *c);
 

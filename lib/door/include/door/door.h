@@ -98,7 +98,8 @@ int door_new(const struct door_options *o, struct door **ret, struct error *err)
 void door_free(struct door *d);
 DEFINE_CLEANUP(struct door *, door_free);
 
-/* The certificates' files are looked at now; what came of it comes as a note. From any thread. */
+/* The certificates' files are looked at now; what came of it comes as a note. Who is in, and would not be let
+ * in any more, is sent away. From any thread. */
 void door_reload(struct door *d);
 
 /* The port of the i-th TCP address. */
