@@ -184,17 +184,6 @@ class PackageTest(unittest.TestCase):
         kube.make_secrets(self.cluster.clients(), SEED, range(SECRETS))
         say(f"agents and coordinators run, {self.cluster.leader()} leads, {SECRETS} Secrets are there")
         self.preflight()
-        self.api()
-
-    def api(self):
-        """Within what the unit lets it do the coordinator opens its socket, and serves."""
-        for server in self.cluster.servers:
-            labs.wait_for(f"{server.name}'s API answers on its socket", lambda m=server.machine: m.complete(
-                "secrets-encrypt", "--coordinator", "unix:/run/secrets-encrypt/api/api.sock", "status", timeout=30).returncode == 0,
-                20, 0.5)
-            rights = server.machine.run("stat", "-c", "%a %U", "/run/secrets-encrypt/api", "/run/secrets-encrypt/api/api.sock")
-            self.assertEqual(["700 secrets-encrypt", "600 secrets-encrypt"], rights.splitlines())
-            self.assertRegex(server.machine.run("cat", f"/proc/{server.pid(SERVICES[1])}/limits"), r"Max open files +12288 ")
 
     def owner(self, server, unit):
         return Path(f"/proc/{server.pid(unit)}").stat().st_uid
