@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <base/clock.h>
 #include <base/text.h>
 #include <etcd/lease.h>
 
@@ -28,6 +29,7 @@ struct lock {
     struct cluster_request request;
     struct etcd_lease *kept; /* with a command; NULL: the lease ends by itself */
     int64_t lease;           /* without one */
+    int64_t ends_ms; /* through a coordinator, which keeps none alive: clock_mono_ms; 0: it does not */
     bool lost_told;
 };
 
@@ -88,9 +90,14 @@ static int start(char **words, pid_t *ret_pid, int *ret_fd)
 
 static void watch_lease(struct lock *l)
 {
-    if (l->lost_told || !l->kept || etcd_lease_alive(l->kept))
+    bool over = l->ends_ms > 0 && clock_mono_ms() >= l->ends_ms;
+    if (l->lost_told || (!over && (!l->kept || etcd_lease_alive(l->kept))))
         return;
-    say("the lock is lost: the state store did not keep its lease; the command goes on without it");
+    if (over)
+        say("the lock is over: through a coordinator it lasts --ttl (%lld s); the command goes on without it",
+            (long long)l->request.ttl_s);
+    else
+        say("the lock is lost: the state store did not keep its lease; the command goes on without it");
     l->lost_told = true;
 }
 
@@ -150,7 +157,10 @@ static int lock(struct lock *l)
         rc = grant(l, &err);
     if (rc < 0)
         return fail(&err);
+    int64_t asked_ms = clock_mono_ms();
     int code = ask_this(&l->session, &l->request, ask_deadline(l->args), &r);
+    if (l->session.remote)
+        l->ends_ms = asked_ms + l->request.ttl_s * 1000;
     if (code >= 0) {
         let_go(l);
         return code;
@@ -190,6 +200,7 @@ const struct command command_lock = {
         "somebody holds it. With a command behind `--` it is held while that runs, and this program ends "
         "with its exit code; a\n"
         "holder that dies loses it within --ttl. Without a command it ends by itself after --ttl, or by "
-        "`unlock`.\n",
+        "`unlock`. Through a\n"
+        "coordinator (--coordinator) nothing keeps it alive: it lasts --ttl, also with a command.\n",
     .run = run,
 };

@@ -29,6 +29,9 @@ act_fn act_refuse, act_start, act_resume, act_pause, act_abort, act_throttle, ac
     act_unlock;
 
 /* --- act_schedule.c --- */
+/* Writes the record; the snapshot then has it. */
+int act_put_schedule(struct coordinator *c, struct cluster_snapshot *s, const struct cluster_schedule *record,
+                     struct error *err);
 /* The request was the schedule's own: its record says why it was refused. */
 int act_schedule_refused(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
                          const struct cluster_request *request, const char *why, struct error *err);

@@ -8,11 +8,14 @@
 
 #define PRUNE_EVERY_MS 60000
 #define PRUNE_ROUNDS   10
+#define CLOCK_BACK_MS  60000
 
-/* Entries are listed by their times: each has one of its own, also those of one transaction. */
+/* Entries are listed by their times: each has one of its own, also those of one transaction. A clock that was
+ * put back from far ahead is believed. */
 static int64_t next_time(struct coordinator *c, int64_t now_ms)
 {
-    c->audit_last_ms = now_ms > c->audit_last_ms ? now_ms : c->audit_last_ms + 1;
+    bool follows = now_ms <= c->audit_last_ms && c->audit_last_ms - now_ms < CLOCK_BACK_MS;
+    c->audit_last_ms = follows ? c->audit_last_ms + 1 : now_ms;
     return c->audit_last_ms;
 }
 
@@ -89,12 +92,14 @@ void act_audit_prune(struct coordinator *c, const struct cluster_snapshot *s)
     struct error err = ERROR_INIT;
     int64_t now = clock_mono_ms();
     size_t removed = 0, all = 0;
+    /* A clock that is years ahead would leave nothing: then only what is too many goes. */
+    int64_t now_ms = rotation_clocks_agree(s) ? s->now_ms : 0;
     int rc = 0;
     if (c->audit_ms > 0 && now - c->audit_ms < PRUNE_EVERY_MS)
         return;
     c->audit_ms = now;
     for (int i = 0; rc == 0 && i < PRUNE_ROUNDS && (i == 0 || removed > 0); i++) {
-        rc = store_audit_prune(c->store, s->now_ms, c->fence, STORE_DEADLINE_MS, &removed, &err);
+        rc = store_audit_prune(c->store, now_ms, c->fence, STORE_DEADLINE_MS, &removed, &err);
         all += removed;
     }
     if (rc < 0)

@@ -7,33 +7,17 @@
 #include <base/text.h>
 #include <crypto/crypto.h>
 
-#define LOOK_EVERY_MS     1000
-#define REVISION_EVERY_MS (5 * 60 * 1000)
-#define AGAIN_AFTER_MS    (60 * 60 * 1000) /* once it was asked for, whatever came of it */
-#define SAME_MS           (60 * 1000)      /* a time that moves by less is the same */
-#define REQUEST_TTL_S     600
+#define LOOK_EVERY_MS  1000
+#define AGAIN_AFTER_MS (60 * 60 * 1000) /* once it was asked for, whatever came of it */
+#define SAME_MS        (60 * 1000)      /* a time that moves by less is the same */
+#define REQUEST_TTL_S  600
 
-static const struct cluster_key_info *active_key(const struct cluster_snapshot *s)
+const struct cluster_key_info *active_key(const struct cluster_snapshot *s)
 {
     for (size_t i = 0; s->has_keys && i < s->keys.keys_count; i++)
         if (s->keys.keys[i].state == KEY_ACTIVE)
             return &s->keys.keys[i];
     return NULL;
-}
-
-/* Every write is a revision: what went by since the key writes is the most that it can have written. */
-static int64_t writes_of(struct coordinator *c, const struct cluster_key_info *k)
-{
-    int64_t now = clock_mono_ms();
-    bool asked = c->maintenance.rules.writes_max > 0 && strcmp(k->provider, "aesgcm") == 0;
-    if (!asked || k->since_revision == 0)
-        return -1;
-    if (c->revision_ms == 0 || now - c->revision_ms >= REVISION_EVERY_MS) {
-        int64_t revision = datastore_revision(c);
-        c->revision = revision > 0 ? revision : c->revision;
-        c->revision_ms = now;
-    }
-    return c->revision >= k->since_revision ? k->writes + c->revision - k->since_revision : -1;
 }
 
 /* What must not be interrupted, gone on with, or added to, by nobody's order. */
@@ -75,6 +59,13 @@ static int commit(struct coordinator *c, struct cluster_snapshot *s, struct etcd
     s->schedule = *record;
     s->has_schedule = true;
     return 0;
+}
+
+int act_put_schedule(struct coordinator *c, struct cluster_snapshot *s, const struct cluster_schedule *record,
+                     struct error *err)
+{
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
+    return commit(c, s, t, record, err);
 }
 
 static int put_request(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
@@ -129,15 +120,25 @@ static void compute(struct coordinator *c, const struct cluster_snapshot *s, str
     const struct cluster_key_info *k = active_key(s);
     const struct cluster_schedule *before = &s->schedule;
     struct schedule_next n = {.at_ms = SCHEDULE_NONE};
-    *ret = (struct cluster_schedule){.asked_ms = before->asked_ms};
+    *ret = (struct cluster_schedule){.asked_ms = before->asked_ms,
+                                     .writes_since = before->writes_since,
+                                     .writes = before->writes,
+                                     .writes_guessed = before->writes_guessed,
+                                     .writes_to = before->writes_to,
+                                     .writes_base = before->writes_base,
+                                     .writes_base_ms = before->writes_base_ms};
     if (!k || m->rules.every_ms == 0)
         return;
+    bool counted = writes_of(c, s, k, ret);
     struct schedule_key key = {store_cluster(c->store),
                                k->provider,
                                k->name,
                                k->created_ms > 0 ? k->created_ms : k->since_ms,
                                k->since_ms,
-                               writes_of(c, k)};
+                               counted ? ret->writes : -1,
+                               ret->writes_base_ms,
+                               ret->writes_base,
+                               ret->writes_guessed};
     int64_t again = before->asked_ms > 0 ? before->asked_ms + AGAIN_AFTER_MS : 0;
     schedule_next(&m->rules, &key, &m->windows, again, s->now_ms, &n);
     if (n.at_ms == SCHEDULE_NONE)
@@ -179,6 +180,5 @@ int act_schedule(struct coordinator *c, struct cluster_snapshot *s, struct error
         return 0;
     if (due && strcmp(now.held, s->schedule.held) != 0)
         log_event(LOG_LEVEL_NOTICE, "a rotation is due and waits", LOG_S("why", now.held));
-    _cleanup_(etcd_txn_freep) struct etcd_txn *t = act_fenced(c, s);
-    return commit(c, s, t, &now, err);
+    return act_put_schedule(c, s, &now, err);
 }

@@ -11,6 +11,7 @@
 
 #include "job.h"
 #include "maintenance.h"
+#include "writes.h"
 
 #define STORE_DEADLINE_MS  3000
 #define REWRITE_PASSES_MAX 3
@@ -42,9 +43,11 @@ struct coordinator {
     int64_t audit_last_ms; /* of the newest entry that was written */
     int64_t audit_ms;      /* when the audit trail was last pruned; 0: never */
     struct maintenance maintenance;
-    int64_t schedule_ms; /* when the schedule was last looked at; 0: never */
-    int64_t revision;    /* of the datastore, for the bound of what a key wrote; 0: not known */
-    int64_t revision_ms; /* when it was asked for; 0: never */
+    int64_t schedule_ms;    /* when the schedule was last looked at; 0: never */
+    struct writes *writes;  /* counts what is written under the active key; NULL: nothing does */
+    int64_t writes_since;   /* the revision of the datastore at which that key began to write */
+    bool writes_op;         /* an operation ran when the count was last kept */
+    int64_t writes_kept_ms; /* when its count was last kept, or begun; 0: never */
     /* Why no server is to be touched now (rotation.h, planner_self.closed); "" = nothing holds it. */
     char closed[CLUSTER_TEXT_MAX];
     int64_t apis_ms; /* when the datastore's records of API servers were last read; 0: never */
@@ -104,10 +107,22 @@ int issue_open(struct coordinator *c, int64_t generation, struct encryption_conf
 /* The datastore's revision now; 0: it did not tell, or is not to be asked. */
 int64_t datastore_revision(struct coordinator *c);
 
+/* --- act_writes.c --- */
+/* Has the writes under the active key counted, where its number is limited, and keeps the count now and then.
+ */
+int act_writes(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;
+/* How much was written under that key, up to which revision: what is counted now, or else what the record
+ * has; false: no count of it is there, and *ret has what one would begin with. Only the fields that are about
+ * it are filled in. */
+bool writes_of(struct coordinator *c, const struct cluster_snapshot *s, const struct cluster_key_info *k,
+               struct cluster_schedule *ret);
+
 /* --- act_schedule.c --- */
 /* Keeps the record of the rotation that comes by itself, and asks for it when it is due: as anybody else
  * does, by a request that the planner answers. */
 int act_schedule(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;
+/* The key that writes; NULL: none does. */
+const struct cluster_key_info *active_key(const struct cluster_snapshot *s);
 
 /* --- campaign.c --- */
 /* Waits until this coordinator leads (0), or `stop_fd` is readable (ERR_CANCELED). Troubles with the state

@@ -91,6 +91,13 @@ static void keys_update(struct coordinator *c, const struct cluster_snapshot *s,
         .escrow_days = c->spec.escrow_days,
         .adopted = s->rotation.op.phase == PHASE_ADOPT,
     };
+    const struct cluster_key_info *active = active_key(s);
+    struct cluster_schedule written = {0};
+    if (active && writes_of(c, s, active, &written)) {
+        now.counted_since = written.writes_since;
+        now.counted = written.writes;
+        now.counted_to = written.writes_to;
+    }
     key_book_update(ret, keys, count, &now);
 }
 

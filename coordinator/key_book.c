@@ -41,15 +41,23 @@ static struct cluster_key_info *add(struct cluster_keys *k, const char *provider
     return i;
 }
 
-/* Every write under a key is a revision of the datastore: the revisions that went by while it was the one
- * that writes are an upper bound. */
+/* Every write under a key is a revision of the datastore: where nobody counted, the revisions that went by
+ * while it was the one that writes are an upper bound. */
+static int64_t writes_after(const struct cluster_key_info *i, const struct key_book_entry *now)
+{
+    bool counted = now->counted_since == i->since_revision;
+    int64_t since = counted ? now->counted_to : i->since_revision;
+    int64_t more = now->revision > since ? now->revision - since : 0;
+    return (counted ? now->counted : i->writes) + more;
+}
+
 static void change(struct cluster_key_info *i, enum key_state state, const struct key_book_entry *now)
 {
     if (i->state == state && i->since_ms)
         return;
     bool ends = i->state == KEY_ACTIVE && state != KEY_ACTIVE;
-    if (ends && i->since_revision > 0 && now->revision >= i->since_revision)
-        i->writes += now->revision - i->since_revision;
+    if (ends && i->since_revision > 0)
+        i->writes = writes_after(i, now);
     i->since_revision = state == KEY_ACTIVE ? now->revision : 0;
     i->state = state;
     i->since_ms = now->now_ms;

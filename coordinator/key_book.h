@@ -10,6 +10,9 @@ struct key_book_entry {
     int64_t generation; /* that the keys belong to */
     int64_t now_ms;
     int64_t revision; /* of the datastore now; 0: unknown */
+    /* What was counted as written under the key that began to write at revision `counted_since`, up to
+     * revision `counted_to`; 0: nothing was. */
+    int64_t counted_since, counted, counted_to;
     int64_t escrow_days;
     bool adopted; /* the config was found, not made: nobody knows how old its keys are */
 };

@@ -143,6 +143,8 @@ static int serve(struct coordinator *c, int stop_fd, struct error *err)
             log_event(LOG_LEVEL_NOTICE, "leading", LOG_I("fence", c->fence));
             go_on = lead(c, stop_fd);
             job_free(take(c->job));
+            writes_free(take(c->writes));
+            c->writes_kept_ms = 0;
         }
         campaign_end(c);
         if (rc < 0 && rc != ERR_CANCELED)

@@ -224,6 +224,8 @@ static int work(struct coordinator *c, struct cluster_snapshot *s, enum tick_res
     if (rc == 0)
         act_audit_prune(c, s);
     if (rc == 0)
+        rc = act_writes(c, s, err);
+    if (rc == 0)
         rc = act_schedule(c, s, err);
     if (rc == 0)
         look_whether_open(c, s);

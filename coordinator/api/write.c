@@ -181,21 +181,28 @@ static int make_id(struct service *s, const struct who *w, const char *key, char
     return api_request_id(store_cluster(s->store), w->identity, key, out, err);
 }
 
-/* Without an id it is the caller's own lock that is meant. */
+/* Without an id it is the caller's own lock that is meant. An id is no secret, whoever may look sees it: it
+ * gives nobody else's lock back. */
 static int find_lock(struct asking *a, struct error *err)
 {
     char path[CLUSTER_KEY_PATH_MAX];
     struct cluster_lock lock;
     _cleanup_(feed_state_unrefp) struct feed_state *state = NULL;
-    if (a->request.kind != OP_UNLOCK || *a->request.lock)
+    if (a->request.kind != OP_UNLOCK || a->request.force)
         return 0;
     int rc = feed_fresh(a->service->feed, a->call->deadline_ms, &state, err);
     if (rc < 0)
         return rc;
     cluster_key_path(path, store_cluster(a->service->store), CLUSTER_KEY_LOCK, NULL);
     const struct record *r = records_find(&state->records, path);
-    if (r && r->value && cluster_lock_decode(r->value, r->len, &lock, NULL) == 0 &&
-        who_same_name(lock.holder, a->request.by))
+    if (!r || !r->value || cluster_lock_decode(r->value, r->len, &lock, NULL) < 0)
+        return 0;
+    bool ours = who_same_name(lock.holder, a->request.by);
+    if (*a->request.lock && strcmp(a->request.lock, lock.id) == 0 && !ours)
+        return error_set(err, ERR_DENIED,
+                         "%s holds that lock: nobody else gives it back but an admin, with force",
+                         lock.holder);
+    if (!*a->request.lock && ours)
         text_copy(a->request.lock, sizeof(a->request.lock), lock.id);
     return 0;
 }
@@ -233,6 +240,8 @@ static int write_and_wait(struct asking *a, enum api_call call, struct error *er
     if (rc == ERR_NOT_FOUND)
         rc =
             error_set(err, ERR_UNAVAILABLE, "the request is gone from the state store, and was not answered");
+    if (rc == 0 && a->found.answer == ANSWER_REFUSED && a->found.kind == OP_LOCK)
+        give_back(store_etcd(a->service->store), cluster_lease_parse(a->found.lease));
     ask_text(call, &a->request, what, sizeof(what));
     if (rc < 0)
         trail_add(a->service->trail, a->who, api_call_name(call), what, error_code_name(rc),
@@ -284,9 +293,8 @@ static int withdraw(struct asking *a, struct error *err)
     etcd_txn_if_mod(txn, path, a->mod);
     etcd_txn_delete(txn, path);
     rc = etcd_txn_commit(txn, API_STORE_MS, NULL, err);
-    if (rc == 0)
-        give_back(store_etcd(store),
-                  cluster_lease_parse(a->found.lease)); /* a lock's, that nothing hangs on */
+    if (rc == 0 && a->found.kind == OP_LOCK)
+        give_back(store_etcd(store), cluster_lease_parse(a->found.lease));
     return rc == ERR_CONFLICT ? read_request(a, a->request.id, err) : rc;
 }
 

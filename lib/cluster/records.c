@@ -290,8 +290,18 @@ static const struct field lock_fields[] = {
 };
 
 static const struct field schedule_fields[] = {
-    F_INT(cluster_schedule, next_ms),  F_TEXT(cluster_schedule, when), F_TEXT(cluster_schedule, why),
-    F_INT(cluster_schedule, asked_ms), F_TEXT(cluster_schedule, held), F_END,
+    F_INT(cluster_schedule, next_ms),
+    F_TEXT(cluster_schedule, when),
+    F_TEXT(cluster_schedule, why),
+    F_INT(cluster_schedule, asked_ms),
+    F_TEXT(cluster_schedule, held),
+    F_COUNT(cluster_schedule, writes_since),
+    F_COUNT(cluster_schedule, writes),
+    F_COUNT(cluster_schedule, writes_guessed),
+    F_COUNT(cluster_schedule, writes_to),
+    F_COUNT(cluster_schedule, writes_base),
+    F_COUNT(cluster_schedule, writes_base_ms),
+    F_END,
 };
 
 static const struct field audit_fields[] = {

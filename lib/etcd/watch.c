@@ -26,12 +26,14 @@ struct etcd_watch {
     int64_t since; /* clock_mono_ms of the last change of `connected` */
     struct rpc_stream *stream;
     struct watch_queue queue;
+    int64_t told; /* all up to this revision has gone into the queue */
     struct error last;
     /* the thread's own */
     int64_t next;         /* the first revision not yet seen; 0: from now on */
     bool lost_some;       /* events before `next` may be missing: say RESYNC once the revision is known */
     uint64_t cluster;     /* id of the cluster seen; 0: none yet */
     int64_t behind_since; /* clock_mono_ms; 0: the members are as far as we are */
+    int64_t asked;        /* the revision that the stream's last asked-for progress named; 0: none did */
 };
 
 static void set_connected(struct etcd_watch *w, bool connected)
@@ -63,7 +65,15 @@ static void tell_resync(struct etcd_watch *w, int64_t revision)
     pthread_mutex_lock(&w->lock);
     bool was_empty = queue_empty(&w->queue);
     queue_resync(&w->queue, revision);
+    w->told = revision; /* which may be lower than before: another store */
     show_locked(w, was_empty);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void tell_progress(struct etcd_watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->told = w->next - 1;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -119,6 +129,7 @@ static int on_created(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r
     if (w->next > now + 1)
         return on_behind(w, err);
     w->behind_since = 0;
+    w->asked = 0;
     if (!w->next)
         w->next = now + 1;
     if (w->lost_some)
@@ -139,6 +150,15 @@ static int on_canceled(struct etcd_watch *w, const Etcdserverpb__WatchResponse *
                      *r->cancel_reason ? r->cancel_reason : "no reason given");
 }
 
+/* Progress that was asked for. Members before 3.4.25 and 3.5.8 may say it before they have sent what they
+ * have: what they said the time before counts, a while ago on the same stream. */
+static void on_asked(struct etcd_watch *w, int64_t revision)
+{
+    if (w->asked >= w->next)
+        w->next = w->asked + 1;
+    w->asked = revision;
+}
+
 /* All events of one revision come in one answer, so `next` moves on at its end only. */
 static int on_answer(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r, struct error *err)
 {
@@ -146,6 +166,10 @@ static int on_answer(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r,
         return on_canceled(w, r, err);
     if (r->created)
         return on_created(w, r, err);
+    if (r->watch_id < 0 && !r->n_events) {
+        on_asked(w, revision_of(r->header));
+        return 0;
+    }
     int64_t last = r->n_events ? 0 : revision_of(r->header);
     for (size_t i = 0; i < r->n_events; i++) {
         const Mvccpb__Event *ev = r->events[i];
@@ -172,6 +196,17 @@ static int send_create(struct etcd_watch *w, struct rpc_stream *s, struct error 
     return rpc_stream_send(s, &q.base, err);
 }
 
+/* How far is the store? Keeps `next` ahead of compactions where nobody else makes the members tell in time:
+ * by themselves they do so every ten minutes, and Kubernetes compacts every five. */
+static int send_progress(struct rpc_stream *s, struct error *err)
+{
+    Etcdserverpb__WatchProgressRequest progress = ETCDSERVERPB__WATCH_PROGRESS_REQUEST__INIT;
+    Etcdserverpb__WatchRequest q = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    q.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST;
+    q.progress_request = &progress;
+    return rpc_stream_send(s, &q.base, err);
+}
+
 /* Runs until the stream ends; *ret_created: it had been established. */
 static int session(struct etcd_watch *w, struct rpc_stream *s, bool *ret_created, struct error *err)
 {
@@ -180,13 +215,15 @@ static int session(struct etcd_watch *w, struct rpc_stream *s, bool *ret_created
         _reply_ Etcdserverpb__WatchResponse *r = NULL;
         rc = rpc_stream_receive(s, *ret_created ? IDLE_MS : CREATE_MS, (ProtobufCMessage **)&r, err);
         if (rc == ERR_TIMEOUT && *ret_created) {
-            rc = 0; /* quiet; a dead connection is gRPC's keep-alive's to notice */
+            rc = send_progress(s, err); /* quiet; a dead connection is gRPC's keep-alive's to notice */
             continue;
         }
         if (rc == ERR_TIMEOUT)
             rpc_stream_distrust(s);
         if (rc == 0)
             rc = on_answer(w, r, err);
+        if (rc == 0)
+            tell_progress(w);
         if (rc == 0 && r->created)
             *ret_created = true;
     }
@@ -271,6 +308,7 @@ int watch_open(struct etcd *e, const char *key, size_t key_len, const char *end,
         return error_no_memory(err);
     w->etcd = e;
     w->next = revision;
+    w->told = revision > 0 ? revision - 1 : 0;
     w->since = clock_mono_ms();
     memcpy(w->key, key, key_len);
     memcpy(w->end, end, end_len);
@@ -314,6 +352,14 @@ int etcd_watch_next(struct etcd_watch *w, int timeout_ms, struct etcd_event *ret
         return 0;
     return error_set(err, ERR_TIMEOUT, "etcd %.300s: no event within %d ms (watch %.150s)", w->etcd->name,
                      timeout_ms, w->key);
+}
+
+int64_t etcd_watch_progress(struct etcd_watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t revision = w->queue.resync ? 0 : w->queue.first ? w->queue.first->event.revision - 1 : w->told;
+    pthread_mutex_unlock(&w->lock);
+    return revision;
 }
 
 int etcd_watch_fd(const struct etcd_watch *w)

@@ -8,10 +8,13 @@
 
 #define COLUMNS 8
 
-int64_t key_writes(const struct cluster_key_info *k, int64_t datastore_revision)
+int64_t key_writes(const struct cluster_snapshot *s, const struct cluster_key_info *k,
+                   int64_t datastore_revision)
 {
     if (k->state != KEY_ACTIVE)
         return k->writes;
+    if (s->has_schedule && k->since_revision > 0 && s->schedule.writes_since == k->since_revision)
+        return s->schedule.writes;
     if (k->since_revision <= 0 || datastore_revision < k->since_revision)
         return -1;
     return datastore_revision - k->since_revision;
@@ -60,7 +63,7 @@ static void add_key(const struct cluster_snapshot *s, const struct cluster_key_i
         format_age(s->now_ms - k->created_ms, t->age);
     if (k->since_ms > 0)
         clock_format(k->since_ms, t->since);
-    count_or(key_writes(k, datastore_revision), "unknown", t->writes);
+    count_or(key_writes(s, k, datastore_revision), "unknown", t->writes);
     count_or(key_values(s, k), "not counted", t->values);
     int64_t until = key_escrow_until(s, k);
     if (k->state == KEY_RETIRED && until > 0)

@@ -63,7 +63,7 @@ static struct json *key_node(struct builder *b, const struct cluster_snapshot *s
                              const struct cluster_key_info *k, int64_t datastore_revision)
 {
     struct json *o = build_new(b, false);
-    int64_t writes = key_writes(k, datastore_revision), values = key_values(s, k);
+    int64_t writes = key_writes(s, k, datastore_revision), values = key_values(s, k);
     build_string(b, o, "name", k->name);
     build_string(b, o, "provider", k->provider);
     build_string(b, o, "state", key_state_name(k->state));

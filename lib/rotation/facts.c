@@ -132,8 +132,7 @@ static size_t rank(const struct cluster_spec *spec, size_t count, const char *na
 
 #define CLOCKS_AGREE_MS (10 * 60 * 1000)
 
-/* Removing keys for good goes by the wall clock: only while the clocks of all servers agree with ours. */
-static bool clocks_agree(const struct cluster_snapshot *s)
+bool rotation_clocks_agree(const struct cluster_snapshot *s)
 {
     for (size_t i = 0; i < s->servers_count; i++) {
         const struct snapshot_server *v = &s->servers[i];
@@ -151,7 +150,7 @@ static bool prunable(const struct cluster_snapshot *s)
         over |= rotation_escrow_is_over(s, i);
     for (size_t i = 0; i < s->bundles_count; i++)
         over |= rotation_bundle_is_over(s, i);
-    return over && clocks_agree(s);
+    return over && rotation_clocks_agree(s);
 }
 
 static void cluster_facts(const struct cluster_snapshot *s, const struct planner_self *self, struct facts *f)

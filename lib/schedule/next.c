@@ -90,15 +90,16 @@ static struct start start_from(const struct windows *w, uint64_t drawn, int64_t 
     return (struct start){SCHEDULE_NONE, SCHEDULE_NONE};
 }
 
-/* When the limit is reached at the pace so far. */
+/* When the limit is reached at the pace so far, of a day at least. */
 static int64_t limit_reached(const struct schedule_rules *rules, const struct schedule_key *k, int64_t now)
 {
-    int64_t left = rules->writes_max - k->writes, took = larger(now - k->since_ms, 1);
+    int64_t left = rules->writes_max - k->writes, written = k->writes - k->base;
+    int64_t took = larger(now - larger(k->since_ms, k->base_ms), DAY_MS);
     if (left <= 0)
         return now;
-    if (k->writes <= 0)
+    if (written <= 0)
         return SCHEDULE_NONE;
-    double more = (double)took / (double)k->writes * (double)left;
+    double more = (double)took / (double)written * (double)left;
     return more < (double)EVERY_MAX_MS ? now + (int64_t)more : SCHEDULE_NONE;
 }
 
@@ -112,6 +113,17 @@ static void every_text(int64_t every_ms, char out[SCHEDULE_WHY_MAX])
 static bool writes_count(const struct schedule_rules *rules, const struct schedule_key *k)
 {
     return rules->writes_max > 0 && k->writes >= 0 && strcmp(k->provider, "aesgcm") == 0;
+}
+
+static void writes_text(const struct schedule_rules *rules, const struct schedule_key *k,
+                        char out[SCHEDULE_WHY_MAX])
+{
+    int used =
+        snprintf(out, SCHEDULE_WHY_MAX, "%s%lld values were written under %.64s, of %lld",
+                 k->guessed > 0 ? "up to " : "", (long long)k->writes, k->name, (long long)rules->writes_max);
+    if (k->guessed > 0 && used > 0 && used < SCHEDULE_WHY_MAX)
+        snprintf(out + used, SCHEDULE_WHY_MAX - (size_t)used, "; %lld were seen",
+                 (long long)(k->writes - k->guessed));
 }
 
 void schedule_next(const struct schedule_rules *rules, const struct schedule_key *key,
@@ -135,8 +147,7 @@ void schedule_next(const struct schedule_rules *rules, const struct schedule_key
         if (first.at_ms < start.at_ms &&
             limit_reached(rules, key, now_ms) < larger(second.at_ms, now_ms + 1)) {
             start = first;
-            snprintf(ret->why, sizeof(ret->why), "up to %lld values were written under %.64s, of %lld",
-                     (long long)key->writes, key->name, (long long)rules->writes_max);
+            writes_text(rules, key, ret->why);
         }
     }
     ret->at_ms = start.at_ms;

@@ -250,6 +250,7 @@ class PackageTest(unittest.TestCase):
             journal = server.machine.journal(*(f"_SYSTEMD_UNIT={unit}.service" for unit in SERVICES))
             for word in ("Permission denied", "Operation not permitted", "Read-only file system", "level=error"):
                 self.assertNotIn(word, journal, server.name)
+            server.machine.run("secrets-encrypt", "--coordinator", f"unix:{SOCKET}", "status")
         self.assertEqual({"0"}, set(c.count(SERVICES[0], "NRestarts").values()) | set(c.count(SERVICES[1], "NRestarts").values()))
         found = [p for s in c.servers for p in s.machine.path(STATE / "snapshots").iterdir() if p.suffix == ".db"]
         self.assertNotEqual([], found, "no snapshot was taken")

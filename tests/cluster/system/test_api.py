@@ -113,6 +113,22 @@ class ApiTest(LabTest):
         self.assertNotEqual(0, callers.run(lab, "boss", self.anywhere, "prepare").returncode)
         self.ask("ci", "unlock", at=callers.address(lab.servers[0]))
         self.assertNotIn("lock", json.loads(self.ask("viewer", "status", "-o", "json").stdout))
+        self.a_lock_of_somebody_else(lab)
+
+    def a_lock_of_somebody_else(self, lab):
+        """Everybody who may look sees its id: that gives nobody the right to it."""
+        self.ask("boss", "lock", "--ttl", "120")
+        lock = lab.record("lock")["id"].encode()
+        caller = callers.Rude(lab, lab.servers[0], "ci").hello()
+        caller.call(1, "Unlock")
+        caller.message(1, b"\x82\x01" + bytes([len(lock)]) + lock)  # WriteRequest.id
+        labs.wait_for("the trail has the refusal", lambda: any(
+            (e["who"], e["call"], e["result"]) == ("O=team, CN=ci", "Unlock", "denied") for e in json.loads(
+                self.ask("viewer", "audit", "-o", "json").stdout)["entries"]), 20)
+        caller.close()
+        self.assertEqual(lock.decode(), lab.record("lock")["id"])
+        self.ask("boss", "unlock")
+        self.assertIsNone(lab.record("lock"))
 
     def trail(self, lab, operation):
         def entries():

@@ -67,17 +67,26 @@ static void test_goldens(void **state)
 static void test_writes(void **state)
 {
     (void)state;
+    static struct cluster_snapshot none, counted;
+    counted.has_schedule = true;
+    counted.schedule.writes_since = 100;
+    counted.schedule.writes = 7;
+    const struct cluster_snapshot *s = &none;
     struct cluster_key_info k = {.state = KEY_ACTIVE, .since_revision = 100, .writes = 5};
-    assert_int_equal(key_writes(&k, 150), 50);
-    assert_int_equal(key_writes(&k, 100), 0);
-    assert_int_equal(key_writes(&k, 99), -1); /* another datastore, or an older copy of it */
-    assert_int_equal(key_writes(&k, 0), -1);
+    assert_int_equal(key_writes(&counted, &k, 150), 7);
+    assert_int_equal(key_writes(&counted, &k, 0), 7);
+    assert_int_equal(key_writes(s, &k, 150), 50);
+    assert_int_equal(key_writes(s, &k, 100), 0);
+    assert_int_equal(key_writes(s, &k, 99), -1); /* another datastore, or an older copy of it */
+    assert_int_equal(key_writes(s, &k, 0), -1);
+    k.since_revision = 90; /* the count is of another time */
+    assert_int_equal(key_writes(&counted, &k, 150), 60);
     k.since_revision = 0;
-    assert_int_equal(key_writes(&k, 150), -1);
+    assert_int_equal(key_writes(s, &k, 150), -1);
     k.state = KEY_READABLE;
-    assert_int_equal(key_writes(&k, 150), 5);
+    assert_int_equal(key_writes(s, &k, 150), 5);
     k.state = KEY_RETIRED;
-    assert_int_equal(key_writes(&k, 0), 5);
+    assert_int_equal(key_writes(s, &k, 0), 5);
 }
 
 static void test_values(void **state)

@@ -37,7 +37,15 @@ static void rotation_round_trip(void **state)
 static void schedule_round_trip(void **state)
 {
     (void)state;
-    struct cluster_schedule a = {.next_ms = 1700000000123, .asked_ms = 5}, b;
+    struct cluster_schedule a = {.next_ms = 1700000000123,
+                                 .asked_ms = 5,
+                                 .writes_since = 100,
+                                 .writes = 2000,
+                                 .writes_guessed = 30,
+                                 .writes_to = 4000,
+                                 .writes_base = 1500,
+                                 .writes_base_ms = 6},
+                            b;
     text_copy(a.when, sizeof(a.when), "2027-02-26 02:13 Europe/Berlin");
     text_copy(a.why, sizeof(a.why), "every 90 days");
     text_copy(a.held, sizeof(a.held), "alert \"x\" is firing");

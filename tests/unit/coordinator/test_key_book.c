@@ -121,6 +121,25 @@ static void writes_add_up_over_an_abort(void **state)
     assert_int_equal(key("old")->writes, 30 + 30);
 }
 
+/* What was counted goes before revisions, of which only those count that came after it. */
+static void a_count_is_taken_over(void **state)
+{
+    (void)state;
+    UPDATE(1, 1000, 100, "*old");
+    static const char *const names[] = {"*new", "old"};
+    struct key_book_entry now = {.generation = 2, .now_ms = 2000, .revision = 9000};
+    now.counted_since = 100;
+    now.counted = 40;
+    now.counted_to = 8990;
+    update(names, 2, now);
+    assert_int_equal(key("old")->writes, 50);
+    now.generation = 3;
+    now.revision = 9500; /* the count is of another key, or of another time of this one */
+    static const char *const back[] = {"*old", "new"};
+    update(back, 2, now);
+    assert_int_equal(key("new")->writes, 500);
+}
+
 /* A switch to plain writing, straight from active to retired, ends the count as well. */
 static void an_active_key_that_is_dropped_has_its_writes_counted(void **state)
 {
@@ -203,6 +222,7 @@ int main(void)
         cmocka_unit_test_setup(the_same_again_changes_nothing, start),
         cmocka_unit_test_setup(a_key_of_an_adopted_config_has_no_birthday, start),
         cmocka_unit_test_setup(writes_add_up_over_an_abort, start),
+        cmocka_unit_test_setup(a_count_is_taken_over, start),
         cmocka_unit_test_setup(an_active_key_that_is_dropped_has_its_writes_counted, start),
         cmocka_unit_test_setup(an_unknown_or_older_revision_counts_nothing, start),
         cmocka_unit_test_setup(a_retired_key_that_comes_back_is_no_longer_due, start),

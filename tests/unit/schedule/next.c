@@ -44,7 +44,7 @@ static const struct schedule_rules days_90 = {.every_ms = 90 * DAY, .writes_max 
 
 static struct schedule_key key_of(const char *provider, int64_t writes)
 {
-    return (struct schedule_key){"prod", provider, "key1", BORN, BORN, writes};
+    return (struct schedule_key){"prod", provider, "key1", BORN, BORN, writes, 0, 0, 0};
 }
 
 static struct schedule_next next(const struct schedule_rules *rules, struct schedule_key k,
@@ -143,10 +143,21 @@ static void test_by_writes(void **state)
     /* 185,000: it is reached within a day, before the night after the next one. */
     n = next(&days_90, key_of("aesgcm", 185000), &nights, 0, now);
     assert_true(n.at_ms > now && n.at_ms < now + 3 * HOUR);
-    assert_string_equal(n.why, "up to 185000 values were written under key1, of 200000");
+    assert_string_equal(n.why, "185000 values were written under key1, of 200000");
+    struct schedule_key k = key_of("aesgcm", 185000);
+    k.guessed = 1200;
+    assert_string_equal(next(&days_90, k, &nights, 0, now).why,
+                        "up to 185000 values were written under key1, of 200000; 183800 were seen");
     /* With windows on Sundays alone, 150,000 is too many already to wait for another week. */
     n = next(&days_90, key_of("aesgcm", 150000), &sundays, 0, now);
     assert_true(n.at_ms < now + 7 * DAY);
+    /* What the rotation itself rewrote in its first hour says nothing of what comes. */
+    struct schedule_key rewritten = key_of("aesgcm", 150000);
+    rewritten.base = 149000;
+    rewritten.base_ms = BORN + HOUR;
+    assert_true(next(&days_90, rewritten, &sundays, 0, now).at_ms > BORN + 80 * DAY);
+    rewritten.writes = 190000;
+    assert_true(next(&days_90, rewritten, &sundays, 0, now).at_ms < now + 7 * DAY);
     /* Only aesgcm, only when it is known, only when there is a limit. */
     assert_true(next(&days_90, key_of("secretbox", 900000), &nights, 0, now).at_ms > BORN + 80 * DAY);
     assert_true(next(&days_90, key_of("aesgcm", -1), &nights, 0, now).at_ms > BORN + 80 * DAY);

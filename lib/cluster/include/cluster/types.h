@@ -456,6 +456,14 @@ struct cluster_schedule {
     char why[CLUSTER_REASON_MAX];    /* "every 90 days" */
     int64_t asked_ms;                /* when it was last asked for, or refused before that */
     char held[CLUSTER_TEXT_MAX];     /* it is due: why it does not begin, or why it was refused at asked_ms */
+    /* What was written under the key that began to write at revision `writes_since` of the datastore, for the
+     * key's own limit. 0 = nothing is counted. */
+    int64_t writes_since;
+    int64_t writes;         /* values; revisions where nobody saw what they wrote … */
+    int64_t writes_guessed; /* … which are so many of them */
+    int64_t writes_to;      /* all up to this revision is in it */
+    /* How many there were when an operation last ran: what that rewrote says nothing of the pace. */
+    int64_t writes_base, writes_base_ms;
 };
 
 /* --- who did what: one record each, which nothing changes --- */

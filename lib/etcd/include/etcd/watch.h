@@ -31,6 +31,10 @@ int etcd_watch_new(struct etcd *e, const char *prefix, int64_t revision, struct 
 int etcd_watch_next(struct etcd_watch *w, int timeout_ms, struct etcd_event *ret,
                     struct error *err) _must_check_;
 
+/* All events up to this revision were handed out by etcd_watch_next; 0: not known (yet). Where nothing is
+ * written under the prefix it goes on with the store's revision, some two minutes behind. */
+int64_t etcd_watch_progress(struct etcd_watch *w);
+
 /* A descriptor that is readable while events are queued (for poll), and after the stream was established or
  * lost until etcd_watch_next was called. Owned by the watch. */
 int etcd_watch_fd(const struct etcd_watch *w);

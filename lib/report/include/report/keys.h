@@ -6,8 +6,9 @@
 #include <cluster/snapshot.h>
 
 /* An upper bound of the writes under a key; -1: unknown. For the one that writes now that is what the
- * datastore's revision (0: unknown) has grown by since it began. */
-int64_t key_writes(const struct cluster_key_info *k, int64_t datastore_revision);
+ * datastore's revision (0: unknown) has grown by since it began; where its writes are counted, the count. */
+int64_t key_writes(const struct cluster_snapshot *s, const struct cluster_key_info *k,
+                   int64_t datastore_revision);
 
 /* Values under it by the last scan; -1: none was made. */
 int64_t key_values(const struct cluster_snapshot *s, const struct cluster_key_info *k);

@@ -100,6 +100,9 @@ bool rotation_phase_drops(enum phase phase);
 bool rotation_escrow_is_over(const struct cluster_snapshot *s, size_t i);
 bool rotation_bundle_is_over(const struct cluster_snapshot *s, size_t i);
 
+/* The clocks of all servers agree with ours: only then is anything removed for good by its age. */
+bool rotation_clocks_agree(const struct cluster_snapshot *s);
+
 /* The steps that an operation shows ("[2/4] rotate"): its number (1-based), how many there are, its word. */
 void rotation_step(const struct cluster_operation *op, int *ret_number, int *ret_count,
                    const char **ret_word);

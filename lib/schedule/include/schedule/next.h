@@ -21,6 +21,9 @@ struct schedule_key {
     int64_t born_ms;  /* when it came into being, or was first seen */
     int64_t since_ms; /* when it began to write */
     int64_t writes;   /* under it, at most; negative: not known */
+    int64_t base_ms;  /* the pace is that of what was written since then, … */
+    int64_t base;     /* … when it was so many: an operation rewrote them; 0 and 0: since it writes */
+    int64_t guessed;  /* so many of them are an upper bound: revisions of which nobody saw what they wrote */
 };
 
 struct schedule_next {
