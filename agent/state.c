@@ -12,9 +12,10 @@
 
 #include "state_json.h"
 
-#define STATE_FILE "agent.json"
-#define LOCK_FILE  "lock"
-#define STATE_MAX  (64 * 1024)
+#define STATE_FILE   "agent.json"
+#define LOCK_FILE    "lock"
+#define LOCK_POLL_MS 10 /* flock has no deadline of its own */
+#define STATE_MAX    (64 * 1024)
 
 int state_path(const struct state_dir *d, const char *name, char out[PATH_MAX], struct error *err)
 {
@@ -61,7 +62,7 @@ int state_lock(struct state_dir *d, int64_t timeout_ms, struct error *err)
             return error_set(err, ERR_TIMEOUT,
                              "%s/" LOCK_FILE " has been held by another process for %lld ms", d->path,
                              (long long)timeout_ms);
-        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+        clock_nap_ms(LOCK_POLL_MS);
     }
     return 0;
 }

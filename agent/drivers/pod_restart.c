@@ -165,7 +165,7 @@ static int wait_for_new(const struct pod *p, int64_t *ret_pid, struct error *err
         }
         if (clock_mono_ms() >= deadline)
             return too_late(p, old_lives, err);
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+        clock_nap_ms(POLL_MS);
     }
 }
 

@@ -278,12 +278,6 @@ void probes_ask(struct probes *p)
     touch(p);
 }
 
-static void nap(int ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L};
-    nanosleep(&t, NULL);
-}
-
 void probes_run(struct probes *p, int ms)
 {
     struct error why = ERROR_INIT;
@@ -291,7 +285,7 @@ void probes_run(struct probes *p, int ms)
         return;
     for (size_t i = 0; p->prober && i < servers_count(p); i++)
         not_measured(p, i, why.text);
-    nap(ms);
+    clock_nap_ms(ms);
 }
 
 void probes_turn(struct probes *p, struct signals *s)

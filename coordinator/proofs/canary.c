@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include <base/clock.h>
 #include <base/text.h>
@@ -174,12 +173,6 @@ static int remove_once(struct etcd *datastore, const char *etcd_key, struct erro
     return rc < 0 ? rc : error_set(err, ERR_CONFLICT, "%s is there again", etcd_key);
 }
 
-static void nap(int64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
-    nanosleep(&t, NULL);
-}
-
 int canary_remove(struct etcd *datastore, const char *etcd_key, int for_ms, struct error *err)
 {
     int64_t until = clock_mono_ms() + for_ms;
@@ -191,7 +184,7 @@ int canary_remove(struct etcd *datastore, const char *etcd_key, int for_ms, stru
         int64_t pause = backoff_ms(attempt, RETRY_MS, RETRY_MAX_MS);
         if (!error_is_transient(rc) || clock_mono_ms() + pause >= until)
             return error_set(err, rc, "taking the canary out: %s", why.text);
-        nap(pause);
+        clock_nap_ms(pause);
     }
 }
 

@@ -1,6 +1,5 @@
 /* Canaries where the datastore is not to be touched: they are looked for, and taken out, through the API. */
 #include <string.h>
-#include <time.h>
 
 #include <base/clock.h>
 #include <base/text.h>
@@ -31,12 +30,6 @@ static int delete_through(const struct job_options *o, size_t server, const char
                      "%s: deleting %s answered %ld", login.server, path, status);
 }
 
-static void nap(int64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
-    nanosleep(&t, NULL);
-}
-
 int canary_delete(const struct job_options *o, const char *path, int for_ms, struct error *err)
 {
     int64_t until = clock_mono_ms() + for_ms;
@@ -49,7 +42,7 @@ int canary_delete(const struct job_options *o, const char *path, int for_ms, str
         int64_t pause = round ? backoff_ms(attempt, RETRY_MS, RETRY_MAX_MS) : 0;
         if ((round && !error_is_transient(rc)) || clock_mono_ms() + pause >= until)
             return error_set(err, rc, "taking the canary out: %s", why.text);
-        nap(pause);
+        clock_nap_ms(pause);
     }
     return error_set(err, ERR_UNAVAILABLE, "taking the canary out: there is no server");
 }

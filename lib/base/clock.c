@@ -21,6 +21,13 @@ int64_t clock_mono_ms(void)
     return read_ms(CLOCK_BOOTTIME);
 }
 
+void clock_nap_ms(int64_t ms)
+{
+    struct timespec ts = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
+    if (ms > 0)
+        nanosleep(&ts, NULL);
+}
+
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_MAX])
 {
     time_t t = (time_t)(wall_ms / 1000);

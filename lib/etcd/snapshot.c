@@ -87,9 +87,7 @@ static int pause_until(const struct snapshot *s, int64_t ms, int64_t until, stru
     for (int64_t now; (now = clock_mono_ms()) < end && now < until;) {
         if (canceled(s))
             return say_canceled(err);
-        int64_t slice = end - now < CANCEL_MS ? end - now : CANCEL_MS;
-        struct timespec ts = {.tv_sec = 0, .tv_nsec = slice * 1000000};
-        nanosleep(&ts, NULL);
+        clock_nap_ms(end - now < CANCEL_MS ? end - now : CANCEL_MS);
     }
     return 0;
 }

@@ -15,12 +15,10 @@
 ROW_QUALIFIER struct row rotation_rows[] = {
     /* the cluster itself */
     {"spec-missing", F(SPEC_MISSING), 0, ACTION_PUBLISH_SPEC, -1, "the servers' list is not published yet"},
-    {"spec-differs-busy", F(SPEC_DIFFERS) | F(LIVE), 0, ACTION_WAIT, FACT_SPEC_DIFFERS,
-     "the list of servers may not change while an operation runs"},
     {"spec-differs", F(SPEC_DIFFERS), F(LIVE), ACTION_PUBLISH_SPEC, FACT_SPEC_DIFFERS,
      "the list of servers changed"},
-    {"hand-over", F(PREFERRED_WAITS), F(JOB_RUNNING) | F(JOB_ELSE) | F(ORDER_IN_FLIGHT), ACTION_RESIGN,
-     FACT_PREFERRED_WAITS, "a coordinator that is preferred is back"},
+    {"hand-over", F(PREFERRED_WAITS), F(SPEC_DIFFERS) | F(JOB_RUNNING) | F(JOB_ELSE) | F(ORDER_IN_FLIGHT),
+     ACTION_RESIGN, FACT_PREFERRED_WAITS, "a coordinator that is preferred is back"},
     {"job-else", F(JOB_ELSE), 0, ACTION_STOP_JOB, -1, "the job of an earlier step is ended"},
 
     /* requests */
@@ -41,6 +39,9 @@ ROW_QUALIFIER struct row rotation_rows[] = {
      "the repair waits: a server is silent"},
     {"resume", F(REQUEST) | F(REQUEST_RESUMES), REFUSED, ACTION_RESUME, -1, "the operation goes on"},
     {"request", F(REQUEST), F(LIVE) | F(ORDER_IN_FLIGHT) | ABOUT_ONE, ACTION_START, -1, "accepted"},
+    /* After the requests: an abort is answered, and may be the way out. */
+    {"spec-differs-busy", F(SPEC_DIFFERS) | F(LIVE), 0, ACTION_WAIT, FACT_SPEC_DIFFERS,
+     "the list of servers may not change while an operation runs: put it back, or abort"},
 
     /* keys leave servers: new writes are watched, also during a pause */
     {"left-behind", F(PHASE_DROPS) | F(ISSUED) | F(DISPROVED) | F(OWNED), F(ORDER_IN_FLIGHT), ACTION_HALT,

@@ -1,7 +1,5 @@
 #include "internal.h"
 
-#include <time.h>
-
 #include <base/clock.h>
 
 #define ATTEMPT_MS                                                                                           \
@@ -12,12 +10,6 @@
 #define BACKOFF_MAX_MS 500
 /* A server that ends this many fresh connections without a word is misconfigured rather than away. */
 #define SILENT_MAX 2
-
-static void pause_ms(int64_t ms)
-{
-    struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-    nanosleep(&ts, NULL);
-}
 
 /* A hung member must not eat the whole deadline: the next attempt goes to another one. */
 static int attempt_share(unsigned attempt, int64_t left)
@@ -64,7 +56,7 @@ int rpc_call_repeat(struct rpc_channel *c, int which, const struct rpc_method *m
         int64_t wait = backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS);
         if (wait >= end - clock_mono_ms())
             break;
-        pause_ms(wait);
+        clock_nap_ms(wait);
     }
     if (rc == ERR_TIMEOUT || rc == 0)
         return error_set(err, ERR_TIMEOUT, "no answer within %d ms%s%s", deadline_ms,

@@ -476,6 +476,31 @@ static void spec_changes_only_between_operations(void **state)
     world_free(&w);
 }
 
+/* Nobody is left without an answer meanwhile, and a restart that is aborted is out of the way at once. */
+static void requests_are_answered_while_the_spec_differs(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init_adopted(&w, 3);
+    world_restart(&w, NULL);
+    world_step(&w);
+    w.spec.servers_count = 2;
+    world_ask(&w, OP_PREPARE, false, NULL, NULL);
+    world_step(&w);
+    assert_string_equal(w.last.row, "request-refused");
+    world_step(&w);
+    assert_string_equal(w.last.row, "spec-differs-busy");
+    world_ask(&w, OP_PAUSE, false, NULL, NULL);
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_PAUSE);
+    world_ask(&w, OP_ABORT, false, NULL, NULL);
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_ABORT);
+    world_step(&w);
+    assert_int_equal(w.last.action, ACTION_PUBLISH_SPEC);
+    world_free(&w);
+}
+
 static void stranger_blocks(void **state)
 {
     (void)state;
@@ -529,6 +554,7 @@ int main(void)
         cmocka_unit_test(second_request_is_refused),
         cmocka_unit_test(preferred_coordinator_takes_over_between_orders),
         cmocka_unit_test(spec_changes_only_between_operations),
+        cmocka_unit_test(requests_are_answered_while_the_spec_differs),
         cmocka_unit_test(stranger_blocks),
         cmocka_unit_test(table_matches_its_committed_text),
     };

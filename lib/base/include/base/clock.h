@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 int64_t clock_wall_ms(void); /* milliseconds since 1970, UTC */
+/* Waits between two tries of something that tells no event; nothing else is to be waited for like this. */
+void clock_nap_ms(int64_t ms);
 int64_t clock_mono_ms(void); /* milliseconds of CLOCK_BOOTTIME: goes on while suspended, never steps */
 
 /* Formats wall-clock milliseconds as RFC 3339 in UTC ("2026-11-24T22:42:40Z"); out needs CLOCK_TEXT_MAX. */
