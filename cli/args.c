@@ -5,115 +5,21 @@
 #include <base/buf.h>
 #include <base/text.h>
 #include <config/nearest.h>
-#include <report/exits.h>
 
-#define EVERYWHERE   (1u << 30) /* a flag of every command */
+#include "args_flags.h"
+
 #define COMMANDS_MAX 32
 #define TIMEOUT_MAX  (7 * 24 * 3600)
 #define RATE_MAX     1000000000
 #define TTL_MAX      (7 * 24 * 3600)
 
-enum {
-    OPT_NO_RESTART = 256,
-    OPT_NO_WAIT,
-    OPT_WAIT,
-    OPT_TIMEOUT,
-    OPT_CONFIG,
-    OPT_SKIP,
-    OPT_VERSION,
-    OPT_ENGINE,
-    OPT_OFFLINE,
-    OPT_MAX_RATE,
-    OPT_CLUSTER,
-    OPT_YES,
-    OPT_ROOT,
-    OPT_DRY_RUN,
-    OPT_JUNIT,
-    OPT_CHECK,
-    OPT_REASON,
-    OPT_NOW,
-    OPT_TTL,
-    OPT_COORDINATOR,
-    OPT_CA,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_IDEMPOTENCY_KEY
-};
-
-/* A name may stand twice, with another meaning for other commands: both have one value. */
-static const struct flag {
-    const char *name;
-    int value;         /* the short flag's letter, or above 255 */
-    const char *takes; /* name of its value in the help; NULL: none */
-    unsigned of;
-    const char *help;
-} flags[] = {
-    {"output", 'o', "FORMAT", FLAG_OUTPUT, "text, json, or wide: a line a server"},
-    {"output", 'o', "FORMAT", FLAG_JSON, "text or json"},
-    {"output", 'o', "FILE", FLAG_INIT,
-     "default: /etc/secrets-encrypt/config.yaml; json, given beside it: what was done as JSON"},
-    {"check", OPT_CHECK, NULL, FLAG_CHECK,
-     "exit with the code of what is wrong: 3, 4, 5, 7 or 9; 0 when all is well"},
-    {"cluster", OPT_CLUSTER, "NAME", FLAG_INIT,
-     "the cluster's name, the same on every server; default: kubernetes"},
-    {"yes", OPT_YES, NULL, FLAG_INIT, "write without asking"},
-    {"force", 'f', NULL, FLAG_INIT, "replace a file that is there already; a copy of it is kept"},
-    {"root", OPT_ROOT, "DIR", FLAG_INIT, "look for everything under DIR (a mounted machine, a test)"},
-    {"force", 'f', NULL, FLAG_FORCE,
-     "skip the checks of stage and hashes; never those that keep Secrets readable"},
-    {"force", 'f', NULL, FLAG_FORCE_UNLOCK, "whoever holds it"},
-    {"skip", OPT_SKIP, NULL, FLAG_SKIP, "keep the old key"},
-    {"no-restart", OPT_NO_RESTART, NULL, FLAG_NO_RESTART,
-     "write the first server's file only; you restart the servers"},
-    {"dry-run", OPT_DRY_RUN, NULL, FLAG_DRY_RUN,
-     "ask for nothing: print each step, and what would refuse it now"},
-    {"wait", OPT_WAIT, NULL, FLAG_FOLLOW, "return once it is done, or has failed (the default)"},
-    {"wait", OPT_WAIT, NULL, FLAG_WAIT, "return once it is done, or has failed"},
-    {"no-wait", OPT_NO_WAIT, NULL, FLAG_FOLLOW, "return once the coordinator has taken the request"},
-    {"no-wait", OPT_NO_WAIT, NULL, FLAG_WAIT,
-     "return once the coordinator has taken the request (the default)"},
-    {"engine", OPT_ENGINE, "ENGINE", FLAG_ENGINE,
-     "api (default): patches through the API servers; datastore: straight in etcd, also what they refuse"},
-    {"offline", OPT_OFFLINE, NULL, FLAG_OFFLINE,
-     "with --engine datastore: wait until you have stopped every API server, then go at etcd's speed"},
-    {"max-rate", OPT_MAX_RATE, "N", FLAG_ENGINE, "objects a second at most; 0: no limit of its own"},
-    {"server", 's', "NAME", FLAG_SERVERS, "this server alone; may be given more than once"},
-    {"reason", OPT_REASON, "TEXT", FLAG_REASON, "why, for whoever looks at it; it is in the audit trail"},
-    {"now", OPT_NOW, NULL, FLAG_NOW, "outside of the maintenance window too; never while an alert is firing"},
-    {"ttl", OPT_TTL, "SECONDS", FLAG_TTL,
-     "the lock ends so long after it was last kept alive; default: 3600, with a command 60 (through the API "
-     "3600)"},
-    {"timeout", OPT_TIMEOUT, "SECONDS", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
-     "stop following after so long (exit code 6); the operation goes on"},
-    {"junit", OPT_JUNIT, "FILE", FLAG_FOLLOW | FLAG_WAIT | FLAG_TIMEOUT,
-     "write the phases, as they went, to FILE as JUnit XML"},
-    {"idempotency-key", OPT_IDEMPOTENCY_KEY, "KEY", FLAG_FOLLOW | FLAG_WAIT,
-     "with --coordinator: whoever asks again under the same key, for 24 hours, is led to the same operation"},
-    {"coordinator", OPT_COORDINATOR, "ADDRESSES", EVERYWHERE,
-     "through the coordinators' API: HOST:PORT,… or unix:PATH; default: $SECRETS_ENCRYPT_COORDINATOR"},
-    {"ca", OPT_CA, "FILE", EVERYWHERE,
-     "the CA of the coordinators' certificates (PEM); default: $SECRETS_ENCRYPT_CA"},
-    {"cert", OPT_CERT, "FILE", EVERYWHERE, "our certificate for them (PEM); default: $SECRETS_ENCRYPT_CERT"},
-    {"key", OPT_KEY, "FILE", EVERYWHERE, "its private key (PEM); default: $SECRETS_ENCRYPT_KEY"},
-    {"quiet", 'q', NULL, EVERYWHERE, "results and errors only: no progress, no advice"},
-    {"config", OPT_CONFIG, "FILE", EVERYWHERE,
-     "default: $SECRETS_ENCRYPT_CONFIG, else /etc/secrets-encrypt/config.yaml"},
-    {"data-dir", 'd', "DIR", EVERYWHERE, "take the cluster token from DIR/server/token, if that is there"},
-    {"token", 't', "VALUE", EVERYWHERE, "the cluster token itself; token_file in the configuration is safer"},
-    {"server", 's', "URL", EVERYWHERE,
-     "accepted for K3s's sake (as $K3S_URL is), and not used: the state store is"},
-    {"help", 'h', NULL, EVERYWHERE, "show this help"},
-    {"version", OPT_VERSION, NULL, EVERYWHERE, "show the version"},
-};
-
-#define FLAGS (sizeof(flags) / sizeof(flags[0]))
 _Static_assert(FLAGS <= 64, "a bit for each, in what was seen");
 
 static const struct flag *find_flag(int value)
 {
     for (size_t i = 0; i < FLAGS; i++)
-        if (flags[i].value == value)
-            return &flags[i];
+        if (args_flags[i].value == value)
+            return &args_flags[i];
     return NULL;
 }
 
@@ -123,14 +29,15 @@ static void make_options(struct option long_options[FLAGS + 1], char short_optio
     *s++ = ':'; /* a missing value is told from an unknown flag */
     memset(long_options, 0, (FLAGS + 1) * sizeof(*long_options));
     for (size_t i = 0, n = 0; i < FLAGS; i++) {
-        if (&flags[i] != find_flag(flags[i].value)) /* the same name again, with another meaning */
+        if (&args_flags[i] != find_flag(args_flags[i].value)) /* the same name again, with another meaning */
             continue;
-        long_options[n++] = (struct option){flags[i].name, flags[i].takes ? required_argument : no_argument,
-                                            NULL, flags[i].value};
-        if (flags[i].value > 255)
+        long_options[n++] =
+            (struct option){args_flags[i].name, args_flags[i].takes ? required_argument : no_argument, NULL,
+                            args_flags[i].value};
+        if (args_flags[i].value > 255)
             continue;
-        *s++ = (char)flags[i].value;
-        if (flags[i].takes)
+        *s++ = (char)args_flags[i].value;
+        if (args_flags[i].takes)
             *s++ = ':';
     }
     *s = 0;
@@ -148,7 +55,7 @@ static int unknown_flag(const char *word, struct error *err)
     memcpy(shown, word + 2, len < sizeof(shown) ? len : sizeof(shown) - 1);
     const char *names[FLAGS];
     for (size_t i = 0; i < FLAGS; i++)
-        names[i] = flags[i].name;
+        names[i] = args_flags[i].name;
     const char *near = nearest_word(shown, names, FLAGS);
     if (near)
         return error_set(err, ERR_INVALID, "unknown flag --%s; did you mean --%s?", shown, near);
@@ -418,7 +325,7 @@ static int take_words(char *const *words, int count, const struct command *comma
 static bool takes(const struct command *c, int value)
 {
     for (size_t i = 0; i < FLAGS; i++)
-        if (flags[i].value == value && (flags[i].of == EVERYWHERE || (c->flags & flags[i].of)))
+        if (args_flags[i].value == value && (args_flags[i].of == EVERYWHERE || (c->flags & args_flags[i].of)))
             return true;
     return false;
 }
@@ -428,15 +335,15 @@ static int check_taken(const struct command *c, uint64_t seen, const struct comm
                        struct error *err)
 {
     for (size_t i = 0; i < FLAGS; i++) {
-        if (!(seen & (UINT64_C(1) << i)) || takes(c, flags[i].value))
+        if (!(seen & (UINT64_C(1) << i)) || takes(c, args_flags[i].value))
             continue;
         char takers[160] = "";
         size_t used = 0;
         for (size_t k = 0; k < count && used < sizeof(takers); k++)
-            if (takes(&commands[k], flags[i].value))
+            if (takes(&commands[k], args_flags[i].value))
                 used += (size_t)snprintf(takers + used, sizeof(takers) - used, "%s%s", used ? ", " : "",
                                          commands[k].name);
-        return error_set(err, ERR_INVALID, "--%s is not a flag of %s, but of %s", flags[i].name, c->name,
+        return error_set(err, ERR_INVALID, "--%s is not a flag of %s, but of %s", args_flags[i].name, c->name,
                          takers);
     }
     return 0;
@@ -474,7 +381,7 @@ static int parse_flags(int argc, char **argv, struct args *a, uint64_t *seen, st
         int rc = take_flag(a, value, optarg, err);
         if (rc < 0)
             return rc;
-        *seen |= UINT64_C(1) << (find_flag(value) - flags);
+        *seen |= UINT64_C(1) << (find_flag(value) - args_flags);
     }
 }
 
@@ -545,101 +452,4 @@ void args_free(struct args *a)
 {
     secret_free(a->token);
     a->token = NULL;
-}
-
-int args_help(unsigned of, struct buf *out, struct error *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < FLAGS && rc == 0; i++) {
-        const struct flag *f = &flags[i];
-        bool other = f->value == 's' && f->of == EVERYWHERE && (of & FLAG_SERVERS);
-        if ((f->of != EVERYWHERE && !(of & f->of)) || other)
-            continue;
-        char left[48], dash[8] = "    ";
-        if (f->value < 256)
-            snprintf(dash, sizeof(dash), "-%c, ", f->value);
-        snprintf(left, sizeof(left), "%s--%s%s%s", dash, f->name, f->takes ? " " : "",
-                 f->takes ? f->takes : "");
-        rc = buf_addf(out, err, "  %-24s  %s\n", left, f->help);
-    }
-    return rc;
-}
-
-/* What a flag's value may be, where that is a choice. */
-static const char *choices(const struct flag *f, unsigned of)
-{
-    if (f->value == 'o' && f->of & of & (FLAG_OUTPUT | FLAG_JSON))
-        return f->of & FLAG_JSON ? "text json" : "text json wide";
-    return f->value == OPT_ENGINE ? "api datastore" : "";
-}
-
-/* A field of the table: tabs and line ends would end it. */
-static int add_field(struct buf *out, const char *text, struct error *err)
-{
-    int rc = buf_adds(out, "\t", err);
-    for (const char *p = text ? text : ""; *p && rc == 0; p++)
-        if (*p != '\n' || p[1])
-            rc = buf_add(out, *p == '\n' || *p == '\t' ? " " : p, 1, err);
-    return rc;
-}
-
-static int add_fields(struct buf *out, const char *const *texts, size_t count, struct error *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = add_field(out, texts[i], err);
-    return rc == 0 ? buf_adds(out, "\n", err) : rc;
-}
-
-static int add_flags(struct buf *out, const char *command, unsigned of, struct error *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < FLAGS && rc == 0; i++) {
-        const struct flag *f = &flags[i];
-        if (!(f->of & of))
-            continue;
-        const char letter[2] = {f->value < 256 ? (char)f->value : 0, 0};
-        const char *const texts[] = {command, letter, f->name, f->takes, choices(f, of), f->help};
-        rc = buf_adds(out, "flag", err);
-        if (rc == 0)
-            rc = add_fields(out, texts, array_len(texts), err);
-    }
-    return rc;
-}
-
-static int add_examples(struct buf *out, const struct command *c, struct error *err)
-{
-    int rc = 0;
-    for (const char *line = c->example ? c->example : ""; *line && rc == 0;) {
-        size_t len = strcspn(line, "\n");
-        rc = buf_addf(out, err, "example\t%s\t%.*s\n", c->name, (int)len, line);
-        line += len + (line[len] == '\n');
-    }
-    return rc;
-}
-
-static int add_exits(struct buf *out, struct error *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < exit_rows_count && rc == 0; i++)
-        rc = buf_addf(out, err, "exit\t%d\t%s\t%s\n", exit_rows[i].code, exit_rows[i].cause,
-                      exit_rows[i].meaning);
-    return rc;
-}
-
-int args_table(const struct command *commands, size_t count, struct buf *out, struct error *err)
-{
-    int rc = add_flags(out, "*", EVERYWHERE, err);
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        const struct command *c = &commands[i];
-        const char *const texts[] = {c->name, c->operand, c->summary, c->example, c->help};
-        rc = buf_adds(out, "command", err);
-        if (rc == 0)
-            rc = add_fields(out, texts, array_len(texts), err);
-        if (rc == 0)
-            rc = add_examples(out, c, err);
-        if (rc == 0)
-            rc = add_flags(out, c->name, c->flags, err);
-    }
-    return rc == 0 ? add_exits(out, err) : rc;
 }
