@@ -1,7 +1,7 @@
 /* A wall clock that can be stepped, for the programs of one machine: containers share the kernel's, and there
  * is no namespace for it. Preloaded into our agent and coordinator; the milliseconds to add stand in a file
- * that the test writes (of whole labs on one machine: the one that $CLOCK_STEP_FILE names). The API server and
- * etcd (Go, without libc) keep the real clock. */
+ * that the test writes (of whole labs on one machine: the one that $CLOCK_STEP_FILE names). The API server
+ * and etcd (Go, without libc) keep the real clock. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 
 #include <base/text.h>
 #include <cli/events.h>
-#include <report/exits.h>
 #include <cli/junit.h>
+#include <report/exits.h>
 
 #include "fixture.h"
 

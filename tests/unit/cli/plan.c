@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include <base/text.h>
-#include <report/exits.h>
 #include <cli/plan.h>
+#include <report/exits.h>
 
 #include "fixture.h"
 

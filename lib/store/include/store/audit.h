@@ -27,8 +27,9 @@ int store_txn_audit(struct store *s, struct etcd_txn *txn, const struct cluster_
 int store_audit_list(struct store *s, size_t limit, const char *before, int deadline_ms,
                      struct store_audit_entry *ret, size_t *ret_count, struct error *err) _must_check_;
 
-/* Removes at most 100 of the entries that are over CLUSTER_AUDIT_MAX or older than STORE_AUDIT_DAYS (now_ms 0:
- * whatever their age), the oldest first, while the leader key has the create revision `fence`. ERR_CONFLICT: it has not. */
+/* Removes at most 100 of the entries that are over CLUSTER_AUDIT_MAX or older than STORE_AUDIT_DAYS (now_ms
+ * 0: whatever their age), the oldest first, while the leader key has the create revision `fence`.
+ * ERR_CONFLICT: it has not. */
 int store_audit_prune(struct store *s, int64_t now_ms, int64_t fence, int deadline_ms, size_t *ret_removed,
                       struct error *err) _must_check_;
 
