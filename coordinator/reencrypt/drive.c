@@ -77,12 +77,14 @@ void drive_end(struct drive *d)
     kindness_free(take(d->kindness));
 }
 
-static void tell(struct drive *d, int64_t ceiling)
+/* The lower of the two bounds is the one that holds back, whatever the cluster feels. */
+static void tell(struct drive *d, bool asked)
 {
     char why[CLUSTER_TEXT_MAX];
-    kindness_why(d->kindness, why);
-    if (!*why && ceiling > 0 && d->rate >= (double)ceiling)
+    if (asked)
         text_copy(why, sizeof(why), "the rate that was asked for");
+    else
+        kindness_why(d->kindness, why);
     progress_limit(d->progress, d->rate, why);
 }
 
@@ -97,9 +99,10 @@ double drive_rate(struct drive *d)
     d->steered_ms = now;
     d->done_then = d->progress->done;
     d->rate = d->kindness ? kindness_rate(d->kindness) : -1;
-    if (ceiling > 0 && (d->rate < 0 || d->rate > (double)ceiling))
+    bool asked = ceiling > 0 && (d->rate < 0 || d->rate >= (double)ceiling);
+    if (asked)
         d->rate = (double)ceiling;
-    tell(d, ceiling);
+    tell(d, asked);
     return d->rate;
 }
 

@@ -1,5 +1,6 @@
 """Threads that watch a lab while something happens in it, and remember what they saw."""
 import hashlib
+import itertools
 import signal
 import threading
 import time
@@ -319,16 +320,19 @@ class Keys(Watcher):
 
 
 class Limp(Watcher):
-    """Lets an API server run for a small part of the time, so that each answer takes it some tenths of a second."""
+    """Lets API servers run for a small part of the time and in turn: what asks one after the other takes a while."""
 
-    def __init__(self, server, stopped=0.25, running=0.02):
+    def __init__(self, servers, stopped=0.45, running=0.05):
         super().__init__(running)
-        self.entry, self.stopped = server.entry(), stopped
+        self.entries, self.stopped = [s.entry() for s in servers], stopped
+        self.turns = itertools.cycle(self.entries)
 
     def look(self):
-        processes.send(self.entry, signal.SIGSTOP)
+        for entry in self.entries:
+            processes.send(entry, signal.SIGSTOP)
         time.sleep(self.stopped)
-        self.last_look()
+        processes.send(next(self.turns), signal.SIGCONT)
 
     def last_look(self):
-        processes.send(self.entry, signal.SIGCONT)
+        for entry in self.entries:
+            processes.send(entry, signal.SIGCONT)

@@ -44,37 +44,45 @@ class AbortTest(LabTest):
         self.fail(f"the canary went {TRIES} times before its coordinator died: the test proves nothing")
 
     def kill_beside_a_canary(self, lab):
-        """S2's API server limps while it shall read the canary, so that there is time to kill the coordinator. The
-        coordinators are stopped until it does: the canary's turn comes within milliseconds. False: it was too late."""
-        killed = []
+        """The API servers limp while they shall read the canary, so that there is time to kill the coordinator. The
+        coordinators are stopped until they do: the canary's turn comes within milliseconds. False: it was too late."""
+        killed, stood = [], []
 
         def kill():
+            for server in lab.servers:
+                server.coordinator.signal(signal.SIGSTOP)
             victim = lab.leader()
             lab.server(victim).coordinator.kill()
+            stood[:] = lab.etcd.range(CANARIES, keys_only=True)
             killed[:] = [time.monotonic(), victim]
-        s2, canaries = lab.server("s2"), observe.Keys(lab, CANARIES, every=0.001, found=kill)
+            for server in lab.servers:
+                if server.name != victim:
+                    server.coordinator.signal(signal.SIGCONT)
+        canaries = observe.Keys(lab, CANARIES, found=kill)
         command = lab.cli_start("prepare")
-        self.wait_order(lab, "s2", 2)
+        issued = self.wait_operation(lab, "append is issued", lambda o: o["phase"] == "append" and o["target"],
+                                     command=command)["target"]
+        self.wait_order(lab, "s2", issued)
         for server in lab.servers:
             server.coordinator.signal(signal.SIGSTOP)
-        self.wait_report(lab, "s2", "the order is done", lambda r: r["generation"] == 2 and r["order_state"] == "done")
-        with canaries, observe.Limp(s2):
+        self.wait_report(lab, "s2", "the order is done", lambda r: r["generation"] == issued and r["order_state"] == "done")
+        with canaries, observe.Limp(lab.servers):
             for server in lab.servers:
                 server.coordinator.signal(signal.SIGCONT)
             labs.wait_for("a canary, or the end", lambda: killed or command.exit_code is not None, 60)
             if not killed:
                 return False
             victim = killed[1]
-            time.sleep(0.2)
-            stood = sorted(canaries.present)
-            say(f"killed the coordinator on {victim} while {stood} stood")
-            labs.wait_for("the canary is gone", lambda: not canaries.present, LEASE + 5)
+            say(f"killed the coordinator on {victim} while {len(stood)} canaries stood")
+            labs.wait_for("the canary is gone", lambda: not lab.etcd.range(CANARIES), LEASE + 5)
             gone = time.monotonic() - killed[0]
         say(f"the canary was gone {gone:.1f} s later")
         self.assertLess(gone, LEASE + 2)
         self.said_in(self.ends(lab, command), "prepare completed successfully")
         self.assertNotEqual(victim, lab.leader())
         lab.server(victim).coordinator.start()
+        for server in lab.servers:
+            self.wait_report(lab, server.name, "ready again", lambda r: r["ready"])
         self.assertEqual([], lab.etcd.range(CANARIES))
         return bool(stood)
 

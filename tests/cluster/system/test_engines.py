@@ -6,7 +6,7 @@ import support
 from support import LabTest, kube, labs, observe, processes, say
 
 SECRETS = 600
-SLOW = 20  # objects a second
+SLOW = 8  # objects a second: less than a busy machine is left with
 
 
 class EnginesTest(LabTest):
@@ -38,7 +38,9 @@ class EnginesTest(LabTest):
             now = lab.record("reencrypt")
             self.assertLess(now["done"] - began["done"], 6 * SLOW, now)
             self.assertEqual(("datastore", SLOW), (now["engine"], now["limit"]))
-            self.assertIn("held back by the rate that was asked for", lab.cli("status", "-o", "wide").stdout)
+            # A busy machine may pause it for a moment.
+            labs.wait_for("the rate that was asked for holds it back", lambda: "held back by the rate that was asked for"
+                          in lab.cli("status", "-o", "wide").stdout, 30)
             self.said(self.run_cli(lab, "throttle", "2000"), "values are rewritten at 2,000 a second at most")
             self.ends(lab, command)
             seen.look()
