@@ -173,6 +173,10 @@ static void nobody_is_led_on_from_a_revision_that_never_was(void **state)
     follow_one(b, &f, 20000);
     assert_int_equal(f.wholes, 1);
     records_free(&f.records);
+    /* A feed that begins only now knows nothing of the time before. */
+    feed_free(b->feed);
+    b->feed = NULL;
+    assert_int_equal(feed_new(b->store, &b->feed, NULL), 0);
     f = (struct follower){.revision = 1};
     follow_one(b, &f, 20000);
     assert_int_equal(f.wholes, 1);
