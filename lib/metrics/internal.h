@@ -36,6 +36,7 @@ const char *metric_suffix(enum metric_type type);
 
 struct render {
     const struct cluster_snapshot *s; /* NULL: none; then only rows of the process are called */
+    int64_t read_ms;                  /* when the state store was read last, stale or not; 0: never */
     const struct metrics_process *p;
     int64_t now_ms;
     unsigned char verdicts[SNAPSHOT_SERVERS_MAX]; /* SERVER_*, by index in s->servers */

@@ -29,7 +29,7 @@ bool single_candidates(const struct render *r, int64_t *ret)
 
 bool single_snapshot_time(const struct render *r, int64_t *ret)
 {
-    *ret = r->s->now_ms;
+    *ret = r->read_ms;
     return *ret > 0;
 }
 

@@ -1,6 +1,5 @@
 #include "internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <base/text.h>
@@ -35,13 +34,12 @@ static size_t sequence(const char *p)
  * the name itself has to look otherwise (\\), so that two names never become one series. */
 static void add_odd_byte(struct render *r, unsigned char c)
 {
-    char hex[8];
+    static const char digits[] = "0123456789abcdef";
+    const char hex[] = {'\\', '\\', 'x', digits[c >> 4], digits[c & 15]};
     if (c == '\\')
         adds(r, "\\\\\\\\");
-    else {
-        int n = snprintf(hex, sizeof(hex), "\\\\x%02x", c);
-        add(r, hex, (size_t)n);
-    }
+    else
+        add(r, hex, sizeof(hex));
 }
 
 static bool plain_byte(char c)
@@ -111,17 +109,30 @@ static void add_sample(struct render *r, const char *suffix, const struct label 
     adds(r, "\n");
 }
 
-/* Whole seconds, and thousandths or millionths where there are some. */
-static void format_seconds(int64_t value, int64_t one, int digits, char out[NUMBER_MAX])
+/* Writes the digits before `end`, at least so many, and returns where they begin: snprintf takes as long as
+ * the rest of a page. */
+static char *put_digits(char *end, uint64_t value, int at_least)
 {
-    const char *sign = value < 0 ? "-" : "";
-    int64_t whole = value / one, rest = value % one;
-    whole = whole < 0 ? -whole : whole;
-    rest = rest < 0 ? -rest : rest;
-    if (rest)
-        snprintf(out, NUMBER_MAX, "%s%lld.%0*lld", sign, (long long)whole, digits, (long long)rest);
-    else
-        snprintf(out, NUMBER_MAX, "%s%lld", sign, (long long)whole);
+    for (int n = 0; n < at_least || value; n++, value /= 10)
+        *--end = (char)('0' + value % 10);
+    return end;
+}
+
+/* In whole units, and thousandths or millionths where there are some. Returns where the text begins. */
+static const char *format_number(int64_t value, int digits, char out[NUMBER_MAX])
+{
+    uint64_t one = digits == 6 ? 1000000 : digits == 3 ? 1000 : 1;
+    uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    char *p = out + NUMBER_MAX - 1;
+    *p = 0;
+    if (size % one) {
+        p = put_digits(p, size % one, digits);
+        *--p = '.';
+    }
+    p = put_digits(p, size / one, 1);
+    if (value < 0)
+        *--p = '-';
+    return p;
 }
 
 void sample_write(struct render *r, const char *suffix, const struct label *labels, size_t count,
@@ -130,15 +141,13 @@ void sample_write(struct render *r, const char *suffix, const struct label *labe
     char number[NUMBER_MAX];
     bool seconds =
         strcmp(r->m->unit, "seconds") == 0 && strcmp(suffix, "_bucket") != 0 && strcmp(suffix, "_count") != 0;
-    format_seconds(value, seconds ? 1000 : 1, 3, number);
-    add_sample(r, suffix, labels, count, number);
+    add_sample(r, suffix, labels, count, format_number(value, seconds ? 3 : 0, number));
 }
 
 void sample_us(struct render *r, const char *suffix, const struct label *labels, size_t count, uint64_t us)
 {
     char number[NUMBER_MAX];
-    format_seconds((int64_t)us, 1000000, 6, number);
-    add_sample(r, suffix, labels, count, number);
+    add_sample(r, suffix, labels, count, format_number((int64_t)us, 6, number));
 }
 
 /* ---------- families ---------- */
@@ -184,9 +193,11 @@ static void add_family(struct render *r, const struct metric *m)
 int metrics_render(const struct cluster_snapshot *s, const struct metrics_process *p, struct buf *out,
                    struct error *err)
 {
-    struct render r = {.s = s, .p = p, .out = out, .err = err};
-    r.now_ms = p->now_ms > 0 || !s ? p->now_ms : s->now_ms;
-    if (s)
+    struct render r = {.p = p, .out = out, .err = err};
+    r.read_ms = s ? s->now_ms : 0;
+    r.now_ms = p->now_ms > 0 ? p->now_ms : r.read_ms;
+    r.s = r.now_ms - r.read_ms <= METRICS_STALE_MS ? s : NULL;
+    if (r.s)
         servers_judge(&r);
     for (size_t i = 0; i < metric_rows_count && r.rc == 0; i++)
         add_family(&r, &metric_rows[i]);

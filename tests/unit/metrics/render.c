@@ -188,14 +188,30 @@ static void test_the_process_clock_ages_an_old_snapshot(void **state)
     (void)state;
     _cleanup_free_ struct cluster_snapshot *s = healthy(1);
     _cleanup_(buf_freep) struct buf out = BUF_INIT(METRICS_MAX_BYTES);
-    struct metrics_process p = {.now_ms = NOW_MS + 61500};
+    struct metrics_process p = {.now_ms = NOW_MS + 31500};
     render(s, &p, &out);
-    assert_says(&out, "\nsecrets_encrypt_server_report_age_seconds{server=\"s1\"} 62.500\n");
+    assert_says(&out, "\nsecrets_encrypt_server_report_age_seconds{server=\"s1\"} 32.500\n");
     /* A server's clock that goes ahead of ours makes no age below 0. */
     p.now_ms = NOW_MS - 60000;
     buf_reset(&out);
     render(s, &p, &out);
     assert_says(&out, "\nsecrets_encrypt_server_report_age_seconds{server=\"s1\"} 0\n");
+}
+
+/* What was true a minute ago must not silence an alert. */
+static void test_a_stale_snapshot_is_told_no_more(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = healthy(1);
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(METRICS_MAX_BYTES);
+    struct metrics_process p = {.now_ms = NOW_MS + METRICS_STALE_MS};
+    render(s, &p, &out);
+    assert_says(&out, "\nsecrets_encrypt_server_ready{server=\"s1\"} 1\n");
+    p.now_ms++;
+    buf_reset(&out);
+    render(s, &p, &out);
+    assert_silent(&out, "secrets_encrypt_server");
+    assert_says(&out, "\nsecrets_encrypt_snapshot_timestamp_seconds 1700000100\n");
 }
 
 static int64_t now_us(void)
@@ -252,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_no_key_twice),
         cmocka_unit_test(test_names_that_are_not_authentic_make_no_series),
         cmocka_unit_test(test_the_process_clock_ages_an_old_snapshot),
+        cmocka_unit_test(test_a_stale_snapshot_is_told_no_more),
         cmocka_unit_test(test_a_large_cluster_is_quick_and_bounded),
         cmocka_unit_test(test_no_room_is_an_error),
     };

@@ -12,8 +12,9 @@
 #include <base/error.h>
 #include <cluster/snapshot.h>
 
-#define METRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8" /* as HTTP's Content-Type  \
-                                                                                   */
+#define METRICS_TYPE                                                                                         \
+    "application/openmetrics-text; version=1.0.0; charset=utf-8" /* as HTTP's Content-Type                   \
+                                                                  */
 /* Room for the largest cluster that a snapshot holds: the maximum for `out`. */
 #define METRICS_MAX_BYTES ((size_t)16 << 20)
 
@@ -74,8 +75,12 @@ struct metrics_process {
  * adds. Does not fail. */
 void metrics_process_get(struct metrics_process *ret);
 
+/* A snapshot that is older than this is told no more: what was true then must not silence an alert, nor keep
+ * one. */
+#define METRICS_STALE_MS 60000
+
 /* Appends the text, which ends with "# EOF\n". `s` may be NULL: the state store was not read yet, and only
- * the process is told about. Errors: ERR_TOO_LARGE, ERR_NO_MEMORY. */
+ * the process is told about, as where `s` is stale. Errors: ERR_TOO_LARGE, ERR_NO_MEMORY. */
 int metrics_render(const struct cluster_snapshot *s, const struct metrics_process *p, struct buf *out,
                    struct error *err) _must_check_;
 
