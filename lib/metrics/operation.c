@@ -91,12 +91,20 @@ bool single_lock_age(const struct render *r, int64_t *ret)
     for (const struct cluster_proof *p = (r)->s->proofs.proofs;                                              \
          (r)->s->has_proofs && p < (r)->s->proofs.proofs + (r)->s->proofs.proofs_count; p++)
 
+/* Of an earlier entry of its phase: another pass makes it anew. */
+static bool outdated(const struct render *r, const struct cluster_proof *p)
+{
+    bool against = p->state == PROOF_FAILED || p->state == PROOF_UNMADE;
+    return against && p->step != r->s->rotation.op.step;
+}
+
 void write_proof_state(struct render *r)
 {
     FOR_EACH_PROOF(r, p)
-    for (int i = PROOF_RUNNING; i <= PROOF_UNMADE; i++)
-        SAMPLE(r, p->state == (enum proof_state)i, {"phase", phase_name(p->phase)},
-               {"state", proof_state_name((enum proof_state)i)});
+    if (!outdated(r, p))
+        for (int i = PROOF_RUNNING; i <= PROOF_UNMADE; i++)
+            SAMPLE(r, p->state == (enum proof_state)i, {"phase", phase_name(p->phase)},
+                   {"state", proof_state_name((enum proof_state)i)});
 }
 
 void write_proof_age(struct render *r)
