@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <base/text.h>
+
 /* ---------- the odd one out ---------- */
 
 /* Published the same, stage and hash. */
@@ -185,6 +187,14 @@ bool single_hash_mismatch(const struct render *r, int64_t *ret)
 }
 
 /* ---------- preflight ---------- */
+
+void metrics_preflight_set(const struct cluster_checks *checks, struct metrics_preflight *ret)
+{
+    *ret = (struct metrics_preflight){.time_ms = checks->time_ms};
+    text_copy(ret->server, sizeof(ret->server), checks->server);
+    for (size_t i = 0; i < checks->checks_count; i++)
+        ret->results[checks->checks[i].result]++;
+}
 
 void write_preflight_checks(struct render *r)
 {

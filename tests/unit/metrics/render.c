@@ -156,6 +156,25 @@ static void test_labels_are_escaped(void **state)
     }
 }
 
+static void test_checks_are_counted(void **state)
+{
+    (void)state;
+    struct metrics_preflight got;
+    _cleanup_free_ struct cluster_checks *checks = calloc(1, sizeof(*checks));
+    text_copy(checks->server, sizeof(checks->server), "s1");
+    checks->time_ms = NOW_MS;
+    checks->checks_count = 4;
+    checks->checks[1].result = CHECK_WARN;
+    checks->checks[3].result = CHECK_FAIL;
+    checks->checks[4].result = CHECK_FAIL; /* behind the count */
+    metrics_preflight_set(checks, &got);
+    assert_string_equal(got.server, "s1");
+    assert_int_equal(got.time_ms, NOW_MS);
+    assert_int_equal(got.results[CHECK_OK], 2);
+    assert_int_equal(got.results[CHECK_WARN], 1);
+    assert_int_equal(got.results[CHECK_FAIL], 1);
+}
+
 /* A series that is there twice makes Prometheus complain about the page. */
 static void test_no_key_twice(void **state)
 {
@@ -265,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_before_adoption_the_minority_is_odd),
         cmocka_unit_test(test_a_server_that_is_behind_is_odd),
         cmocka_unit_test(test_labels_are_escaped),
+        cmocka_unit_test(test_checks_are_counted),
         cmocka_unit_test(test_no_key_twice),
         cmocka_unit_test(test_names_that_are_not_authentic_make_no_series),
         cmocka_unit_test(test_the_process_clock_ages_an_old_snapshot),

@@ -173,6 +173,11 @@ class AlertsTest(unittest.TestCase):
             self.assertRegex(rule, r"\n +summary: .+\n +description: >-\n", alert)
             self.assertRegex(rule, rf"runbook_url: \S+/runbook\.md#{alert.lower()}\n", alert)
 
+    def test_they_name_rows_of_the_planner(self):
+        planner = (TOP / "tests" / "golden" / "planner.txt").read_text(encoding="utf-8")
+        rows = re.search(r'row!~"([^"]+)"', self.rules).group(1).split("|")
+        self.assertEqual(set(), set(rows) - set(re.findall(r"(?m)^(\S+) +-> ", planner)))
+
     def test_they_go_by_metrics_that_there_are(self):
         used = set(NAME.findall("".join(re.findall(r"(?ms)^ +expr: (.*?)^ +(?:for|labels):", self.rules))))
         self.assertGreater(len(used), 15)

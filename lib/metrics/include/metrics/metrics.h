@@ -56,6 +56,9 @@ struct metrics_preflight {
     unsigned results[CHECK_FAIL + 1]; /* how many, by enum check_result */
 };
 
+/* The same of the record that the agent publishes. */
+void metrics_preflight_set(const struct cluster_checks *checks, struct metrics_preflight *ret);
+
 struct metrics_process {
     const char *cluster, *server; /* borrowed; NULL: not said */
     int64_t now_ms;               /* wall clock at which it is rendered; 0: the snapshot's */
