@@ -123,7 +123,7 @@ static const char *format_number(int64_t value, int digits, char out[NUMBER_MAX]
 {
     uint64_t one = digits == 6 ? 1000000 : digits == 3 ? 1000 : 1;
     uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    char *p = out + NUMBER_MAX - 1;
+    char *p = &out[NUMBER_MAX - 1];
     *p = 0;
     if (size % one) {
         p = put_digits(p, size % one, digits);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <base/file.h>
 #include <base/text.h>
 
 #include "situations.h"
@@ -240,11 +241,19 @@ static int64_t now_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-#ifdef __OPTIMIZE__
 #define RENDER_US 10000
+
+/* Built for debugging, with sanitizers, or under valgrind: many times slower, and none of the page's fault.
+ */
+static bool slowed_down(void)
+{
+#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
 #else
-#define RENDER_US 50000
+    _cleanup_(buf_freep) struct buf maps = BUF_INIT(1 << 20);
+    return file_read("/proc/self/maps", 1 << 20, &maps, NULL) == 0 && strstr(buf_str(&maps), "valgrind");
 #endif
+}
 
 static void test_a_large_cluster_is_quick_and_bounded(void **state)
 {
@@ -258,7 +267,8 @@ static void test_a_large_cluster_is_quick_and_bounded(void **state)
         best = now_us() - begun < best ? now_us() - begun : best;
     }
     print_message("1000 servers, %zu bytes: %lld us\n", out.len, (long long)best);
-    assert_in_range(best, 0, RENDER_US);
+    if (!slowed_down())
+        assert_in_range(best, 0, RENDER_US);
     assert_true(out.len < METRICS_MAX_BYTES / 4);
     assert_true(text_is_utf8(out.data, out.len));
 }
