@@ -147,6 +147,19 @@ class ScrapeTest(unittest.TestCase):
         self.assertEqual(1, len(self.query('secrets_encrypt_key_info{key="aescbckey",cluster="prod",instance=~".+%d"}'
                                            % self.coordinators[0].server_port)))
 
+    def test_every_query_of_the_dashboard_finds_something(self):
+        """In one of the situations: some show what another one has not."""
+        dashboard = json.loads((PROMETHEUS.parent / "grafana" / "secrets-encrypt.json").read_text(encoding="utf-8"))
+        queries = {t["expr"] for p in dashboard["panels"] for t in p.get("targets", ())}
+        for name in ("rewriting", "in-trouble"):
+            self.show(name)
+            before = [len(c.asked) for c in self.coordinators]
+            # When it asks for the next ones, the first two are stored: rates need two.
+            self.wait(lambda: all(len(c.asked) > n + 3 for c, n in zip(self.coordinators, before)), SOON_S, name)
+            queries -= {q for q in queries if self.query(q.replace("$cluster", "prod").replace("$__rate_interval", "1m"))}
+        self.assertEqual(set(), queries)
+        self.show("healthy")
+
     def test_a_large_cluster_is_scraped_in_time(self):
         self.show("large")
         query = 'scrape_samples_post_metric_relabeling{job="secrets-encrypt"} > 10000 and up{job="secrets-encrypt"} == 1'
