@@ -15,6 +15,7 @@
 #include <base/log.h>
 #include <base/text.h>
 #include <etcd/watch.h>
+#include <metrics/metrics.h>
 
 #define PROGRAM       "secrets-encrypt-coordinator"
 #define TICK_EVERY_MS 1000
@@ -98,6 +99,13 @@ static bool wait_event(struct coordinator *c, struct etcd_watch *w, int stop_fd,
     return !fds[0].revents;
 }
 
+static void count_tick(int rc)
+{
+    metrics_count(METRICS_TICKS);
+    if (rc < 0 && rc != ERR_CONFLICT)
+        metrics_count(METRICS_TICK_FAILURES);
+}
+
 /* Ticks until the leadership ends. False: the program is to stop. */
 static bool lead(struct coordinator *c, int stop_fd)
 {
@@ -113,6 +121,7 @@ static bool lead(struct coordinator *c, int stop_fd)
     while (etcd_lease_alive(c->lease)) {
         enum tick_result result = TICK_IDLE;
         int rc = tick(c, &result, &err);
+        count_tick(rc);
         if (rc == ERR_DENIED && failures == 0)
             log_event(LOG_LEVEL_ERROR, "nothing may be decided", LOG_S("why", err.text));
         else if (rc < 0 && rc != ERR_CONFLICT && failures == 0)
@@ -141,7 +150,10 @@ static int serve(struct coordinator *c, int stop_fd, struct error *err)
         bool go_on = rc == 0;
         if (rc == 0) {
             log_event(LOG_LEVEL_NOTICE, "leading", LOG_I("fence", c->fence));
+            metrics_count(METRICS_LEADERSHIPS);
+            metrics_leads(true);
             go_on = lead(c, stop_fd);
+            metrics_leads(false);
             job_free(take(c->job));
             writes_free(take(c->writes));
             c->writes_kept_ms = 0;
@@ -164,6 +176,7 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     rc = spec_from_config(*config, &c->spec, err);
     if (rc == 0)
         rc = maintenance_init(&c->maintenance, *config, err);
+    etcd_observe(metrics_etcd_call);
     if (rc == 0)
         rc = store_open(*config, &c->store, err);
     if (rc == 0 && !c->spec.not_raw)

@@ -6,6 +6,7 @@
 #include <base/clock.h>
 #include <base/log.h>
 #include <base/text.h>
+#include <metrics/metrics.h>
 
 #define PROGRESS_EVERY_MS 500
 
@@ -193,7 +194,10 @@ static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_r
 static int look(struct coordinator *c, struct cluster_snapshot **ret_s, struct error *err)
 {
     int rc = c->view ? 0 : store_view_new(c->store, &c->view, err);
-    return rc < 0 ? rc : store_view_look(c->view, STORE_DEADLINE_MS, ret_s, err);
+    if (rc == 0)
+        rc = store_view_look(c->view, STORE_DEADLINE_MS, ret_s, err);
+    metrics_store_answers(rc != ERR_UNAVAILABLE && rc != ERR_TIMEOUT);
+    return rc;
 }
 
 /* An operation that the answer could hold (facts.c). Nobody is asked for the others' sake: an answer can be

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Draws docs/planner.md and the committed texts of the tables anew, from the program that is built.
+# Draws docs/planner.md, docs/metrics.md and the committed texts of the tables anew, from the program that is built.
 #   docs/draw.sh [--check] [PROGRAM]     default PROGRAM: build/debug/docs/draw
 # --check changes nothing and fails when one of them is not what the program says.
 set -euo pipefail
@@ -28,4 +28,5 @@ picture() { # what, file
 picture planner docs/planner.md
 picture planner-text tests/golden/planner.txt
 picture agent-text tests/golden/agent-tables.txt
+picture metrics docs/metrics.md
 exit $failed

@@ -9,6 +9,7 @@
 #include <base/text.h>
 #include <crypto/crypto.h>
 #include <etcd/watch.h>
+#include <metrics/metrics.h>
 
 #define LOOK_MS      3000 /* for one look */
 #define EVERY_MS     1000 /* looks are at most so far apart … */
@@ -201,6 +202,7 @@ static int look(struct feed *f, struct error *err)
     struct cluster_snapshot *snapshot = NULL;
     struct step step = {0};
     int rc = store_view_look(f->view, LOOK_MS, &snapshot, err);
+    metrics_store_answers(rc != ERR_UNAVAILABLE && rc != ERR_TIMEOUT);
     if (rc < 0)
         return rc;
     _cleanup_(feed_state_unrefp) struct feed_state *now = calloc(1, sizeof(*now));

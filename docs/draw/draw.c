@@ -1,11 +1,12 @@
 /* Writes what the documents show of the program's own tables: `draw planner`, `draw planner-text`,
- * `draw agent-text`. docs/draw.sh calls it. */
+ * `draw agent-text`, `draw metrics`. docs/draw.sh calls it. */
 #include <stdio.h>
 #include <string.h>
 
 #include <agent/decide.h>
 #include <base/buf.h>
 #include <base/cleanup.h>
+#include <metrics/metrics.h>
 #include <rotation/rotation.h>
 
 static const struct {
@@ -15,6 +16,7 @@ static const struct {
     {"planner", rotation_draw},
     {"planner-text", rotation_table_dump},
     {"agent-text", agent_tables_dump},
+    {"metrics", metrics_draw},
 };
 
 int main(int argc, char **argv)
@@ -30,6 +32,6 @@ int main(int argc, char **argv)
         }
         return fputs(buf_str(&out), stdout) < 0 || fflush(stdout) != 0;
     }
-    fputs("Usage: draw planner|planner-text|agent-text\n", stderr);
+    fputs("Usage: draw planner|planner-text|agent-text|metrics\n", stderr);
     return 2;
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@ static struct {
     enum log_level level;
     pthread_mutex_t lock;
 } sink = {"secrets-encrypt", "", LOG_LEVEL_INFO, PTHREAD_MUTEX_INITIALIZER};
+
+static _Atomic uint64_t lines[LOG_LEVEL_DEBUG + 1];
 
 static const struct {
     const char *name;
@@ -42,7 +45,7 @@ int log_level_parse(const char *word)
     return -1;
 }
 
-static const char *level_name(enum log_level level)
+const char *log_level_name(enum log_level level)
 {
     for (size_t i = 0; i < array_len(levels); i++)
         if (levels[i].level == level)
@@ -84,11 +87,16 @@ static int add_text(struct buf *b, const char *key, const char *text)
     return add_field(b, &f);
 }
 
+uint64_t log_lines(enum log_level level)
+{
+    return (unsigned)level < array_len(lines) ? atomic_load(&lines[level]) : 0;
+}
+
 static int build_line(struct buf *b, enum log_level level, const char *event, const struct log_field *fields)
 {
     char now[CLOCK_TEXT_MAX];
     clock_format(clock_wall_ms(), now);
-    int rc = buf_addf(b, NULL, "time=%s level=%s program=%s", now, level_name(level), sink.program);
+    int rc = buf_addf(b, NULL, "time=%s level=%s program=%s", now, log_level_name(level), sink.program);
     if (rc == 0 && *sink.server)
         rc = add_text(b, "host", sink.server);
     if (rc == 0)
@@ -102,6 +110,8 @@ void log_emit(enum log_level level, const char *event, const struct log_field *f
 {
     if (level > sink.level)
         return;
+    if ((unsigned)level < array_len(lines))
+        atomic_fetch_add(&lines[level], 1);
     _cleanup_(buf_freep) struct buf b = BUF_INIT(LINE_MAX_BYTES);
     int rc = build_line(&b, level, event, fields);
     pthread_mutex_lock(&sink.lock);

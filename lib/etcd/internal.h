@@ -72,6 +72,9 @@ int etcd_call(struct etcd *e, enum method m, const void *request, int deadline_m
 /* The same of one endpoint, for calls that are repeated. */
 int etcd_call_at(struct etcd *e, int which, enum method m, const void *request, int deadline_ms,
                  const char *what, const char *key, void *ret_reply, struct error *err) _must_check_;
+/* When a call began, for observe_end; 0 when nobody is told. */
+int64_t observe_begin(void);
+void observe_end(enum method m, int code, int64_t begun_us);
 /* Wraps an error that came from rpc in the same way; returns code. */
 int etcd_fail(const char *name, int code, struct error *err, const char *what, const char *key);
 

@@ -32,6 +32,36 @@ const struct rpc_method *method_rpc(enum method m)
     return &methods[m].rpc;
 }
 
+/* ---------- the observer ---------- */
+
+static _Atomic(etcd_observer_fn *) observer;
+
+void etcd_observe(etcd_observer_fn *told)
+{
+    atomic_store(&observer, told);
+}
+
+static int64_t now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t observe_begin(void)
+{
+    return atomic_load(&observer) ? now_us() : 0;
+}
+
+void observe_end(enum method m, int code, int64_t begun_us)
+{
+    etcd_observer_fn *told = atomic_load(&observer);
+    if (told && begun_us > 0)
+        told(strrchr(methods[m].rpc.path, '/') + 1, code, now_us() - begun_us);
+}
+
+/* ---------- calls ---------- */
+
 int etcd_fail(const char *name, int code, struct error *err, const char *what, const char *key)
 {
     if (!err)
@@ -46,8 +76,10 @@ int etcd_call_at(struct etcd *e, int which, enum method m, const void *request, 
 {
     ProtobufCMessage **ret = ret_reply;
     const struct rpc_method *method = &methods[m].rpc;
+    int64_t begun_us = observe_begin();
     int rc = methods[m].repeat ? rpc_call_repeat(e->channel, which, method, request, deadline_ms, ret, err)
                                : rpc_call(e->channel, method, request, deadline_ms, ret, err);
+    observe_end(m, rc, begun_us);
     if (rc == 0)
         return 0;
     return etcd_fail(which < 0 ? e->name : e->endpoints[which].url, rc, err, what, key);

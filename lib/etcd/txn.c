@@ -297,6 +297,7 @@ int etcd_txn_commit(struct etcd_txn *t, int deadline_ms, int64_t *ret_revision, 
 
 struct started {
     struct etcd *etcd;
+    int64_t begun_us;
     etcd_txn_done_fn *done;
     void *arg;
     char key[]; /* for error texts; "" = none */
@@ -311,6 +312,7 @@ static void ended(void *arg, int code, ProtobufCMessage *message, const struct e
     const char *key = *s->key ? s->key : NULL;
     if (why)
         err = *why;
+    observe_end(METHOD_TXN, code, s->begun_us);
     int rc = code < 0 ? etcd_fail(s->etcd->name, code, &err, WHAT, key)
                       : outcome(s->etcd->name, key, (const void *)reply, &revision, &err);
     s->done(s->arg, rc, revision, rc < 0 ? &err : NULL);
@@ -328,7 +330,7 @@ int etcd_txn_start(struct etcd_txn *t, int deadline_ms, etcd_txn_done_fn *done, 
     struct started *s = malloc(sizeof(*s) + size);
     if (!s)
         return error_no_memory(err);
-    *s = (struct started){.etcd = t->etcd, .done = done, .arg = arg};
+    *s = (struct started){.etcd = t->etcd, .begun_us = observe_begin(), .done = done, .arg = arg};
     memcpy(s->key, key, size);
     rc = rpc_call_start(t->etcd->channel, method_rpc(METHOD_TXN), &w->txn.base, deadline_ms, ended, s, err);
     if (rc < 0) {

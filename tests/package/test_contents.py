@@ -14,6 +14,9 @@ FILES = {
     **{f"/usr/bin/{name}": 0o755 for name in PROGRAMS},
     **{f"/usr/lib/systemd/system/{name}.service": 0o644 for name in PROGRAMS[1:]},
     **{f"{SHARE}/openrc/{name}": 0o755 for name in PROGRAMS[1:]},
+    **{f"{SHARE}/prometheus/{name}": 0o644 for name in (
+        "scrape.yml", "secrets-encrypt.rules.yml", "secrets-encrypt.tests.yml", "secrets-encrypt.tests-seconds.yml")},
+    f"{SHARE}/grafana/secrets-encrypt.json": 0o644,
     "/usr/lib/sysusers.d/secrets-encrypt.conf": 0o644,
     "/usr/lib/tmpfiles.d/secrets-encrypt.conf": 0o644,
     "/usr/share/bash-completion/completions/secrets-encrypt": 0o644,

@@ -39,5 +39,10 @@ void log_emit(enum log_level level, const char *event, const struct log_field *f
 
 /* "debug", "info", "notice", "warning", "error" to a level; -1 when unknown. */
 int log_level_parse(const char *word);
+/* The reverse; "info" for what is none of them. */
+const char *log_level_name(enum log_level level);
+
+/* How many lines of that level were written. */
+uint64_t log_lines(enum log_level level);
 
 #endif

@@ -41,6 +41,13 @@ DEFINE_CLEANUP(struct etcd *, etcd_close);
 
 /* The endpoints as one text for error messages and status ("https://a:2379,https://b:2379"). Borrowed. */
 const char *etcd_name(const struct etcd *e);
+
+/* Is told of each call of any client when it ends, on whatever thread: etcd's name of the call ("Range"), 0
+ * or ERR_*, and how long it took with its repetitions, in microseconds. It must be quick and must not call
+ * this room. Streams (watches, leases that are kept alive, snapshots) are no calls. */
+typedef void etcd_observer_fn(const char *call, int code, int64_t us);
+void etcd_observe(etcd_observer_fn *observer); /* before clients are opened; NULL: nobody is told */
+
 /* How many there are: etcd_member_status takes the indexes below it. */
 size_t etcd_endpoint_count(const struct etcd *e);
 
