@@ -296,6 +296,7 @@ int loop_run(const struct config *config, struct error *err)
             wait_for_something(d, tick(d) ? 0 : pause_ms(d));
         stop(d);
     }
+    log_flush();
     daemon_close(d);
     return rc;
 }

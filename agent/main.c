@@ -150,7 +150,9 @@ static int run(const struct arguments *a)
     log_open("agent", config->server,
              a->command  ? LOG_LEVEL_ERROR
              : level < 0 ? LOG_LEVEL_INFO
-                         : (enum log_level)level);
+                         : (enum log_level)level,
+             (enum log_format)log_format_parse(config->log_format));
+    log_context(LOG_SERVER, config->server);
     if (a->command)
         return a->command(config, a->word);
     block_signals();

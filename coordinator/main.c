@@ -113,12 +113,7 @@ static bool lead(struct coordinator *c, int stop_fd)
     while (etcd_lease_alive(c->lease)) {
         enum tick_result result = TICK_IDLE;
         int rc = tick(c, &result, &err);
-        if (rc == ERR_DENIED && failures == 0)
-            log_event(LOG_LEVEL_ERROR, "nothing may be decided", LOG_S("why", err.text));
-        else if (rc < 0 && rc != ERR_CONFLICT && failures == 0)
-            log_event(LOG_LEVEL_WARNING, "a step did not go through; trying again", LOG_S("why", err.text));
-        else if (rc == 0 && failures)
-            log_event(LOG_LEVEL_NOTICE, "steps go through again");
+        tell_result(c, rc, &err);
         failures = rc < 0 ? failures + 1 : 0;
         if (rc == 0 && (result == TICK_RESIGN || result == TICK_DEPOSED)) {
             log_event(LOG_LEVEL_NOTICE, result == TICK_RESIGN ? "handing over to a preferred coordinator"
@@ -160,7 +155,13 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     if (rc < 0)
         return rc;
     c->config = *config;
-    log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level));
+    c->store_away = LOG_DEPENDENCY("state store away", "state store back");
+    c->steps = LOG_DEPENDENCY("a step did not go through; trying again", "steps go through again");
+    c->denied = LOG_DEPENDENCY("nothing may be decided", "what may be decided is known again");
+    c->denied.level = LOG_LEVEL_ERROR;
+    c->counting = LOG_DEPENDENCY("what is written under the key is not counted", "it is counted again");
+    log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level),
+             (enum log_format)log_format_parse((*config)->log_format));
     rc = spec_from_config(*config, &c->spec, err);
     if (rc == 0)
         rc = maintenance_init(&c->maintenance, *config, err);
@@ -189,6 +190,7 @@ static int run(const char *path, int stop_fd, int reload_fd)
     if (rc < 0)
         fprintf(stderr, PROGRAM ": %s\n", err.text);
     api_free(api);
+    log_flush();
     if (c) {
         kube_close(c->apis_kube);
         maintenance_clear(&c->maintenance);
