@@ -6,14 +6,15 @@
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #include <base/clock.h>
 #include <base/log.h>
+#include <base/secret.h>
 #include <base/text.h>
+#include <crypto/crypto.h>
 #include <etcd/watch.h>
 
 #define PROGRAM       "secrets-encrypt-coordinator"
@@ -36,7 +37,8 @@ static void harden(void)
 {
     struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    secret_guard_process();
+    (void)crypto_guard_memory();
     umask(077);
 }
 

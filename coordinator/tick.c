@@ -248,6 +248,10 @@ int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
 {
     struct cluster_snapshot *s = NULL;
     int rc = look(c, &s, err);
+    if (secret_lock_failed())
+        log_event(
+            LOG_LEVEL_WARNING, "keys may be swapped to disk",
+            LOG_S("why", "memory cannot be locked: raise the limit (LimitMEMLOCK=, ulimit -l) to 64 MiB"));
     if (rc < 0)
         return rc;
     log_about(s, NULL);
