@@ -71,10 +71,11 @@ static void blocks(void **state)
 static void bounded(void **state)
 {
     int on_stack = 0;
-    void *loose = malloc(1), *taken[80];
+    void *taken[80];
     size_t n = 0;
     (void)state;
     need_heap();
+    void *loose = malloc(1);
     assert_false(secret_heap_owns(&on_stack));
     assert_false(secret_heap_owns(loose));
     assert_false(secret_heap_owns(NULL));
@@ -145,6 +146,9 @@ static void not_locked_is_told_once(void **state)
 {
     int status = 0;
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* which makes mlock do nothing, and succeed */
+#endif
     pid_t pid = fork();
     if (pid == 0) {
         struct rlimit none = {0, 0};
