@@ -33,7 +33,7 @@ struct block {
 static struct {
     pthread_once_t once;
     pthread_mutex_t lock;
-    uint8_t *base; /* NULL: there is none */
+    uint8_t *_Atomic base; /* NULL: there is none */
     size_t used, locked;
     struct block *free[CLASSES];
 } heap = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};

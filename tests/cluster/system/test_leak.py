@@ -1,4 +1,4 @@
-"""No key leaks: a whole rotation on three servers, and a retired key brought back, with everything logged that can be.
+"""No key leaks: a whole rotation (on three servers, or $SERVERS), and a retired key brought back, with everything logged that can be.
 Then every key that ever existed is looked for, in every form that one could take, in logs, in etcd with its history,
 in argument lists, environments and memory of every process, in cores, and in every file.
 
@@ -11,14 +11,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import leaks
 import support
 from support import LabTest, files, labs, observe, say
+import leaks
 
+SERVERS = int(os.environ.get("SERVERS", "3"))
 SECRETS = 60
 # All but what tells of nothing but waiting, which would be most of it.
 TRACE = "all,-timer,-timer_check,-polling,-executor,-combiner,-cq_refcount,-pending_tags,-queue_pluck,-queue_timeout"
-LOG = {"s1": {"level": "debug", "format": "logfmt"}, "s2": {"level": "debug", "format": "json"}}
+FORMATS = {"s2": "json"}  # the others: logfmt
 
 
 class LeakTest(LabTest):
@@ -31,8 +32,8 @@ class LeakTest(LabTest):
         self.scratch = Path(scratch.name)
 
     def test_no_key_leaks(self):
-        settings = {"log": lambda server: LOG.get(server.name, LOG["s1"])}
-        with self.lab(SECRETS, settings=settings) as lab:
+        settings = {"log": lambda server: {"level": "debug", "format": FORMATS.get(server.name, "logfmt")}}
+        with self.lab(SECRETS, servers=SERVERS, members=1, settings=settings) as lab:
             history = leaks.History(lab, self.scratch)
             self.addCleanup(history.stop)
             memory = leaks.Memory(lab)
@@ -62,7 +63,8 @@ class LeakTest(LabTest):
         log = (lab.servers[0].dir / "coordinator.log").read_bytes()
         self.assertEqual([], leaks.found_in(log, needles))
         self.assertIn(b"level=debug", log)
-        self.assertIn(b'"level":"', (lab.servers[1].dir / "coordinator.log").read_bytes())
+        for server in lab.servers[1:2]:
+            self.assertIn(b'"level":"', (server.dir / "coordinator.log").read_bytes())
         copy, middle = self.scratch / "log", len(log) // 2
         for what, needle in needles.items():
             copy.write_bytes(log[:middle] + needle + log[middle:])
