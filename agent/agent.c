@@ -234,6 +234,8 @@ void agent_offer(struct agent *a, const struct cluster_order *o)
     struct order_view view;
     agent_order_view(&a->state, &present, o, &view);
     const struct verdict_row *row = decide_order(&view);
+    log_context(LOG_OPERATION, o->operation);
+    log_context(LOG_ROW, row->id);
     if (o->fence > a->state.fence) {
         a->state.fence = o->fence;
         if (row->verdict != VERDICT_TAKE)
@@ -254,6 +256,7 @@ void agent_offer(struct agent *a, const struct cluster_order *o)
         take_order(a, o);
         break;
     }
+    log_context(LOG_ROW, NULL);
 }
 
 void agent_offer_unknown(struct agent *a, int64_t id, const char *why)

@@ -32,6 +32,7 @@ struct checks {
     uint64_t published;
     int64_t lease;
     int64_t retry_ms;
+    struct log_dependency put;
 };
 
 static enum check_result worst(const struct cluster_checks *k)
@@ -113,6 +114,7 @@ int checks_start(const struct config *config, const struct driver *driver, struc
         return error_no_memory(err);
     c->config = config;
     c->driver = driver;
+    c->put = LOG_DEPENDENCY("checks not published", "checks are published again");
     pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -172,12 +174,12 @@ void checks_publish(struct checks *c, struct publisher *p, int64_t now_ms)
         return;
     if (rc == 0)
         rc = publisher_put(p, CLUSTER_KEY_CHECKS, &body, &err);
+    if (!error_is_transient(rc)) /* what is transient, the report's own writes tell too */
+        log_dependency(&c->put, rc == 0, err.text);
     if (rc == 0) {
         c->published = rounds;
         c->lease = lease;
         return;
     }
-    c->retry_ms = now_ms + RETRY_MS; /* what is transient, the report's own writes tell too */
-    if (!error_is_transient(rc))
-        log_event(LOG_LEVEL_ERROR, "checks not published", LOG_S("why", err.text));
+    c->retry_ms = now_ms + RETRY_MS;
 }

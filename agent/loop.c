@@ -192,6 +192,10 @@ static bool tick(struct daemon *d)
         publisher_tick(&d->publisher, &d->agent, clock_mono_ms());
     checks_publish(d->checks, &d->publisher, now);
     read_spec(d, now);
+    if (secret_lock_failed())
+        log_event(
+            LOG_LEVEL_WARNING, "keys may be swapped to disk",
+            LOG_S("why", "memory cannot be locked: raise the limit (LimitMEMLOCK=, ulimit -l) to 64 MiB"));
     if (now >= d->trim_ms) {
         command_trim(d->agent.output);
         d->trim_ms = now + TRIM_MS;
@@ -296,6 +300,7 @@ int loop_run(const struct config *config, struct error *err)
             wait_for_something(d, tick(d) ? 0 : pause_ms(d));
         stop(d);
     }
+    log_flush();
     daemon_close(d);
     return rc;
 }

@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <agent/command.h>
 #include <base/log.h>
+#include <base/secret.h>
+#include <crypto/crypto.h>
 
 #include "commands.h"
 #include "loop.h"
@@ -109,11 +109,8 @@ static void parse(int argc, char **argv, struct arguments *a)
 /* Key material passes through this process: no core, no debugger of the same user, private files. */
 static void harden(void)
 {
-    struct rlimit core = {0, RLIM_INFINITY};
-    (void)getrlimit(RLIMIT_CORE, &core);
-    core.rlim_cur = 0; /* the hard limit stays: the API server's own limits are not ours to change */
-    (void)setrlimit(RLIMIT_CORE, &core);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    secret_guard_process();
+    (void)crypto_guard_memory();
     command_set_umask(umask(077));
 }
 
@@ -150,7 +147,9 @@ static int run(const struct arguments *a)
     log_open("agent", config->server,
              a->command  ? LOG_LEVEL_ERROR
              : level < 0 ? LOG_LEVEL_INFO
-                         : (enum log_level)level);
+                         : (enum log_level)level,
+             (enum log_format)log_format_parse(config->log_format));
+    log_context(LOG_SERVER, config->server);
     if (a->command)
         return a->command(config, a->word);
     block_signals();

@@ -13,6 +13,9 @@ void publisher_init(struct publisher *p, struct remote *remote)
     memset(p, 0, sizeof(*p));
     p->remote = remote;
     p->last.max = REPORT_MAX;
+    p->leases = LOG_DEPENDENCY("no lease", "leases are given again");
+    p->reports = LOG_DEPENDENCY("report not published", "reports are taken again");
+    p->leases.level = p->reports.level = LOG_LEVEL_ERROR;
 }
 
 static void lease_drop(struct publisher *p, bool revoke)
@@ -53,8 +56,8 @@ static int lease_keep(struct publisher *p)
     remote_result(p->remote, rc, &err);
     if (rc == 0)
         log_event(LOG_LEVEL_INFO, "lease granted", LOG_I("ttl", p->remote->config->lease_ttl_s));
-    else if (!error_is_transient(rc))
-        log_event(LOG_LEVEL_ERROR, "no lease", LOG_S("why", err.text));
+    if (!error_is_transient(rc))
+        log_dependency(&p->leases, rc == 0, err.text);
     return rc;
 }
 
@@ -175,10 +178,10 @@ void publisher_tick(struct publisher *p, const struct agent *a, int64_t now_ms)
         return;
     }
     remote_result(p->remote, rc, &err);
+    if (!error_is_transient(rc))
+        log_dependency(&p->reports, rc == 0, err.text);
     if (rc == 0)
         published(p, &said, now_ms);
-    else if (!error_is_transient(rc)) {
-        log_event(LOG_LEVEL_ERROR, "report not published", LOG_S("why", err.text));
+    else if (!error_is_transient(rc))
         p->retry_ms = now_ms + RIVAL_MS;
-    }
 }

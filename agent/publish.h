@@ -17,6 +17,7 @@ struct publisher {
     int64_t retry_ms;  /* after a conflict */
     int64_t rival_mod; /* mod revision of the report in our way */
     bool rival_told, rest_told;
+    struct log_dependency leases, reports; /* as the state store gives and takes them */
 };
 
 void publisher_init(struct publisher *p, struct remote *remote);

@@ -76,6 +76,17 @@ static int read_bundle(struct remote *r, const char *name, struct cluster_bundle
     return rc < 0 ? rc : cluster_bundle_decode(buf_str(&body), body.len, ret, err);
 }
 
+/* Each is told once, as far as they can be remembered: it is read again every few seconds. */
+static void pass_over(struct remote *r, int64_t generation, const char *key, const char *why)
+{
+    for (size_t i = 0; i < r->bad_bundles_count; i++)
+        if (r->bad_bundles[i] == generation)
+            return;
+    if (r->bad_bundles_count < array_len(r->bad_bundles))
+        r->bad_bundles[r->bad_bundles_count++] = generation;
+    log_event(LOG_LEVEL_WARNING, "bundle passed over", LOG_S("key", key), LOG_S("why", why));
+}
+
 /* One key of the bundles' group: a bad record is told and passed over, since it cannot vouch for any file. */
 static int refresh_one(struct remote *r, const char *key, struct known *known, struct error *err)
 {
@@ -95,7 +106,7 @@ static int refresh_one(struct remote *r, const char *key, struct known *known, s
     if (rc == 0 && b.generation == generation)
         known_add(known, &b);
     else
-        log_event(LOG_LEVEL_WARNING, "bundle passed over", LOG_S("key", key), LOG_S("why", why.text));
+        pass_over(r, generation, key, why.text);
     cluster_bundle_free(&b);
     return 0;
 }
@@ -207,16 +218,12 @@ bool remote_may_ask(const struct remote *r, int64_t now_ms)
 
 void remote_result(struct remote *r, int rc, const struct error *err)
 {
-    if (rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT) {
-        if (!r->away)
-            log_event(LOG_LEVEL_ERROR, "state store away", LOG_S("why", err->text));
-        r->away = true;
+    bool away = rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT;
+    log_dependency(&r->away, !away, err->text);
+    if (away) {
         r->retry_ms = clock_mono_ms() + backoff_ms(r->failures++, BACKOFF_MS, BACKOFF_MAX);
         return;
     }
-    if (r->away)
-        log_event(LOG_LEVEL_NOTICE, "state store back");
-    r->away = false;
     r->failures = 0;
     r->retry_ms = 0;
 }
@@ -225,6 +232,7 @@ int remote_open(struct remote *r, const struct config *config, struct error *err
 {
     memset(r, 0, sizeof(*r));
     r->config = config;
+    r->away = LOG_DEPENDENCY("state store away", "state store back");
     r->ops = (struct agent_ops){r, ready, refresh, fetch, adopt};
     return store_open(config, &r->store, err);
 }

@@ -3,6 +3,7 @@
 #define AGENT_REMOTE_H
 
 #include <agent/agent.h>
+#include <base/log.h>
 #include <kube/kube.h>
 #include <store/store.h>
 
@@ -16,9 +17,10 @@ struct remote {
     char kube_why[CLUSTER_TEXT_MAX];
     struct agent_ops ops;
     struct k3s_server server; /* K3s, RKE2 */
+    int64_t bad_bundles[16];  /* which were told to be passed over */
+    size_t bad_bundles_count;
 
-    /* Is the state store there? Told once when it goes, once when it is back. */
-    bool away;
+    struct log_dependency away; /* is the state store there? */
     unsigned failures;
     int64_t retry_ms; /* not asked before this */
 };

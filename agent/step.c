@@ -325,7 +325,7 @@ static bool act_again(struct agent *a, const struct job_row *row)
     a->work.repeated++;
     a->work.restart = RESTART_NONE;
     log_event(LOG_LEVEL_WARNING, "restarting once more", LOG_I("order", a->state.job.order.id),
-              LOG_I("time", a->work.repeated + 1), LOG_S("why", row->why));
+              LOG_I("attempt", a->work.repeated + 1), LOG_S("why", row->why));
     return true;
 }
 
@@ -479,10 +479,21 @@ static bool must_confirm(const struct agent *a, enum job_action action, int64_t 
     return acts_on_it && (!a->work.confirmed_ms || now_ms - a->work.confirmed_ms > CONFIRMED_MS);
 }
 
+/* What the lines of this turn are about, until another row is tried. */
+static void log_about(const struct agent *a)
+{
+    const struct job *j = &a->state.job;
+    bool at_work = j->step != STEP_NONE && j->step != STEP_ENDED;
+    log_context(LOG_OPERATION, at_work ? j->order.operation : NULL);
+    log_context(LOG_STAGE, stage_name(at_work ? j->order.stage : a->state.stage));
+    log_context(LOG_ROW, NULL);
+}
+
 bool agent_step(struct agent *a, int64_t now_ms)
 {
     struct job_view view;
     bool held = false;
+    log_about(a);
     poll_command(a);
     note_file(a);
     forget_previous(a);
@@ -496,5 +507,8 @@ bool agent_step(struct agent *a, int64_t now_ms)
         a->want_order = true;
         return false;
     }
-    return acts[row->action](a, row);
+    log_context(LOG_ROW, row->id);
+    bool moved = acts[row->action](a, row);
+    log_about(a);
+    return moved;
 }

@@ -2,6 +2,9 @@
 #include "commands.h"
 #include "console.h"
 
+#include <base/secret.h>
+#include <crypto/crypto.h>
+
 #define USAGE_MAX (16 * 1024)
 #define TABLE_MAX (256 * 1024)
 
@@ -101,6 +104,8 @@ static int run(const struct args *args, const struct command *command)
 
 int main(int argc, char **argv)
 {
+    secret_guard_process(); /* `init` and `preflight` read encryption configs */
+    (void)crypto_guard_memory();
     struct command commands[array_len(table)];
     for (size_t i = 0; i < array_len(table); i++)
         commands[i] = *table[i];

@@ -45,10 +45,9 @@ static void begin(struct coordinator *c, const struct cluster_snapshot *s, const
     struct error err = ERROR_INIT;
     (void)writes_of(c, s, k, &from);
     c->writes_since = k->since_revision;
-    if (writes_start(c->datastore, c->config, from.writes, from.writes_guessed, from.writes_to, &c->writes,
-                     &err) < 0)
-        log_event(LOG_LEVEL_WARNING, "what is written under the key is not counted", LOG_S("key", k->name),
-                  LOG_S("why", err.text));
+    int rc = writes_start(c->datastore, c->config, from.writes, from.writes_guessed, from.writes_to,
+                          &c->writes, &err);
+    log_dependency(&c->counting, rc == 0, err.text);
 }
 
 static int keep(struct coordinator *c, struct cluster_snapshot *s, const struct cluster_key_info *k,

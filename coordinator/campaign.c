@@ -95,6 +95,17 @@ static int wait_for_change(struct etcd_watch *w, int stop_fd, int64_t timeout_ms
     return fds[0].revents ? error_set(err, ERR_CANCELED, "stopped") : 0;
 }
 
+/* A lost race (ERR_CONFLICT) is an answer of the store's, and no step. */
+void tell_result(struct coordinator *c, int rc, const struct error *err)
+{
+    bool away = rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT;
+    log_dependency(&c->store_away, !away, err->text);
+    if (away || rc == ERR_CONFLICT)
+        return;
+    log_dependency(&c->denied, rc != ERR_DENIED, err->text);
+    log_dependency(&c->steps, rc == 0 || rc == ERR_DENIED, err->text);
+}
+
 int campaign(struct coordinator *c, int stop_fd, struct error *err)
 {
     char prefix[CLUSTER_KEY_PATH_MAX];
@@ -108,6 +119,7 @@ int campaign(struct coordinator *c, int stop_fd, struct error *err)
     for (;;) {
         struct error why = ERROR_INIT;
         rc = try_to_lead(c, &why);
+        tell_result(c, rc, &why);
         if (rc == 0)
             return 0;
         if (rc == ERR_CONFLICT) {
@@ -115,8 +127,8 @@ int campaign(struct coordinator *c, int stop_fd, struct error *err)
                 log_event(LOG_LEVEL_NOTICE, "standing by", LOG_S("why", why.text));
             standby = true;
             failures = 0;
-        } else if (failures++ == 0) {
-            log_event(LOG_LEVEL_WARNING, "state store cannot be used; trying again", LOG_S("why", why.text));
+        } else {
+            failures++;
         }
         int64_t wait = failures ? backoff_ms(failures, 250, RETRY_MAX_MS) : LOOK_EVERY_MS;
         rc = wait_for_change(w, stop_fd, wait, err);
@@ -128,6 +140,8 @@ int campaign(struct coordinator *c, int stop_fd, struct error *err)
 void campaign_end(struct coordinator *c)
 {
     char path[CLUSTER_KEY_PATH_MAX];
+    for (enum log_about about = 0; about < LOG_ABOUT_COUNT; about++)
+        log_context(about, NULL); /* whoever leads now is about it */
     if (c->fence) {
         leader_path(c, path);
         if (etcd_election_resign(store_etcd(c->store), path, c->fence, STORE_DEADLINE_MS, NULL) < 0)

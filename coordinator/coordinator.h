@@ -2,6 +2,7 @@
 #ifndef COORDINATOR_COORDINATOR_H
 #define COORDINATOR_COORDINATOR_H
 
+#include <base/log.h>
 #include <config/config.h>
 #include <etcd/etcd.h>
 #include <etcd/lease.h>
@@ -56,6 +57,7 @@ struct coordinator {
     struct kube *apis_kube; /* without a datastore: where they are asked for; NULL: not open */
     size_t apis_server;     /* the one that is asked; the next one once it does not answer */
     bool apis_denied;       /* which was logged */
+    struct log_dependency store_away, steps, denied, counting;
 };
 
 /* --- tick.c --- */
@@ -125,6 +127,8 @@ int act_schedule(struct coordinator *c, struct cluster_snapshot *s, struct error
 const struct cluster_key_info *active_key(const struct cluster_snapshot *s);
 
 /* --- campaign.c --- */
+/* What is told of a turn's or a campaign's end: once when it begins to fail, once when it goes well again. */
+void tell_result(struct coordinator *c, int rc, const struct error *err);
 /* Waits until this coordinator leads (0), or `stop_fd` is readable (ERR_CANCELED). Troubles with the state
  * store are logged and outlasted. On success c->lease and c->fence are set. */
 int campaign(struct coordinator *c, int stop_fd, struct error *err) _must_check_;

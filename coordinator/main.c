@@ -6,14 +6,15 @@
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #include <base/clock.h>
 #include <base/log.h>
+#include <base/secret.h>
 #include <base/text.h>
+#include <crypto/crypto.h>
 #include <etcd/watch.h>
 #include <metrics/metrics.h>
 
@@ -37,7 +38,8 @@ static void harden(void)
 {
     struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    secret_guard_process();
+    (void)crypto_guard_memory();
     umask(077);
 }
 
@@ -122,12 +124,7 @@ static bool lead(struct coordinator *c, int stop_fd)
         enum tick_result result = TICK_IDLE;
         int rc = tick(c, &result, &err);
         count_tick(rc);
-        if (rc == ERR_DENIED && failures == 0)
-            log_event(LOG_LEVEL_ERROR, "nothing may be decided", LOG_S("why", err.text));
-        else if (rc < 0 && rc != ERR_CONFLICT && failures == 0)
-            log_event(LOG_LEVEL_WARNING, "a step did not go through; trying again", LOG_S("why", err.text));
-        else if (rc == 0 && failures)
-            log_event(LOG_LEVEL_NOTICE, "steps go through again");
+        tell_result(c, rc, &err);
         failures = rc < 0 ? failures + 1 : 0;
         if (rc == 0 && (result == TICK_RESIGN || result == TICK_DEPOSED)) {
             log_event(LOG_LEVEL_NOTICE, result == TICK_RESIGN ? "handing over to a preferred coordinator"
@@ -172,7 +169,13 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     if (rc < 0)
         return rc;
     c->config = *config;
-    log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level));
+    c->store_away = LOG_DEPENDENCY("state store away", "state store back");
+    c->steps = LOG_DEPENDENCY("a step did not go through; trying again", "steps go through again");
+    c->denied = LOG_DEPENDENCY("nothing may be decided", "what may be decided is known again");
+    c->denied.level = LOG_LEVEL_ERROR;
+    c->counting = LOG_DEPENDENCY("what is written under the key is not counted", "it is counted again");
+    log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level),
+             (enum log_format)log_format_parse((*config)->log_format));
     rc = spec_from_config(*config, &c->spec, err);
     if (rc == 0)
         rc = maintenance_init(&c->maintenance, *config, err);
@@ -202,6 +205,7 @@ static int run(const char *path, int stop_fd, int reload_fd)
     if (rc < 0)
         fprintf(stderr, PROGRAM ": %s\n", err.text);
     api_free(api);
+    log_flush();
     if (c) {
         kube_close(c->apis_kube);
         maintenance_clear(&c->maintenance);

@@ -43,6 +43,18 @@ static int tend_job(struct coordinator *c, struct cluster_snapshot *s, struct er
     return act_progress(c, s, err);
 }
 
+/* What the lines of this turn are about; `d` is NULL until it is decided. */
+static void log_about(const struct cluster_snapshot *s, const struct decision *d)
+{
+    const struct cluster_operation *op = &s->rotation.op;
+    bool runs = s->has_rotation && *op->id && op->state != OP_STATE_FINISHED;
+    bool order = d && d->action == ACTION_ORDER && d->server < s->servers_count;
+    log_context(LOG_OPERATION, runs ? op->id : NULL);
+    log_context(LOG_STAGE, s->has_rotation ? stage_name(s->rotation.stage) : NULL);
+    log_context(LOG_SERVER, order ? s->servers[d->server].name : d ? d->on : NULL);
+    log_context(LOG_ROW, d ? d->row : NULL);
+}
+
 static void log_decision(struct coordinator *c, const struct cluster_snapshot *s, const struct decision *d)
 {
     if (strcmp(c->last_row, d->row) == 0 && strcmp(c->last_why, d->why) == 0)
@@ -50,8 +62,7 @@ static void log_decision(struct coordinator *c, const struct cluster_snapshot *s
     text_copy(c->last_row, sizeof(c->last_row), d->row);
     text_copy(c->last_why, sizeof(c->last_why), d->why);
     bool running = s->rotation.op.state == OP_STATE_RUNNING && *s->rotation.op.id;
-    log_event(running ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "decided",
-              LOG_S("operation", running ? s->rotation.op.id : ""), LOG_S("row", d->row),
+    log_event(running ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "decided", LOG_S("row", d->row),
               LOG_S("action", action_name(d->action)), LOG_S("why", d->why));
 }
 
@@ -177,6 +188,7 @@ static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_r
     };
     struct decision d;
     rotation_decide(s, &self, &d);
+    log_about(s, &d);
     log_decision(c, s, &d);
     if (d.action == ACTION_RESIGN) {
         *ret = TICK_RESIGN;
@@ -240,8 +252,13 @@ int tick(struct coordinator *c, enum tick_result *ret, struct error *err)
 {
     struct cluster_snapshot *s = NULL;
     int rc = look(c, &s, err);
+    if (secret_lock_failed())
+        log_event(
+            LOG_LEVEL_WARNING, "keys may be swapped to disk",
+            LOG_S("why", "memory cannot be locked: raise the limit (LimitMEMLOCK=, ulimit -l) to 64 MiB"));
     if (rc < 0)
         return rc;
+    log_about(s, NULL);
     if (s->leader_fence != c->fence) {
         *ret = TICK_DEPOSED; /* the fence is in every write too; this is to stop early */
         return 0;

@@ -36,6 +36,14 @@ void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_MAX])
         snprintf(out, CLOCK_TEXT_MAX, "-");
 }
 
+void clock_format_ms(int64_t wall_ms, char out[CLOCK_TEXT_MAX])
+{
+    clock_format(wall_ms, out);
+    size_t len = strlen(out);
+    if (len > 1)
+        snprintf(out + len - 1, CLOCK_TEXT_MAX - len + 1, ".%03dZ", (int)(wall_ms % 1000));
+}
+
 int64_t backoff_ms(unsigned attempt, int64_t base_ms, int64_t max_ms)
 {
     int64_t wait = base_ms;

@@ -1,24 +1,20 @@
-#include <base/log.h>
+#include "log_parts.h"
 
-#include <ctype.h>
-#include <inttypes.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <base/buf.h>
 #include <base/clock.h>
-
-#define LINE_MAX_BYTES 4096
+#include <base/text.h>
 
 static struct {
     const char *program;
     const char *server;
     enum log_level level;
+    enum log_format format;
+    bool journal;
     pthread_mutex_t lock;
-} sink = {"secrets-encrypt", "", LOG_LEVEL_INFO, PTHREAD_MUTEX_INITIALIZER};
+} sink = {"secrets-encrypt", "", LOG_LEVEL_INFO, LOG_LOGFMT, false, PTHREAD_MUTEX_INITIALIZER};
 
 static _Atomic uint64_t lines[LOG_LEVEL_DEBUG + 1];
 
@@ -30,11 +26,20 @@ static const struct {
     {"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},
 };
 
-void log_open(const char *program, const char *server, enum log_level level)
+static const char *const formats[] = {[LOG_LOGFMT] = "logfmt", [LOG_JSON] = "json"};
+
+#define ABOUT_MAX 64
+static const char *const about_keys[LOG_ABOUT_COUNT] = {
+    [LOG_OPERATION] = "operation", [LOG_STAGE] = "stage", [LOG_SERVER] = "server", [LOG_ROW] = "row"};
+static _Thread_local char context[LOG_ABOUT_COUNT][ABOUT_MAX];
+
+void log_open(const char *program, const char *server, enum log_level level, enum log_format format)
 {
     sink.program = program;
     sink.server = server ? server : "";
     sink.level = level;
+    sink.format = format;
+    sink.journal = log_journal_is(STDERR_FILENO);
 }
 
 int log_level_parse(const char *word)
@@ -42,6 +47,14 @@ int log_level_parse(const char *word)
     for (size_t i = 0; i < array_len(levels); i++)
         if (strcmp(levels[i].name, word) == 0)
             return (int)levels[i].level;
+    return -1;
+}
+
+int log_format_parse(const char *word)
+{
+    for (size_t i = 0; i < array_len(formats); i++)
+        if (strcmp(formats[i], word) == 0)
+            return (int)i;
     return -1;
 }
 
@@ -53,38 +66,65 @@ const char *log_level_name(enum log_level level)
     return "info";
 }
 
-/* logfmt: bare where that is unambiguous, else in double quotes. */
-static int add_value(struct buf *b, const char *v)
+void log_context(enum log_about about, const char *text)
 {
-    int quote = *v == 0;
-    for (const char *p = v; *p; p++)
-        if ((unsigned char)*p <= ' ' || *p == '"' || *p == '=' || *p == '\\' || *p == 0x7f)
-            quote = 1;
-    if (!quote)
-        return buf_adds(b, v, NULL);
-    int rc = buf_adds(b, "\"", NULL);
-    for (const char *p = v; rc == 0 && *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c == '"' || c == '\\')
-            rc = buf_addf(b, NULL, "\\%c", c);
-        else
-            rc = buf_addf(b, NULL, "%c", c < ' ' || c == 0x7f ? '?' : c);
+    text_copy(context[about], ABOUT_MAX, text ? text : "");
+}
+
+static bool has_key(const struct log_line *l, const char *key)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->fields[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* The event's own fields, then what this thread is about where they do not say it. */
+static void collect(struct log_line *l, const struct log_field *fields)
+{
+    for (; fields->key && l->count < LOG_FIELDS - LOG_ABOUT_COUNT; fields++)
+        l->fields[l->count++] = *fields;
+    for (size_t i = 0; i < LOG_ABOUT_COUNT; i++)
+        if (*context[i] && !has_key(l, about_keys[i]))
+            l->fields[l->count++] = LOG_S(about_keys[i], context[i]);
+}
+
+/* One write, so that a line is one piece; nothing can be done where stderr does not take it. */
+static void write_line(struct buf *b)
+{
+    size_t done = 0;
+    b->max++;
+    if (buf_adds(b, "\n", NULL) < 0)
+        return;
+    for (int tries = 0; done < b->len && tries < 64; tries++) {
+        ssize_t n = write(STDERR_FILENO, b->data + done, b->len - done);
+        if (n < 0 && errno != EINTR)
+            return;
+        done += n > 0 ? (size_t)n : 0;
     }
-    return rc < 0 ? rc : buf_adds(b, "\"", NULL);
 }
 
-static int add_field(struct buf *b, const struct log_field *f)
+static void put(const struct log_line *l)
 {
-    int rc = buf_addf(b, NULL, " %s=", f->key);
-    if (rc < 0)
-        return rc;
-    return f->text ? add_value(b, f->text) : buf_addf(b, NULL, "%" PRId64, f->number);
+    if ((unsigned)l->level < array_len(lines))
+        atomic_fetch_add(&lines[l->level], 1);
+    static const char lost[] = "level=error msg=\"a line was lost: out of memory\"\n";
+    if (sink.journal && log_journal_send(l, NULL))
+        return;
+    _cleanup_(buf_freep) struct buf b = BUF_INIT(LOG_LINE_MAX);
+    if (sink.format == LOG_JSON ? log_format_json(l, &b) : log_format_logfmt(l, &b))
+        write_line(&b);
+    else
+        (void)!write(STDERR_FILENO, lost, sizeof(lost) - 1);
 }
 
-static int add_text(struct buf *b, const char *key, const char *text)
+static struct log_line line_of(enum log_level level, const char *event)
 {
-    struct log_field f = LOG_S(key, text);
-    return add_field(b, &f);
+    return (struct log_line){.program = sink.program,
+                             .server = sink.server,
+                             .event = event,
+                             .level = level,
+                             .wall_ms = clock_wall_ms()};
 }
 
 uint64_t log_lines(enum log_level level)
@@ -92,31 +132,55 @@ uint64_t log_lines(enum log_level level)
     return (unsigned)level < array_len(lines) ? atomic_load(&lines[level]) : 0;
 }
 
-static int build_line(struct buf *b, enum log_level level, const char *event, const struct log_field *fields)
+static void tell_left_out(int64_t now_ms, bool all)
 {
-    char now[CLOCK_TEXT_MAX];
-    clock_format(clock_wall_ms(), now);
-    int rc = buf_addf(b, NULL, "time=%s level=%s program=%s", now, log_level_name(level), sink.program);
-    if (rc == 0 && *sink.server)
-        rc = add_text(b, "host", sink.server);
-    if (rc == 0)
-        rc = add_text(b, "msg", event);
-    for (; rc == 0 && fields->key; fields++)
-        rc = add_field(b, fields);
-    return rc;
+    char event[64];
+    int64_t count = 0;
+    while (log_rate_next(now_ms, all, event, &count)) {
+        struct log_line l = line_of(LOG_LEVEL_WARNING, "lines left out");
+        const struct log_field fields[] = {
+            LOG_S("event", event), LOG_I("suppressed", count), {NULL, NULL, 0}};
+        for (size_t i = 0; fields[i].key; i++)
+            l.fields[l.count++] = fields[i];
+        put(&l);
+    }
 }
 
 void log_emit(enum log_level level, const char *event, const struct log_field *fields)
 {
     if (level > sink.level)
         return;
-    if ((unsigned)level < array_len(lines))
-        atomic_fetch_add(&lines[level], 1);
-    _cleanup_(buf_freep) struct buf b = BUF_INIT(LINE_MAX_BYTES);
-    int rc = build_line(&b, level, event, fields);
+    int64_t now_ms = clock_mono_ms();
     pthread_mutex_lock(&sink.lock);
-    /* A line that is too long is cut; a line that cannot be built at all must still leave a trace. */
-    fprintf(stderr, "%s%s\n", b.data ? b.data : event, rc < 0 ? " truncated=1" : "");
-    fflush(stderr);
+    tell_left_out(now_ms, false);
+    if (sink.level == LOG_LEVEL_DEBUG || log_rate_allows(level, event, now_ms)) {
+        struct log_line l = line_of(level, event);
+        collect(&l, fields);
+        put(&l);
+    }
     pthread_mutex_unlock(&sink.lock);
+}
+
+void log_flush(void)
+{
+    pthread_mutex_lock(&sink.lock);
+    tell_left_out(clock_mono_ms(), true);
+    pthread_mutex_unlock(&sink.lock);
+}
+
+void log_dependency(struct log_dependency *d, bool up, const char *why)
+{
+    int64_t now_ms = clock_mono_ms();
+    d->failures += !up;
+    if (up != d->down)
+        return;
+    if (up)
+        log_event(LOG_LEVEL_NOTICE, d->works, LOG_I("after_ms", now_ms - d->since_ms),
+                  LOG_I("failures", d->failures));
+    else
+        log_event(d->level ? d->level : LOG_LEVEL_WARNING, d->fails, LOG_S("why", why));
+    d->down = !up;
+    d->since_ms = now_ms;
+    if (up)
+        d->failures = 0;
 }

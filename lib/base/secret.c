@@ -1,8 +1,13 @@
 #include <base/secret.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "secret_lock.h"
 
 /* The struct stands in front of its bytes in the same mapping, so that one munmap frees both. */
 struct mapping {
@@ -56,14 +61,34 @@ static bool spare_keep(struct mapping *m)
     return kept;
 }
 
+static atomic_bool lock_refused, lock_told;
+
+void secret_lock_pages(void *at, size_t size)
+{
+    if (mlock(at, size) < 0)
+        atomic_store(&lock_refused, true);
+}
+
+bool secret_lock_failed(void)
+{
+    return atomic_load(&lock_refused) && !atomic_exchange(&lock_told, true);
+}
+
+void secret_guard_process(void)
+{
+    struct rlimit core = {0, RLIM_INFINITY};
+    (void)getrlimit(RLIMIT_CORE, &core);
+    core.rlim_cur = 0; /* the hard limit stays: children may have limits of their own */
+    (void)setrlimit(RLIMIT_CORE, &core);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 static struct mapping *map(size_t size)
 {
     struct mapping *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m == MAP_FAILED)
         return NULL;
-    /* Both are best effort: RLIMIT_MEMLOCK may be small, and a secret that can be swapped is still better
-     * than a rotation that cannot run. */
-    (void)mlock(m, size);
+    secret_lock_pages(m, size);
     (void)madvise(m, size, MADV_DONTDUMP);
     return m;
 }

@@ -23,9 +23,8 @@ bool text_is_name(const char *s, size_t max)
     return n > 0;
 }
 
-/* Length of the well-formed sequence at p (of at most `left` bytes), 0 when there is none. The table of
- * Unicode 15, chapter 3, table 3-7. */
-static size_t utf8_sequence(const unsigned char *p, size_t left)
+/* The table of Unicode 15, chapter 3, table 3-7. */
+size_t text_utf8_sequence(const void *at, size_t left)
 {
     static const struct {
         unsigned char first, last, low, high;
@@ -35,6 +34,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
         {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
         {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
     };
+    const unsigned char *p = at;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (p[0] < rows[i].first || p[0] > rows[i].last)
             continue;
@@ -53,7 +53,7 @@ bool text_is_utf8(const void *data, size_t len)
 {
     const unsigned char *p = data;
     while (len > 0) {
-        size_t n = utf8_sequence(p, len);
+        size_t n = text_utf8_sequence(p, len);
         if (n == 0)
             return false;
         p += n;

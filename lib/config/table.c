@@ -10,6 +10,7 @@ const char *const config_on_off[] = {"on", "off", NULL};
 static const char *const repair_policies[] = {"manual", "auto", NULL};
 static const char *const api_roles[] = {"viewer", "operator", "admin", NULL};
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
+static const char *const log_formats[] = {"logfmt", "json", NULL};
 
 /* One part for both etcd clusters. Which of these are needed depends on each other: check.c. */
 static const struct field etcd_fields[] = {
@@ -304,6 +305,21 @@ static const struct field api_fields[] = {
              "of several that match the highest counts; nobody else is let in"},
     {0}};
 
+static const struct field log_fields[] = {
+    {.name = "level",
+     .type = FIELD_CHOICE,
+     .offset = AT(log_level),
+     .fallback = "info",
+     .choices = log_levels,
+     .help = "least important lines that the agent and the coordinator log"},
+    {.name = "format",
+     .type = FIELD_CHOICE,
+     .offset = AT(log_format),
+     .fallback = "logfmt",
+     .choices = log_formats,
+     .help = "how a line looks on stderr; the journal gets fields in any case"},
+    {0}};
+
 static const struct field top_fields[] = {
     {.name = "cluster",
      .type = FIELD_NAME,
@@ -465,12 +481,7 @@ static const struct field top_fields[] = {
      .help = "with `rotate_every`: an aesgcm key is replaced before more than that was written under it; 0: "
              "that is not looked at"},
     {.name = "api", .type = FIELD_SECTION, .parts = {{api_fields, AT(api)}}, .help = "the coordinator's API"},
-    {.name = "log_level",
-     .type = FIELD_CHOICE,
-     .offset = AT(log_level),
-     .fallback = "info",
-     .choices = log_levels,
-     .help = "least important lines that the agent and the coordinator log"},
+    {.name = "log", .type = FIELD_SECTION, .parts = {{log_fields, 0}}, .help = "what the daemons log"},
     {0}};
 
 const struct field config_window_fields[] = {

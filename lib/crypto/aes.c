@@ -1,3 +1,4 @@
+#include <base/secret_heap.h>
 #include <openssl/evp.h>
 
 #include "ciphers.h"
@@ -26,6 +27,7 @@ static EVP_CIPHER_CTX *prepared(EVP_CIPHER_CTX **ctx, const EVP_CIPHER *cipher, 
 {
     if (*ctx)
         return *ctx;
+    _secret_heap_; /* for the key schedule */
     EVP_CIPHER_CTX *made = EVP_CIPHER_CTX_new();
     if (made && EVP_CipherInit_ex2(made, cipher, key->data, NULL, seal, NULL) != 1) {
         EVP_CIPHER_CTX_free(made);

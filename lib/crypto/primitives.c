@@ -1,5 +1,6 @@
 #include "primitives.h"
 
+#include <base/secret_heap.h>
 #include <base/text.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -31,6 +32,7 @@ int crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX_SIZE], s
 int crypto_hmac(const struct secret *key, const struct bytes *parts, size_t count, uint8_t out[SHA256_SIZE],
                 struct error *err)
 {
+    _secret_heap_;
     _cleanup_(EVP_MAC_freep) EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     _cleanup_(EVP_MAC_CTX_freep) EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
@@ -49,6 +51,7 @@ static int derive(const char *algorithm, const OSSL_PARAM *params, size_t len, s
     _cleanup_(secret_freep) struct secret *out = secret_new(len);
     if (!out)
         return error_no_memory(err);
+    _secret_heap_;
     _cleanup_(EVP_KDF_freep) EVP_KDF *kdf = EVP_KDF_fetch(NULL, algorithm, NULL);
     _cleanup_(EVP_KDF_CTX_freep) EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
     if (!ctx || EVP_KDF_derive(ctx, out->data, len, params) != 1) {

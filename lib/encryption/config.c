@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include <base/secret_heap.h>
 #include <yaml/yaml.h>
 
 static void entry_clear(struct entry *e)
@@ -37,6 +38,7 @@ int encryption_config_parse(const void *text, size_t len, const char *what, stru
         blank++;
     if (blank == len)
         return error_set(err, ERR_INVALID, "%s: the file is empty", what);
+    _secret_heap_;
     bool yaml = p[blank] != '{';
     struct json *doc = NULL;
     int rc = yaml ? yaml_parse(text, len, what, &doc, err) : json_parse(text, len, what, &doc, err);
@@ -45,11 +47,13 @@ int encryption_config_parse(const void *text, size_t len, const char *what, stru
 
 int encryption_config_emit(const struct encryption_config *c, struct secret **ret, struct error *err)
 {
+    _secret_heap_;
     return c->yaml ? yaml_emit(c->doc, ret, err) : json_print_secret(c->doc, ret, err);
 }
 
 int encryption_config_id(const struct encryption_config *c, char out[65], struct error *err)
 {
+    _secret_heap_;
     _cleanup_(secret_freep) struct secret *text = NULL;
     int rc = json_print_canonical(c->doc, &text, err);
     return rc < 0 ? rc : crypto_sha256_hex(text->data, text->len, out, err);

@@ -1,6 +1,8 @@
 /* The operations: each edits a copy of the document's tree, entry by entry, and reads the view anew. */
 #include "model.h"
 
+#include <base/secret_heap.h>
+
 /* One edit of one managed entry: its view as it was, and the `providers` array of the copy. */
 struct edit {
     const struct encryption_config *c;
@@ -14,6 +16,7 @@ typedef int (*edit_fn)(const struct edit *x, const struct entry *e, struct json 
 static int apply(const struct edit *x, struct resource_set managed, edit_fn fn,
                  struct encryption_config **ret)
 {
+    _secret_heap_;
     struct json *doc = json_copy(x->c->doc);
     if (!doc)
         return error_no_memory(x->err);

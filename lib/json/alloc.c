@@ -1,5 +1,7 @@
 #include "alloc.h"
 
+#include <base/secret_heap.h>
+
 #include <cjson/cJSON.h>
 #include <pthread.h>
 #include <stdalign.h>
@@ -15,6 +17,9 @@ void *json_alloc(size_t size)
 {
     if (size > SIZE_MAX - sizeof(struct header))
         return NULL;
+    void *kept = secret_heap_entered() ? secret_heap_alloc(size) : NULL;
+    if (kept)
+        return kept;
     struct header *h = malloc(sizeof(*h) + size);
     if (!h)
         return NULL;
@@ -26,6 +31,10 @@ void json_release(void *p)
 {
     if (!p)
         return;
+    if (secret_heap_owns(p)) {
+        secret_heap_free(p);
+        return;
+    }
     struct header *h = (struct header *)p - 1;
     explicit_bzero(p, h->size);
     free(h);

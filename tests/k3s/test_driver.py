@@ -54,8 +54,8 @@ class Driver(stand_in.StandIn):
         """What the agents logged of trouble, for people."""
         lines = []
         for server in self.cluster.servers:
-            text = server.machine.journal("-u", "secrets-encrypt-agent", "-n", "60", "-o", "cat")
-            lines += [f"{server.name}: {line}" for line in text.splitlines() if "level=err" in line or "warning" in line]
+            text = server.machine.journal("-u", "secrets-encrypt-agent", "-p", "warning", "-n", "60", "-o", "cat")
+            lines += [f"{server.name}: {line}" for line in text.splitlines()]
         return "\n" + "\n".join(lines[-20:])
 
     def restarts(self):

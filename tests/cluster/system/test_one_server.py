@@ -17,7 +17,7 @@ SECRETS = 150
 
 class OneServerTest(LabTest):
     def test_rotation_and_its_traces(self):
-        with self.lab(SECRETS, servers=1, members=1, restart_etcd=True, settings={"log_level": "debug"}) as lab:
+        with self.lab(SECRETS, servers=1, members=1, restart_etcd=True, settings={"log": {"level": "debug"}}) as lab:
             etcd_before, server = pid_of_etcd(lab), lab.servers[0]
             with observe.Files(lab) as seen, observe.CommandLines(lab) as lines, \
                     writers.Writers(lab.clients(), threads=2) as users:

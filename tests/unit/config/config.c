@@ -47,7 +47,7 @@ static const char full[] =
     "canaries: {enabled: off, namespace: canaries}\n"
     "repair: auto\n"
     "escrow_days: 30\n"
-    "log_level: debug\n";
+    "log: {level: debug, format: json}\n";
 
 static void test_every_field(void **state)
 {
@@ -105,6 +105,7 @@ static void test_every_field(void **state)
         assert_string_equal(c->repair, "auto");
         assert_int_equal(c->escrow_days, 30);
         assert_string_equal(c->log_level, "debug");
+        assert_string_equal(c->log_format, "json");
         assert_int_equal(config_server_index(c, "s2"), 1);
         assert_int_equal(config_server_index(c, "s3"), -1);
     }
@@ -147,6 +148,7 @@ static void test_defaults(void **state)
     assert_string_equal(c->repair, "manual");
     assert_int_equal(c->escrow_days, 90);
     assert_string_equal(c->log_level, "info");
+    assert_string_equal(c->log_format, "logfmt");
 }
 
 /* What is not to be touched is not the state store's etcd either. */
@@ -265,8 +267,9 @@ static const struct bad_row bad_rows[] = {
      "/c.yaml: driver: 'kubelet' is not one of exec, systemd, openrc, static-pod, k3s, rke2"},
     {T, GOOD "key_type: aescbb\n",
      "/c.yaml: key_type: 'aescbb' is not one of aescbc, aesgcm, secretbox; did you mean aescbc?"},
-    {T, GOOD "log_level: loud\n",
-     "/c.yaml: log_level: 'loud' is not one of error, warning, notice, info, debug"},
+    {T, GOOD "log: {level: loud}\n",
+     "/c.yaml: log.level: 'loud' is not one of error, warning, notice, info, debug"},
+    {T, GOOD "log: {format: xml}\n", "/c.yaml: log.format: 'xml' is not one of logfmt, json"},
     {T, GOOD "token_file: token\n", "/c.yaml: token_file: 'token' is not an absolute path"},
     {T, GOOD "datastore: {prefix: registry}\n",
      "/c.yaml: datastore.prefix: 'registry' does not start with a slash, or ends with one"},

@@ -4,6 +4,7 @@
 #ifndef BASE_SECRET_H
 #define BASE_SECRET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,12 @@ int secret_add(struct secret *s, const void *data, size_t len, struct error *err
 /* Wipes and unmaps (or keeps the wiped mapping for the next one). NULL is safe. */
 void secret_free(struct secret *s);
 DEFINE_CLEANUP(struct secret *, secret_free);
+
+/* True once, when some memory could not be locked (RLIMIT_MEMLOCK): whoever runs on tells it. */
+bool secret_lock_failed(void);
+
+/* For a process through which keys pass: it leaves no core, and is not looked into by others of its user. */
+void secret_guard_process(void);
 
 /* Constant-time for equal lengths: 1 when both hold the same bytes, else 0. */
 int secret_equal(const struct secret *a, const struct secret *b);

@@ -18,6 +18,9 @@ bool text_is_name(const char *s, size_t max);
 /* True when the bytes are well-formed UTF-8 (no overlong forms, no surrogates). */
 bool text_is_utf8(const void *data, size_t len);
 
+/* Length of the well-formed sequence at `at`, of at most `left` (> 0) bytes; 0 when there is none. */
+size_t text_utf8_sequence(const void *at, size_t left);
+
 /* Lower-case hex; out needs 2 * len + 1. */
 void text_hex(const void *data, size_t len, char *out);
 

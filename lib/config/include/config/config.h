@@ -46,7 +46,7 @@
  *     socket: /run/secrets-encrypt/api/api.sock   socket_group: ""
  *     listen: ["10.0.0.1:6448"]   cert_file: …   key_file: …   client_ca_file: …
  *     roles: [{role: operator, subject: "CN=ci"}, {role: viewer, group: on-call}]
- *   log_level: info
+ *   log: {level: info, format: logfmt}
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -174,6 +174,7 @@ struct config {
     int64_t rotate_writes;
     struct config_api api;
     char *log_level;
+    char *log_format;
 };
 
 enum config_role { CONFIG_FOR_AGENT, CONFIG_FOR_COORDINATOR, CONFIG_FOR_CLI };

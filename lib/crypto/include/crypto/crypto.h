@@ -3,6 +3,7 @@
 #ifndef CRYPTO_CRYPTO_H
 #define CRYPTO_CRYPTO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,10 @@
 
 #define SHA256_SIZE     32
 #define SHA256_HEX_SIZE 65 /* with the NUL */
+
+/* Has OpenSSL keep key schedules and the like where secrets are kept (base/secret_heap.h). Before anything
+ * else of OpenSSL, so at the very start of a program; false: it was too late, or is not possible. */
+bool crypto_guard_memory(void);
 
 int crypto_random(void *out, size_t len, struct error *err) _must_check_;
 /* A secret of len random bytes; caller frees. */
