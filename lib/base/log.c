@@ -106,9 +106,9 @@ static void write_line(struct buf *b)
 
 static void put(const struct log_line *l)
 {
+    static const char lost[] = "level=error msg=\"a line was lost: out of memory\"\n";
     if ((unsigned)l->level < array_len(lines))
         atomic_fetch_add(&lines[l->level], 1);
-    static const char lost[] = "level=error msg=\"a line was lost: out of memory\"\n";
     if (sink.journal && log_journal_send(l, NULL))
         return;
     _cleanup_(buf_freep) struct buf b = BUF_INIT(LOG_LINE_MAX);
