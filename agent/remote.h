@@ -15,6 +15,7 @@ struct remote {
     int64_t kube_retry_ms; /* not opened again before this */
     char kube_why[CLUSTER_TEXT_MAX];
     struct agent_ops ops;
+    struct secret *fingerprint_key;
     struct k3s_server server; /* K3s, RKE2 */
 
     /* Is the state store there? Told once when it goes, once when it is back. */
