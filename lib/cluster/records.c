@@ -242,6 +242,7 @@ static const struct field drifted_fields[] = {
     F_TEXT(cluster_drifted, server),
     F_TEXT(cluster_drifted, hash),
     F_INT(cluster_drifted, since_ms),
+    F_INT(cluster_drifted, told_ms),
     F_TEXT(cluster_drifted, what),
     F_END,
 };

@@ -478,7 +478,7 @@ struct cluster_schedule {
 struct cluster_drifted {
     char server[CLUSTER_NAME_MAX];
     char hash[CLUSTER_HASH_MAX]; /* of the file as it was told; "" = it is gone */
-    int64_t since_ms;
+    int64_t since_ms, told_ms;   /* when it was first told, and last: another file is told again */
     char what[CLUSTER_TEXT_MAX]; /* what differs */
 };
 struct cluster_drift {
