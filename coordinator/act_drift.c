@@ -2,8 +2,12 @@
  * when that is over, whoever leads meanwhile. Whether an operation runs does not matter. */
 #include "act.h"
 
+#include <inttypes.h>
+
 #include <base/log.h>
 #include <base/text.h>
+#include <encryption/layout.h>
+#include <report/differ.h>
 #include <report/odd.h>
 #include <store/audit.h>
 
@@ -15,7 +19,8 @@ struct telling {
     struct coordinator *c;
     const struct cluster_snapshot *s;
     struct cluster_drift *now;
-    struct odd_verdict *odd; /* NULL until it is needed */
+    struct odd_verdict *odd;       /* NULL until it is needed */
+    struct cluster_report *issued; /* what a server would report that has what was issued; so */
     struct etcd_txn *txn;
     size_t told;
 };
@@ -58,6 +63,41 @@ static int find_odd(struct telling *t, struct error *err)
     return 0;
 }
 
+/* No server has what was issued any more: its bundle says what stands in it. */
+static int open_issued(struct telling *t, struct error *err)
+{
+    const struct cluster_rotation *r = &t->s->rotation;
+    const struct snapshot_bundle *b = snapshot_bundle(t->s, r->generation);
+    _cleanup_(secret_freep) struct secret *key = NULL;
+    _cleanup_(encryption_config_freep) struct encryption_config *config = NULL;
+    _cleanup_free_ struct cluster_report *issued = calloc(1, sizeof(*issued));
+    if (!issued)
+        return error_no_memory(err);
+    int rc = b ? issue_open(t->c, r->generation, &config, err)
+               : error_set(err, ERR_NOT_FOUND, "generation %" PRId64 " is not there", r->generation);
+    if (rc == 0)
+        rc = store_fingerprint_key(t->c->store, &key, err);
+    if (rc == 0)
+        rc = layout_write(config, key, issued->layout, err);
+    if (rc < 0)
+        return rc;
+    text_copy(issued->hash, sizeof(issued->hash), b->hash);
+    text_copy(issued->config_id, sizeof(issued->config_id), b->config_id);
+    t->issued = take(issued);
+    return 0;
+}
+
+static void say_what_differs(struct telling *t, size_t i, char what[CLUSTER_TEXT_MAX])
+{
+    struct error err = ERROR_INIT;
+    text_copy(what, CLUSTER_TEXT_MAX, t->odd->servers[i].why);
+    if (t->odd->model || (!t->issued && open_issued(t, &err) < 0))
+        return; /* then that it is another file is all that can be said */
+    _cleanup_free_ struct differences *d = malloc(sizeof(*d));
+    if (d && differ_compare(t->issued, &t->s->servers[i].report, d, &err) == 0)
+        differences_text(d, "as issued", what, CLUSTER_TEXT_MAX);
+}
+
 static int note_drift(struct telling *t, size_t i, struct error *err)
 {
     const struct snapshot_server *v = &t->s->servers[i];
@@ -77,7 +117,7 @@ static int note_drift(struct telling *t, size_t i, struct error *err)
     }
     d->told_ms = t->s->now_ms;
     text_copy(d->hash, sizeof(d->hash), v->report.hash);
-    text_copy(d->what, sizeof(d->what), t->odd->servers[i].why);
+    say_what_differs(t, i, d->what);
     return tell(t, v->name, "noticed", d->what, err);
 }
 
@@ -143,5 +183,6 @@ int act_drift(struct coordinator *c, struct cluster_snapshot *s, struct error *e
     if (rc == 0)
         s->drift = *now;
     free(t.odd);
+    free(t.issued);
     return rc;
 }

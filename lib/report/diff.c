@@ -19,6 +19,7 @@ struct diff {
     struct differences *found;           /* of one row at a time */
     const struct snapshot_server *model; /* NULL: nobody reports */
     bool issued;                         /* the model has what was issued */
+    bool nobody;                         /* no server has it: what differs is what the leader found */
     char where[ODD_WHERE_MAX];           /* "on s1, s2 and as issued" */
 };
 
@@ -44,7 +45,7 @@ static const struct snapshot_server *first_reporting(const struct diff *d)
     return NULL;
 }
 
-/* Nobody has what was issued: the server whose file most have, as far as any is had by more than one. */
+/* Nothing was issued, and there is no majority: the server whose file most have. */
 static const struct snapshot_server *most_common(const struct diff *d)
 {
     const struct snapshot_server *best = first_reporting(d);
@@ -78,10 +79,11 @@ static int diff_open(const struct cluster_snapshot *s, const struct diff_ask *as
         snprintf(d->where, sizeof(d->where), "on %s", ask->reference);
         return 0;
     }
-    d->model = d->odd->model ? d->odd->model : most_common(d);
-    d->issued = d->odd->model && d->odd->issued;
-    if (d->model)
-        odd_where(s, d->model->report.hash, d->issued, d->where);
+    d->issued = d->odd->issued;
+    d->nobody = d->issued && !d->odd->model && d->odd->odd > 0;
+    d->model = d->odd->model || d->nobody ? d->odd->model : most_common(d);
+    if (d->model || d->nobody)
+        odd_where(s, d->nobody ? d->odd->reference : d->model->report.hash, d->issued, d->where);
     return 0;
 }
 
@@ -98,6 +100,8 @@ int diff_check(const struct cluster_snapshot *s, const struct diff_ask *ask, str
 
 static bool differs(const struct diff *d, const struct snapshot_server *v)
 {
+    if (d->nobody)
+        return v->reports;
     return v->reports && d->model && strcmp(v->report.hash, d->model->report.hash) != 0;
 }
 
@@ -140,6 +144,12 @@ static const char *remark(const struct diff *d, size_t i)
     return kind < array_len(words) && words[kind] ? words[kind] : "";
 }
 
+static int find_differences(struct diff *d, const struct snapshot_server *v, struct error *err)
+{
+    d->found->count = d->found->more = 0;
+    return v->reports && d->model ? differ_compare(&d->model->report, &v->report, d->found, err) : 0;
+}
+
 /* ---------- text ---------- */
 
 static int add_row(struct diff *d, size_t i, struct buf *out, struct error *err)
@@ -150,10 +160,12 @@ static int add_row(struct diff *d, size_t i, struct buf *out, struct error *err)
         return buf_addf(out, err, "%s is not known: %s\n", v->name, d->odd->servers[i].why);
     if (!differs(d, v))
         return 0;
-    int rc = differ_compare(&d->model->report, &v->report, d->found, err);
+    int rc = find_differences(d, v, err);
     if (rc == 0)
         rc = buf_addf(out, err, "%s: another encryption config than %s%s%s:\n", v->name, d->where,
                       *remark(d, i) ? "; " : "", remark(d, i));
+    if (rc == 0 && d->nobody)
+        rc = buf_addf(out, err, "  %s\n", d->odd->servers[i].why);
     for (size_t k = 0; rc == 0 && k < d->found->count; k++) {
         difference_text(&d->found->list[k], d->where, text);
         rc = buf_addf(out, err, "  %s\n", text);
@@ -165,16 +177,11 @@ static int add_row(struct diff *d, size_t i, struct buf *out, struct error *err)
 
 static int add_head(const struct diff *d, struct buf *out, struct error *err)
 {
-    if (!d->model)
-        return d->ask->reference
-                   ? buf_addf(out, err, "%s is not known: its agent reports nothing\n", d->ask->reference)
-                   : buf_adds(out, "No server reports what it has\n", err);
-    if (!d->ask->reference && d->odd->issued && !d->odd->model)
-        return buf_adds(out,
-                        "No server has the encryption config that was issued; they are compared with "
-                        "one another\n",
-                        err);
-    return 0;
+    if (d->model || d->nobody)
+        return 0;
+    return d->ask->reference
+               ? buf_addf(out, err, "%s is not known: its agent reports nothing\n", d->ask->reference)
+               : buf_adds(out, "No server reports what it has\n", err);
 }
 
 int render_diff_text(const struct cluster_snapshot *s, const struct diff_ask *ask, struct buf *out,
@@ -217,9 +224,8 @@ static struct json *row_node(struct builder *b, struct diff *d, size_t i)
 {
     const struct snapshot_server *v = &d->s->servers[i];
     struct json *o = build_new(b, false), *list = build_new(b, true);
-    d->found->count = d->found->more = 0;
-    if (b->rc == 0 && v->reports && d->model)
-        b->rc = differ_compare(&d->model->report, &v->report, d->found, b->err);
+    if (b->rc == 0)
+        b->rc = find_differences(d, v, b->err);
     for (size_t k = 0; k < d->found->count; k++)
         build_append(b, list, difference_node(b, d, &d->found->list[k]));
     build_string(b, o, "name", v->name);
@@ -250,7 +256,10 @@ int render_diff_json(const struct cluster_snapshot *s, const struct diff_ask *as
     build_head(&b, root, "diff");
     build_bool(&b, root, "same", code == EXIT_DONE);
     build_string(&b, root, "reference", d.where);
-    build_string(&b, root, "referencehash", d.model ? d.model->report.hash : "");
+    build_string(&b, root, "referencehash",
+                 d.model    ? d.model->report.hash
+                 : d.nobody ? d.odd->reference
+                            : "");
     build_bool(&b, root, "issued", d.issued);
     for (size_t i = 0; i < s->servers_count; i++)
         if (compared(&d, i))

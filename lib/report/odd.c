@@ -130,13 +130,27 @@ void odd_where(const struct cluster_snapshot *s, const char *hash, bool as_issue
 
 /* ---------- why ---------- */
 
+/* What the leader, who can open what was issued, found of that very file; NULL: nothing yet. */
+static const char *found_by_leader(const struct cluster_snapshot *s, const struct snapshot_server *v)
+{
+    for (size_t i = 0; i < s->drift.servers_count; i++) {
+        const struct cluster_drifted *d = &s->drift.servers[i];
+        if (strcmp(d->server, v->name) == 0 && strcmp(d->hash, v->report.hash) == 0 && *d->what)
+            return d->what;
+    }
+    return NULL;
+}
+
 static void say_difference(const struct cluster_snapshot *s, const struct odd_verdict *o,
                            const struct snapshot_server *v, char why[CLUSTER_TEXT_MAX])
 {
     char where[ODD_WHERE_MAX];
     _cleanup_free_ struct differences *d = malloc(sizeof(*d));
     odd_where(s, o->reference, o->issued, where);
-    if (!o->model) /* nobody has the reference: all that is known of it is its hash */
+    const char *found = o->model ? NULL : found_by_leader(s, v);
+    if (found)
+        text_copy(why, CLUSTER_TEXT_MAX, found);
+    else if (!o->model) /* nobody has the reference: all that is known of it is its hash */
         snprintf(why, CLUSTER_TEXT_MAX,
                  "it is another file than %s; no server has that one, so what differs cannot be said", where);
     else if (!d || differ_compare(&o->model->report, &v->report, d, NULL) < 0)

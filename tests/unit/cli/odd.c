@@ -82,6 +82,17 @@ static void a_majority_that_was_changed(void **state)
     expect(s, "drift drift drift");
     assert_null(odd.model);
     assert_non_null(strstr(odd.servers[0].why, "no server has that one"));
+    /* The leader, who can open what was issued, has found more; of another file that says nothing. */
+    s->drift.servers_count = 1;
+    text_copy(s->drift.servers[0].server, CLUSTER_NAME_MAX, "s1");
+    text_copy(s->drift.servers[0].what, CLUSTER_TEXT_MAX, "aescbc key 2 (old) is another key than as issued");
+    text_copy(s->drift.servers[0].hash, CLUSTER_HASH_MAX, NEW_HASH);
+    odd_find(s, &odd);
+    assert_non_null(strstr(odd.servers[0].why, "no server has that one"));
+    text_copy(s->drift.servers[0].hash, CLUSTER_HASH_MAX, FOREIGN_HASH);
+    odd_find(s, &odd);
+    assert_string_equal(odd.servers[0].why, "aescbc key 2 (old) is another key than as issued");
+    assert_non_null(strstr(odd.servers[1].why, "no server has that one"));
 }
 
 /* While a phase brings another config, both are right; so is what a halted one had begun to bring. */
@@ -195,6 +206,18 @@ static struct cluster_snapshot *case_drift(void)
     return s;
 }
 
+/* The one server there is. */
+static struct cluster_snapshot *case_nobody(void)
+{
+    struct cluster_snapshot *s = cluster(1);
+    fixture_foreign(s, 0, WRONG);
+    s->drift.servers_count = 1;
+    text_copy(s->drift.servers[0].server, CLUSTER_NAME_MAX, "s1");
+    text_copy(s->drift.servers[0].what, CLUSTER_TEXT_MAX, "aescbc key 2 (old) is another key than as issued");
+    text_copy(s->drift.servers[0].hash, CLUSTER_HASH_MAX, FOREIGN_HASH);
+    return s;
+}
+
 static struct cluster_snapshot *case_tie(void)
 {
     struct cluster_snapshot *s = fresh_cluster(2);
@@ -227,6 +250,7 @@ static void diff_goldens(void **state)
         {"two-same", case_same, {"s2", "s3"}, EXIT_DONE},
         {"silent", case_drift, {"s1", "s4"}, EXIT_SERVER},
         {"silent-reference", case_drift, {"s4", "s1"}, EXIT_SERVER},
+        {"nobody", case_nobody, {NULL, NULL}, EXIT_MISMATCH},
         {"tie", case_tie, {NULL, NULL}, EXIT_MISMATCH},
         {"phase", case_phase, {NULL, NULL}, EXIT_MISMATCH},
     };
