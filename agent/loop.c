@@ -15,6 +15,7 @@
 #include <etcd/watch.h>
 
 #include "checks_rounds.h"
+#include "file_watch.h"
 #include "publish.h"
 #include "remote.h"
 
@@ -35,6 +36,7 @@ struct daemon {
     struct publisher publisher;
     struct etcd_watch *watch;
     struct checks *checks;
+    struct file_watch file;
     int signals;
     int only; /* lock: one daemon a state folder */
     bool stop;
@@ -147,14 +149,27 @@ static void read_signals(struct daemon *d)
             checks_now(d->checks);
 }
 
-static void wait_for_something(struct daemon *d, int timeout_ms)
+/* True when something came for us: other files in the encryption config's folder are not our concern. */
+static bool poll_once(struct daemon *d, int timeout_ms)
 {
     struct pollfd fds[] = {
         {d->signals, POLLIN, 0},
         {etcd_watch_fd(d->watch), POLLIN, 0},
         {publisher_fd(&d->publisher), POLLIN, 0},
+        {file_watch_fd(&d->file), POLLIN, 0},
     };
-    (void)poll(fds, array_len(fds), timeout_ms); /* interrupted or timed out: the same */
+    int ready = poll(fds, array_len(fds), timeout_ms); /* interrupted or timed out: the same */
+    bool ours = file_watch_take(&d->file);
+    return ours || ready != 1 || !fds[array_len(fds) - 1].revents;
+}
+
+static void wait_for_something(struct daemon *d, int timeout_ms)
+{
+    int64_t until = clock_mono_ms() + timeout_ms, left = timeout_ms;
+    while (!poll_once(d, (int)left) && left > 0) {
+        int64_t now = clock_mono_ms();
+        left = now < until ? until - now : 0;
+    }
     read_signals(d);
     drain_watch(d);
 }
@@ -250,7 +265,7 @@ static int daemon_open(struct daemon *d, const struct config *config, struct err
     char path[CLUSTER_KEY_PATH_MAX];
     memset(d, 0, sizeof(*d));
     d->config = config;
-    d->signals = d->only = d->agent.dir.lock_fd = -1;
+    d->signals = d->only = d->agent.dir.lock_fd = d->file.fd = -1;
     int rc = lock_folder(config, &d->only, err);
     if (rc == 0)
         rc = open_signals(&d->signals, err);
@@ -265,6 +280,7 @@ static int daemon_open(struct daemon *d, const struct config *config, struct err
     if (rc < 0)
         return rc;
     publisher_init(&d->publisher, &d->remote);
+    file_watch_open(&d->file, config->encryption_config);
     cluster_key_path(path, config->cluster, CLUSTER_KEY_ORDER, config->server);
     rc = etcd_watch_new(store_etcd(d->remote.store), path, 0, &d->watch, err);
     return rc < 0 ? rc : checks_start(config, d->agent.driver, &d->checks, err);
@@ -276,6 +292,7 @@ static void daemon_close(struct daemon *d)
     etcd_watch_free(d->watch);
     publisher_close(&d->publisher);
     checks_stop(d->checks);
+    file_watch_close(&d->file);
     agent_close(&d->agent);
     remote_close(&d->remote);
     if (d->signals >= 0)

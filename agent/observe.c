@@ -7,6 +7,7 @@
 #include <base/log.h>
 #include <base/text.h>
 #include <encryption/config.h>
+#include <encryption/layout.h>
 
 #include "job.h"
 
@@ -15,14 +16,33 @@
 #define PROCESS_IDLE_MS 2000
 #define LOCK_MS         2000
 
-/* Parses the text for what it says. */
-static int identify(const struct secret *text, const char *path, struct observation *o, struct error *err)
+_Static_assert((int)CLUSTER_LAYOUT_MAX == (int)LAYOUT_TEXT_MAX, "what is written fits into a report");
+
+static void no_layout(struct observation *o)
 {
+    o->layout[0] = o->layout_why[0] = 0;
+}
+
+/* What other servers' files are compared with. Nothing waits for it. */
+static void describe(const struct agent *a, const struct encryption_config *c, struct observation *o)
+{
+    struct error err = ERROR_INIT;
+    if (a->ops->fingerprint_key && layout_write(c, a->ops->fingerprint_key, o->layout, &err) < 0)
+        snprintf(o->layout_why, sizeof(o->layout_why), "its layout %.200s", err.text);
+}
+
+/* Parses the text for what it says. */
+static int identify(const struct agent *a, const struct secret *text, struct observation *o,
+                    struct error *err)
+{
+    const char *path = a->config->encryption_config;
     _cleanup_(encryption_config_freep) struct encryption_config *c = NULL;
     int rc = encryption_config_parse(text->data, text->len, path, &c, err);
     if (rc == 0)
         rc = encryption_config_id(c, o->config_id, err);
     o->file_plain = rc == 0 && encryption_is_plain(c);
+    if (rc == 0)
+        describe(a, c, o);
     return rc;
 }
 
@@ -31,12 +51,13 @@ static void file_parse(struct agent *a)
     struct observation *o = &a->seen;
     _cleanup_(secret_freep) struct secret *text = NULL;
     struct error err = ERROR_INIT;
+    no_layout(o);
     o->config_id[0] = 0;
     o->file_error[0] = 0;
     o->file_plain = false;
     int rc = file_read_secret(a->config->encryption_config, ENCRYPTION_CONFIG_MAX, &text, &err);
     if (rc == 0)
-        rc = identify(text, a->config->encryption_config, o, &err);
+        rc = identify(a, text, o, &err);
     if (rc < 0) {
         o->config_id[0] = 0;
         agent_note(o->file_error, "%s", err.text);
@@ -104,6 +125,7 @@ static void observe_file(struct agent *a, bool force)
             log_event(LOG_LEVEL_ERROR, "encryption config cannot be read", LOG_S("why", err.text));
         memset(&a->seen.file, 0, sizeof(a->seen.file));
         a->seen.config_id[0] = 0;
+        no_layout(&a->seen);
         agent_note(a->seen.file_error, "%s", err.text);
         return;
     }

@@ -233,8 +233,12 @@ int remote_open(struct remote *r, const struct config *config, struct error *err
     memset(r, 0, sizeof(*r));
     r->config = config;
     r->away = LOG_DEPENDENCY("state store away", "state store back");
-    r->ops = (struct agent_ops){r, ready, refresh, fetch, adopt};
-    return store_open(config, &r->store, err);
+    r->ops = (struct agent_ops){r, ready, refresh, fetch, adopt, NULL};
+    int rc = store_open(config, &r->store, err);
+    if (rc == 0)
+        rc = store_fingerprint_key(r->store, &r->fingerprint_key, err);
+    r->ops.fingerprint_key = r->fingerprint_key;
+    return rc;
 }
 
 void remote_close(struct remote *r)
@@ -242,5 +246,6 @@ void remote_close(struct remote *r)
     k3s_server_close(&r->server);
     kube_close(r->kube);
     store_free(r->store);
+    secret_free(r->fingerprint_key);
     memset(r, 0, sizeof(*r));
 }

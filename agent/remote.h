@@ -16,6 +16,7 @@ struct remote {
     int64_t kube_retry_ms; /* not opened again before this */
     char kube_why[CLUSTER_TEXT_MAX];
     struct agent_ops ops;
+    struct secret *fingerprint_key;
     struct k3s_server server; /* K3s, RKE2 */
     int64_t bad_bundles[16];  /* which were told to be passed over */
     size_t bad_bundles_count;

@@ -50,6 +50,8 @@ static void report_file(const struct agent *a, struct cluster_report *r)
     r->stage = a->driver->own && a->seen.own.hash[0] ? a->seen.own.stage : v.stage;
     (void)text_copy(r->hash, sizeof(r->hash), a->seen.file.hash);
     (void)text_copy(r->config_id, sizeof(r->config_id), a->seen.config_id);
+    (void)text_copy(r->layout, sizeof(r->layout), a->seen.layout);
+    (void)text_copy(r->layout_why, sizeof(r->layout_why), a->seen.layout_why);
     clock_format(a->state.seen.since_ms, since);
     if (a->seen.file_error[0]) {
         snprintf(r->file_why, sizeof(r->file_why), "encryption config %.340s", a->seen.file_error);

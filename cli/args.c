@@ -167,6 +167,9 @@ static int take_flag(struct args *a, int value, char *argument, struct error *er
     case OPT_CHECK:
         a->check = true;
         return 0;
+    case OPT_WATCH:
+        a->watch = true;
+        return 0;
     case OPT_DRY_RUN:
         a->dry_run = true;
         return 0;
@@ -311,8 +314,13 @@ static int take_words(char *const *words, int count, const struct command *comma
         return unknown_command(words[0], commands, commands_count, err);
     if (c->operand && used < count)
         a->operand = words[used++];
+    bool two = c->operand && strchr(c->operand, ' ');
+    if (two && a->operand && used < count)
+        a->operand2 = words[used++];
     if (used < count)
         return extra_argument(c, words[used], commands, commands_count, err);
+    if (two && a->operand && !a->operand2 && !a->help)
+        return error_set(err, ERR_INVALID, "%s needs two servers or none", c->name);
     bool optional = c->operand && c->operand[0] == '[';
     const char *example = c->example ? c->example : c->name;
     if (c->operand && !optional && !a->help && (!a->operand || !*a->operand))
@@ -397,6 +405,9 @@ static int check_together(const struct args *a, const struct command *c, struct 
         return error_set(err, ERR_INVALID, "--offline needs --engine datastore");
     if (a->output == OUTPUT_WIDE && !(c->flags & FLAG_OUTPUT))
         return error_set(err, ERR_INVALID, "--output wide: %s knows text and json", c->name);
+    if (a->watch && (a->check || a->output == OUTPUT_JSON))
+        return error_set(err, ERR_INVALID, "--watch and %s exclude one another",
+                         a->check ? "--check" : "--output json");
     if (a->wait && a->no_wait)
         return error_set(err, ERR_INVALID, "--wait and --no-wait exclude one another");
     if (a->junit && a->dry_run)

@@ -7,6 +7,8 @@ const struct flag args_flags[] = {
      "default: /etc/secrets-encrypt/config.yaml; json, given beside it: what was done as JSON"},
     {"check", OPT_CHECK, NULL, FLAG_CHECK,
      "exit with the code of what is wrong: 3, 4, 5, 7 or 9; 0 when all is well"},
+    {"watch", OPT_WATCH, NULL, FLAG_WATCH,
+     "go on, and show it anew whenever something changes; Ctrl-C ends it"},
     {"cluster", OPT_CLUSTER, "NAME", FLAG_INIT,
      "the cluster's name, the same on every server; default: kubernetes"},
     {"yes", OPT_YES, NULL, FLAG_INIT, "write without asking"},

@@ -30,7 +30,8 @@ enum {
     OPT_CA,
     OPT_CERT,
     OPT_KEY,
-    OPT_IDEMPOTENCY_KEY
+    OPT_IDEMPOTENCY_KEY,
+    OPT_WATCH
 };
 
 /* A name may stand twice, with another meaning for other commands: both have one value. */
@@ -42,7 +43,7 @@ struct flag {
     const char *help;
 };
 
-#define FLAGS 38 /* a bit for each, in what was seen */
+#define FLAGS 39 /* a bit for each, in what was seen */
 extern const struct flag args_flags[FLAGS];
 
 #endif

@@ -1,8 +1,10 @@
 #include <report/exits.h>
+#include <report/odd.h>
 
 #include "commands.h"
 #include "console.h"
 #include "session.h"
+#include "watch.h"
 
 #define CLOCKS_APART_MS 60000
 #define LEASE_MAX_S     300 /* as the configuration allows */
@@ -41,6 +43,16 @@ static void tell_standstill(const struct cluster_snapshot *s)
         say_more("%s is paused: `secrets-encrypt resume` lets it go on", operation_kind_name(op->kind));
 }
 
+/* Nor for a file that somebody changed. */
+static void tell_drift(const struct cluster_snapshot *s)
+{
+    for (size_t i = 0; i < s->servers_count; i++)
+        if (odd_drifted(s, &s->servers[i]))
+            say_more(
+                "the encryption config of %s was changed by somebody else; `secrets-encrypt diff` says how",
+                s->servers[i].name);
+}
+
 static int show(struct session *s, enum output output, struct status_verdict *verdict, struct error *err)
 {
     _cleanup_(buf_freep) struct buf out = BUF_INIT(1024 * 1024);
@@ -55,6 +67,8 @@ static int show(struct session *s, enum output output, struct status_verdict *ve
         say_more("%s", keys->why);
     if (output == OUTPUT_TEXT && verdict->code < 0)
         tell_standstill(s->snapshot);
+    if (output == OUTPUT_TEXT)
+        tell_drift(s->snapshot);
     return result_text(&out) ? 0 : ERR_IO;
 }
 
@@ -80,22 +94,43 @@ static int show_checked(const struct args *args)
     return verdict.code == EXIT_DONE ? EXIT_DONE : end_with(verdict.code, "%s", verdict.why);
 }
 
+static int render_now(struct session *s, enum output output, struct buf *out, struct error *err)
+{
+    struct status_verdict none = {.code = -1};
+    _cleanup_free_ struct key_table *keys = calloc(1, sizeof(*keys));
+    if (!keys)
+        return error_no_memory(err);
+    session_keys(s, keys);
+    return render(output, s->snapshot, keys, &none, out, err);
+}
+
+static int show_watch(struct session *s, enum output output, struct error *err)
+{
+    return watch_run(s, output, render_now, err);
+}
+
 static int run(const struct args *args)
 {
+    if (args->watch)
+        return session_show(args, show_watch);
     return args->check ? show_checked(args) : session_show(args, show_plain);
 }
 
 const struct command command_status = {
     .name = "status",
-    .flags = FLAG_OUTPUT | FLAG_CHECK,
+    .flags = FLAG_OUTPUT | FLAG_CHECK | FLAG_WATCH,
     .summary = "show whether encryption is on, the stage, the servers' hashes and the keys",
     .example = "secrets-encrypt status -o wide\n"
+               "secrets-encrypt status -o wide --watch\n"
                "secrets-encrypt status --check --quiet",
     .help =
         "Prints what K3s's `secrets-encrypt status` prints, from what the agents observe. Exit code 0 "
         "also when the\n"
         "servers' hashes differ; with --check the code says what is wrong. While an operation runs, servers "
         "differ and restart:\n"
-        "`wait` is the command for that.\n",
+        "`wait` is the command for that. `-o wide` says which server is the odd one out, and why. --watch "
+        "goes "
+        "on: on a\n"
+        "terminal the text is drawn anew in its place, elsewhere it is written again whenever it changes.\n",
     .run = run,
 };

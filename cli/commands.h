@@ -24,6 +24,7 @@ extern const struct command command_wait;
 extern const struct command command_init;
 extern const struct command command_preflight;
 extern const struct command command_audit;
+extern const struct command command_diff;
 extern const struct command command_keys;
 extern const struct command command_keys_restore;
 

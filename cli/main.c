@@ -13,7 +13,7 @@ static const struct command *const table[] = {
     &command_enable,    &command_disable, &command_pause,  &command_throttle,     &command_resume,
     &command_restart,   &command_lock,    &command_unlock, &command_wait,         &command_abort,
     &command_repair,    &command_explain, &command_keys,   &command_keys_restore, &command_init,
-    &command_preflight, &command_audit,
+    &command_preflight, &command_audit,   &command_diff,
 };
 
 static const char examples[] = "secrets-encrypt preflight\n"

@@ -44,6 +44,9 @@ int act_audit_change(struct coordinator *c, const struct cluster_snapshot *s, st
 int act_audit_answer(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
                      const struct cluster_request *request, enum answer answer, const char *why,
                      struct error *err);
+/* A server's file was changed by somebody ("noticed"), or is right again ("gone"). */
+int act_audit_drift(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
+                    const char *server, const char *result, const char *what, struct error *err);
 /* Removes old entries, now and then. Troubles are logged: nothing waits for it. */
 void act_audit_prune(struct coordinator *c, const struct cluster_snapshot *s);
 

@@ -87,6 +87,17 @@ int act_audit_answer(struct coordinator *c, const struct cluster_snapshot *s, st
     return store_txn_audit(c->store, t, &a, err);
 }
 
+int act_audit_drift(struct coordinator *c, const struct cluster_snapshot *s, struct etcd_txn *t,
+                    const char *server, const char *result, const char *what, struct error *err)
+{
+    char who[CLUSTER_WHO_MAX];
+    snprintf(who, sizeof(who), "agent of %s", server);
+    struct cluster_audit a = entry_of(c, s, who, "", "drift", result);
+    text_copy(a.what, sizeof(a.what), server);
+    text_copy(a.why, sizeof(a.why), what);
+    return store_txn_audit(c->store, t, &a, err);
+}
+
 void act_audit_prune(struct coordinator *c, const struct cluster_snapshot *s)
 {
     struct error err = ERROR_INIT;

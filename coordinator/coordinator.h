@@ -119,6 +119,11 @@ int act_writes(struct coordinator *c, struct cluster_snapshot *s, struct error *
 bool writes_of(struct coordinator *c, const struct cluster_snapshot *s, const struct cluster_key_info *k,
                struct cluster_schedule *ret);
 
+/* --- act_drift.c --- */
+/* Tells, once, of each encryption config that somebody changed, and of each that is right again: in the log
+ * and in the audit trail, with the record that knows what was told. */
+int act_drift(struct coordinator *c, struct cluster_snapshot *s, struct error *err) _must_check_;
+
 /* --- act_schedule.c --- */
 /* Keeps the record of the rotation that comes by itself, and asks for it when it is due: as anybody else
  * does, by a request that the planner answers. */

@@ -236,6 +236,8 @@ static int work(struct coordinator *c, struct cluster_snapshot *s, enum tick_res
     if (rc == 0)
         rc = look_for_unknown_apis(c, s, err);
     if (rc == 0)
+        rc = act_drift(c, s, err);
+    if (rc == 0)
         rc = tend_job(c, s, err);
     if (rc == 0)
         act_audit_prune(c, s);

@@ -68,8 +68,9 @@ END {
         printf "%s", own[c]
         if (c in seconds)
             printf " \\\n            '1::command:(%s)' '2::name: '", substr(seconds[c], 2)
-        else if (operand[c] != "")
-            printf " \\\n            '1:%s%s: '", operand[c] ~ /^\[/ ? ":" : "", unbracketed(operand[c])
+        n = split(unbracketed(operand[c]), argument, " ")
+        for (k = 1; !(c in seconds) && k <= n; k++)
+            printf " \\\n            '%d:%s%s: '", k, operand[c] ~ /^\[/ ? ":" : "", argument[k]
         print "\n        ;;"
     }
     print "    esac"

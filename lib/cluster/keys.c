@@ -30,6 +30,7 @@ static const struct {
     [CLUSTER_KEY_CHECKS] = {"servers/", "/checks", true},
     [CLUSTER_KEY_LOCK] = {"lock", "", false},
     [CLUSTER_KEY_SCHEDULE] = {"schedule", "", false},
+    [CLUSTER_KEY_DRIFT] = {"drift", "", false},
     [CLUSTER_KEY_AUDIT] = {CLUSTER_KEY_LIVE_END "audit/", "", true},
 };
 

@@ -47,6 +47,8 @@ static const struct field report_fields[] = {
     F_COUNT(cluster_report, restarts),
     F_COUNT(cluster_report, vector_generation),
     F_TEXT(cluster_report, vector_why),
+    F_TEXT(cluster_report, layout),
+    F_TEXT(cluster_report, layout_why),
     F_END,
 };
 
@@ -236,6 +238,20 @@ static const struct field key_info_fields[] = {
     F_END,
 };
 
+static const struct field drifted_fields[] = {
+    F_TEXT(cluster_drifted, server),
+    F_TEXT(cluster_drifted, hash),
+    F_INT(cluster_drifted, since_ms),
+    F_INT(cluster_drifted, told_ms),
+    F_TEXT(cluster_drifted, what),
+    F_END,
+};
+
+static const struct field drift_fields[] = {
+    F_LIST(cluster_drift, servers, drifted_fields),
+    F_END,
+};
+
 static const struct field apis_fields[] = {
     F_TEXT(cluster_apis, unknown),
     F_INT(cluster_apis, time_ms),
@@ -376,6 +392,7 @@ CODEC(keys, keys_fields)
 CODEC(apis, apis_fields)
 CODEC(lock, lock_fields)
 CODEC(schedule, schedule_fields)
+CODEC(drift, drift_fields)
 CODEC(audit, audit_fields)
 
 #define CODEC_SPARSE(name, table)                                                                            \

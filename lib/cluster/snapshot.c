@@ -226,6 +226,14 @@ static void add_schedule(struct cluster_snapshot *s, const struct snapshot_input
     s->has_schedule = in->body && cluster_schedule_decode(in->body, in->len, &s->schedule, NULL) == 0;
 }
 
+/* One that cannot be read is written anew. */
+static void add_drift(struct cluster_snapshot *s, const struct snapshot_input *in)
+{
+    s->drift_mod = in->mod_revision;
+    if (!in->body || cluster_drift_decode(in->body, in->len, &s->drift, NULL) < 0)
+        s->drift.servers_count = 0;
+}
+
 static void add_lock(struct cluster_snapshot *s, const struct snapshot_input *in)
 {
     s->has_lock = true;
@@ -347,6 +355,9 @@ static int add(struct build *b, int kind, const char *name, const struct snapsho
     case CLUSTER_KEY_SCHEDULE:
         add_schedule(s, in);
         return 0;
+    case CLUSTER_KEY_DRIFT:
+        add_drift(s, in);
+        return 0;
     case CLUSTER_KEY_LOCK:
         add_lock(s, in);
         return 0;
@@ -380,7 +391,8 @@ static void clear_head(struct cluster_snapshot *s)
 {
     s->revision = s->now_ms = s->spec_mod = s->rotation_mod = s->reencrypt_mod = s->proofs_mod = 0;
     s->has_lock = s->has_schedule = false;
-    s->lock_mod = 0;
+    s->lock_mod = s->drift_mod = 0;
+    s->drift.servers_count = 0;
     s->has_spec = s->has_rotation = s->has_reencrypt = s->has_proofs = s->has_keys = false;
     s->servers_count = s->escrow_count = s->bundles_count = s->requests_count = s->candidates_count = 0;
     memset(&s->rotation, 0, sizeof(s->rotation));

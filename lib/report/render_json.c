@@ -2,6 +2,7 @@
 #include <report/status.h>
 
 #include <report/exits.h>
+#include <report/odd.h>
 #include <report/records.h>
 
 static void add_k3s(struct builder *b, struct json *root, const struct cluster_snapshot *s,
@@ -47,7 +48,7 @@ static void add_order(struct builder *b, struct json *o, const struct snapshot_s
 }
 
 static struct json *server_node(struct builder *b, const struct cluster_snapshot *s,
-                                const struct snapshot_server *v)
+                                const struct snapshot_server *v, const struct odd_server *odd)
 {
     struct json *o = build_new(b, false);
     const struct cluster_report *r = &v->report;
@@ -56,24 +57,33 @@ static struct json *server_node(struct builder *b, const struct cluster_snapshot
     if (v->reports) {
         build_string(b, o, "stage", stage_name(r->stage));
         build_string(b, o, "hash", r->hash);
+        build_string(b, o, "configid", r->config_id);
         build_int(b, o, "generation", r->generation);
         build_int(b, o, "loadedgeneration", r->loaded_generation);
         build_bool(b, o, "ready", r->ready);
         build_int(b, o, "age", s->now_ms > r->time_ms ? s->now_ms - r->time_ms : 0);
         build_int(b, o, "restarts", r->restarts);
+        build_string(b, o, "process", r->process);
         build_string(b, o, "driver", r->driver);
         build_string(b, o, "version", r->version);
     }
     add_order(b, o, v);
     build_string(b, o, "why", status_server_why(v));
+    build_string(b, o, "odd", odd_name(odd->kind));
+    build_string(b, o, "oddwhy", odd->why);
     return o;
 }
 
 static void add_servers(struct builder *b, struct json *root, const struct cluster_snapshot *s)
 {
     struct json *servers = build_new(b, true);
-    for (size_t i = 0; i < s->servers_count; i++)
-        build_append(b, servers, server_node(b, s, &s->servers[i]));
+    _cleanup_free_ struct odd_verdict *odd = malloc(sizeof(*odd));
+    if (!odd && b->rc == 0)
+        b->rc = error_no_memory(b->err);
+    if (odd)
+        odd_find(s, odd);
+    for (size_t i = 0; odd && i < s->servers_count; i++)
+        build_append(b, servers, server_node(b, s, &s->servers[i], &odd->servers[i]));
     build_node(b, root, "servers", servers);
     build_string(b, root, "leader", s->leader);
 }

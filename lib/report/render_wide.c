@@ -5,10 +5,11 @@
 
 #include <base/clock.h>
 #include <report/explain.h>
+#include <report/odd.h>
 #include <report/table.h>
 #include <report/words.h>
 
-#define COLUMNS  12
+#define COLUMNS  15
 #define CELL_MAX 48
 
 static void number_text(int64_t n, char out[CELL_MAX])
@@ -48,14 +49,28 @@ static const char *proof_text(const struct cluster_snapshot *s, const struct sna
 }
 
 struct server_texts {
-    char hash[CELL_MAX], generation[CELL_MAX], loaded[CELL_MAX], age[CELL_MAX], order[CELL_MAX];
+    char hash[CELL_MAX], config[CELL_MAX], generation[CELL_MAX], loaded[CELL_MAX], age[CELL_MAX],
+        order[CELL_MAX];
 };
 
+/* When its API server was last started: "pid 4711 since 2026-11-24T22:42:40Z". */
+static const char *started_text(const struct snapshot_server *v)
+{
+    const char *since = v->reports ? strstr(v->report.process, " since ") : NULL;
+    return since ? since + strlen(" since ") : "-";
+}
+
+static const char *odd_text(const struct odd_server *o)
+{
+    return o->kind == ODD_NO ? "-" : odd_name(o->kind);
+}
+
 static void add_server(const struct cluster_snapshot *s, const struct snapshot_server *v,
-                       struct server_texts *t, const char **cells)
+                       const struct odd_server *odd, struct server_texts *t, const char **cells)
 {
     const struct cluster_report *r = &v->report;
     snprintf(t->hash, CELL_MAX, "%.12s", v->reports && *r->hash ? r->hash : "-");
+    snprintf(t->config, CELL_MAX, "%.12s", v->reports && *r->config_id ? r->config_id : "-");
     number_text(v->reports ? r->generation : 0, t->generation);
     number_text(v->reports ? r->loaded_generation : 0, t->loaded);
     snprintf(t->age, CELL_MAX, "-");
@@ -65,32 +80,76 @@ static void add_server(const struct cluster_snapshot *s, const struct snapshot_s
     const char *row[COLUMNS] = {v->name,
                                 v->reports ? stage_name(r->stage) : "-",
                                 t->hash,
+                                t->config,
                                 t->generation,
                                 t->loaded,
                                 !v->reports ? "-"
                                 : r->ready  ? "yes"
                                             : "no",
                                 t->age,
+                                started_text(v),
                                 t->order,
                                 vector_text(s, v),
                                 proof_text(s, v, PHASE_READABLE),
                                 proof_text(s, v, PHASE_WRITTEN),
+                                odd_text(odd),
                                 status_server_why(v)};
     memcpy(cells, row, sizeof(row));
 }
 
-static int add_servers(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+static int add_table(const struct cluster_snapshot *s, const struct odd_verdict *odd, struct buf *out,
+                     struct error *err)
 {
-    static const char *const head[COLUMNS] = {"Server", "Stage", "Hash",   "Generation", "Loaded",  "Ready",
-                                              "Age",    "Order", "Vector", "Readable",   "Written", "Why"};
-    const char *cells[(SNAPSHOT_SERVERS_MAX + 1) * COLUMNS];
-    _cleanup_free_ struct server_texts *texts = calloc(SNAPSHOT_SERVERS_MAX, sizeof(*texts));
-    if (!texts)
+    static const char *const head[COLUMNS] = {"Server", "Stage",    "Hash",    "Config",  "Generation",
+                                              "Loaded", "Ready",    "Age",     "Started", "Order",
+                                              "Vector", "Readable", "Written", "Odd",     "Why"};
+    size_t count = s->servers_count;
+    _cleanup_free_ const char **cells = calloc((count + 1) * COLUMNS, sizeof(*cells));
+    _cleanup_free_ struct server_texts *texts = calloc(count + 1, sizeof(*texts));
+    if (!texts || !cells)
         return error_no_memory(err);
     memcpy(cells, head, sizeof(head));
-    for (size_t i = 0; i < s->servers_count; i++)
-        add_server(s, &s->servers[i], &texts[i], cells + (i + 1) * COLUMNS);
-    return table_render(cells, s->servers_count + 1, COLUMNS, true, out, err);
+    for (size_t i = 0; i < count; i++)
+        add_server(s, &s->servers[i], &odd->servers[i], &texts[i], cells + (i + 1) * COLUMNS);
+    return table_render(cells, count + 1, COLUMNS, true, out, err);
+}
+
+static void drifted_since(const struct cluster_snapshot *s, const char *server, char since[CLOCK_TEXT_MAX])
+{
+    since[0] = 0;
+    for (size_t i = 0; i < s->drift.servers_count; i++)
+        if (strcmp(s->drift.servers[i].server, server) == 0)
+            clock_format(s->drift.servers[i].since_ms, since);
+}
+
+/* A line for each server that has another file than it should. */
+static int add_odd(const struct cluster_snapshot *s, const struct odd_verdict *odd, struct buf *out,
+                   struct error *err)
+{
+    char since[CLOCK_TEXT_MAX];
+    int rc = odd->odd ? buf_adds(out, "\nOdd ones out:\n", err) : 0;
+    for (size_t i = 0; rc == 0 && i < s->servers_count; i++) {
+        const struct odd_server *o = &odd->servers[i];
+        if (o->kind == ODD_NO || o->kind == ODD_SILENT)
+            continue;
+        drifted_since(s, s->servers[i].name, since);
+        rc = buf_addf(out, err, "  %s: %s", s->servers[i].name, o->why);
+        if (rc == 0 && o->kind == ODD_DRIFT)
+            rc = buf_addf(out, err, " (changed by somebody else%s%s)", *since ? ", seen at " : "", since);
+        if (rc == 0)
+            rc = buf_adds(out, "\n", err);
+    }
+    return rc;
+}
+
+static int add_servers(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+{
+    _cleanup_free_ struct odd_verdict *odd = malloc(sizeof(*odd));
+    if (!odd)
+        return error_no_memory(err);
+    odd_find(s, odd);
+    int rc = add_table(s, odd, out, err);
+    return rc == 0 ? add_odd(s, odd, out, err) : rc;
 }
 
 static int add_leader(const struct cluster_snapshot *s, struct buf *out, struct error *err)

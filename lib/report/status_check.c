@@ -2,9 +2,13 @@
 #include <report/status.h>
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include <base/cleanup.h>
 #include <base/text.h>
 #include <report/exits.h>
+#include <report/odd.h>
 
 static int server_code(const struct cluster_snapshot *s, int64_t stale_ms, char why[CLUSTER_TEXT_MAX])
 {
@@ -28,11 +32,44 @@ static int server_code(const struct cluster_snapshot *s, int64_t stale_ms, char 
     return EXIT_DONE;
 }
 
+/* Every server that is the odd one out, and why, behind what is there already. */
+static void add_odd(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX])
+{
+    _cleanup_free_ struct odd_verdict *odd = malloc(sizeof(*odd));
+    if (!odd)
+        return;
+    odd_find(s, odd);
+    for (size_t i = 0; i < s->servers_count; i++) {
+        enum odd_kind kind = odd->servers[i].kind;
+        size_t len = strlen(why);
+        if (kind == ODD_NO || kind == ODD_SILENT)
+            continue;
+        snprintf(why + len, CLUSTER_TEXT_MAX - len, "%s%s: %s", len ? "; " : "", s->servers[i].name,
+                 odd->servers[i].why);
+    }
+}
+
+/* Files that are no match for what was issued, however alike they are. */
+static bool any_drift(const struct cluster_snapshot *s)
+{
+    for (size_t i = 0; i < s->servers_count; i++)
+        if (odd_drifted(s, &s->servers[i]))
+            return true;
+    return false;
+}
+
 /* Servers that are restarted with another config than their file's, or have none, are no match either. */
 static int mismatch_code(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX])
 {
-    if (!snapshot_hashes_match(s, why))
+    if (!snapshot_hashes_match(s, why)) {
+        if (*why)
+            add_odd(s, why);
         return *why ? EXIT_MISMATCH : EXIT_DONE;
+    }
+    if (any_drift(s)) {
+        add_odd(s, why);
+        return EXIT_MISMATCH;
+    }
     for (size_t i = 0; i < s->servers_count; i++) {
         const struct cluster_report *r = &s->servers[i].report;
         if (!s->servers[i].in_spec || !r->loaded_known || strcmp(r->loaded_hash, r->hash) == 0)

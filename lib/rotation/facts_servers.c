@@ -131,6 +131,11 @@ bool facts_hash_allowed(const struct cluster_snapshot *s, const struct snapshot_
            strcmp(v->report.config_id, first_api(s)->report.config_id) == 0;
 }
 
+bool rotation_may_have(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash)
+{
+    return facts_hash_allowed(s, v, hash);
+}
+
 /* What to say of a file that a server may not have. */
 static const char *drift(const struct cluster_snapshot *s, const struct cluster_report *r)
 {

@@ -73,6 +73,14 @@ int store_verify(struct store *s, const char *path, const void *value, size_t le
     return rc;
 }
 
+int store_fingerprint_key(struct store *s, struct secret **ret, struct error *err)
+{
+    pthread_mutex_lock(&s->seal_lock);
+    int rc = seal_fingerprint_key(s->seal, ret, err);
+    pthread_mutex_unlock(&s->seal_lock);
+    return rc;
+}
+
 static bool is_signed(int kind)
 {
     switch (kind) {
@@ -89,6 +97,7 @@ static bool is_signed(int kind)
     case CLUSTER_KEY_ESCROW:
     case CLUSTER_KEY_LOCK:
     case CLUSTER_KEY_SCHEDULE:
+    case CLUSTER_KEY_DRIFT:
     case CLUSTER_KEY_AUDIT:
         return true;
     default:

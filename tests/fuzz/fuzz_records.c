@@ -39,6 +39,7 @@ HARNESS(reencrypt)
 HARNESS(request)
 HARNESS(checks)
 HARNESS(schedule)
+HARNESS(drift)
 
 /* Those with a box: the boxes are compared as texts. */
 #define HARNESS_WITH_BOX(name)                                                                               \
@@ -79,6 +80,7 @@ static const struct {
     {"/secrets-encrypt/demo/bundles/00000000000000000001", as_bundle},
     {"/secrets-encrypt/demo/servers/s1/checks", as_checks},
     {"/secrets-encrypt/demo/schedule", as_schedule},
+    {"/secrets-encrypt/demo/drift", as_drift},
 };
 
 static void as_store(const char *json, size_t len)

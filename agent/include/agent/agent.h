@@ -29,6 +29,8 @@ struct agent_ops {
      */
     int (*adopt)(void *ctx, const struct cluster_bundle *described, const struct secret *text,
                  struct cluster_bundle *ret, struct error *err);
+    /* What fingerprints of keys are made with; NULL: layouts are not made. */
+    const struct secret *fingerprint_key;
 };
 
 struct observation {
@@ -36,6 +38,8 @@ struct observation {
     char config_id[CLUSTER_HASH_MAX];  /* "" when it does not parse */
     bool file_plain;                   /* it parses, and encrypts nothing */
     char file_error[CLUSTER_TEXT_MAX]; /* why not */
+    char layout[CLUSTER_LAYOUT_MAX];   /* "" when it does not parse, or `layout_why` */
+    char layout_why[CLUSTER_TEXT_MAX / 2];
     struct process_found process;
     bool sighted; /* the file was first seen in this look, and its mark taken behind the process's */
     bool ready;

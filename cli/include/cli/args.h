@@ -23,7 +23,8 @@ struct args {
     const char *root;
     bool yes;
     const char *operand; /* the command's own argument, "s2" of "repair s2"; NULL: it takes none */
-    bool force, skip, no_restart, no_wait, wait, help, version, quiet, check, dry_run;
+    const char *operand2; /* of a command with two: both are given, or none */
+    bool force, skip, no_restart, no_wait, wait, help, version, quiet, check, dry_run, watch;
     const char *junit;  /* NULL: not given */
     int64_t timeout_s;  /* 0: none */
     const char *engine; /* "api", "datastore"; NULL: not given */
@@ -59,11 +60,12 @@ struct args {
 #define FLAG_CHECK        (1u << 17)
 #define FLAG_TIMEOUT      (1u << 18) /* --timeout, --junit: following is all that it does */
 #define FLAG_FORCE_UNLOCK (1u << 19)
+#define FLAG_WATCH        (1u << 20)
 
 struct command {
     const char *name;                    /* may be of two words: "keys restore" */
     const char *operand;                 /* what its one argument is called, "[NAME]" where it may be
-                                            left out; NULL: it takes none */
+                                            left out, "[ONE TWO]" for two; NULL: it takes none */
     unsigned flags;                      /* FLAG_… */
     const char *summary;                 /* its line in the list of commands */
     const char *example;                 /* command lines, one a line */

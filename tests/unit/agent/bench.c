@@ -174,7 +174,7 @@ void bench_open(struct bench *b)
     bench_write(b, b->texts[1]);
     b->ready = true;
     b->offer = true;
-    b->ops = (struct agent_ops){b, ready, refresh, fetch, adopt};
+    b->ops = (struct agent_ops){b, ready, refresh, fetch, adopt, NULL};
     assert_int_equal(agent_open(&b->agent, &b->config, &b->ops, NULL), 0);
     agent_withdraw(&b->agent); /* the first look at the orders: there is none */
 }

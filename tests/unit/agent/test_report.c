@@ -80,6 +80,37 @@ static void test_bad_files(void **state)
     assert_string_equal(bench_report(b)->file_why, "");
 }
 
+/* What stands in the file is said by fingerprints, where there is a key for these; of a file that does not
+ * parse, or is gone, nothing is left over. */
+static void test_layout(void **state)
+{
+    struct bench *b = *state;
+    observe(b);
+    assert_string_equal(bench_report(b)->layout, "");
+    b->ops.fingerprint_key = secret_copy("0123456789abcdef0123456789abcdef", 32);
+    observe(b);
+    assert_string_equal(bench_report(b)->layout, ""); /* the same file is not read again */
+    bench_write(b, b->texts[2]);
+    observe(b);
+    char *two = strdup(bench_report(b)->layout);
+    assert_int_equal(strncmp(two, "e\nr secrets\np aescbc\nk ", 23), 0);
+    bench_write(b, b->texts[1]);
+    observe(b);
+    assert_string_not_equal(bench_report(b)->layout, two);
+    bench_write(b, "garbage");
+    observe(b);
+    assert_string_equal(bench_report(b)->layout, "");
+    bench_write(b, b->texts[2]);
+    observe(b);
+    assert_string_equal(bench_report(b)->layout, two);
+    assert_int_equal(unlink(b->file), 0);
+    observe(b);
+    assert_string_equal(bench_report(b)->layout, "");
+    free(two);
+    secret_free((struct secret *)(uintptr_t)b->ops.fingerprint_key);
+    b->ops.fingerprint_key = NULL;
+}
+
 static void test_process(void **state)
 {
     struct bench *b = *state;
@@ -174,6 +205,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_layout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_started_long_after_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_generations_by_hash, setup, teardown),

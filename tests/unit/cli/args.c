@@ -22,8 +22,9 @@ static const struct command more[] = {
     {.name = "keys restore", .operand = "NAME", .flags = FLAG_WAIT, .example = "x keys restore K"},
     {.name = "repair", .operand = "SERVER", .flags = FLAG_WAIT},
     {.name = "pause"},
+    {.name = "diff", .operand = "[SERVER SERVER]", .flags = FLAG_JSON},
     {.name = "init", .flags = FLAG_INIT},
-    {.name = "status", .flags = FLAG_OUTPUT},
+    {.name = "status", .flags = FLAG_OUTPUT | FLAG_CHECK | FLAG_WATCH},
     {.name = "prepare", .flags = FLAG_FORCE},
     {.name = "reencrypt", .flags = FLAG_ENGINE | FLAG_OFFLINE},
 };
@@ -229,6 +230,10 @@ static void test_operands(void **state)
         {"repair -- -s2", "repair", "-s2", false, 0},
         {"repair --help", "repair", NULL, false, 0},
         {"pause", "pause", NULL, false, 0},
+        {"diff", "diff", NULL, false, 0},
+        {"diff s1 s2", "diff", "s1", false, 0},
+        {"diff s1 --help", "diff", "s1", false, 0},
+        {"status -o wide --watch", "status", NULL, false, 0},
     };
     for (size_t i = 0; i < array_len(rows); i++) {
         struct line l;
@@ -241,6 +246,8 @@ static void test_operands(void **state)
         assert_int_equal(a.operand != NULL, rows[i].operand != NULL);
         if (a.operand)
             assert_string_equal(a.operand, rows[i].operand);
+        assert_int_equal(a.operand2 != NULL, strcmp(rows[i].line, "diff s1 s2") == 0);
+        assert_int_equal(a.watch, strstr(rows[i].line, "--watch") != NULL);
         assert_int_equal(a.wait, rows[i].wait);
         assert_int_equal(a.timeout_s, rows[i].timeout_s);
         args_free(&a);
@@ -259,6 +266,11 @@ static void test_bad_operands(void **state)
         {"keys banana", "keys takes no argument 'banana'"},
         {"repair s1 s2", "repair takes no argument 's2'"},
         {"keys restore a b", "keys restore takes no argument 'b'"},
+        {"diff s1", "diff needs two servers or none"},
+        {"diff s1 s2 s3", "diff takes no argument 's3'"},
+        {"diff --watch", "--watch is not a flag of diff, but of status"},
+        {"status --watch -o json", "--watch and --output json exclude one another"},
+        {"status --watch --check", "--watch and --check exclude one another"},
         {"pause now", "pause takes no argument 'now'"},
         {"restore a", "unknown command 'restore'; see --help"},
         {"pause --wait", "--wait is not a flag of pause, but of keys restore, repair"},

@@ -89,7 +89,7 @@ static void test_status_check(void **state)
     text_copy(s->servers[2].report.loaded_hash, CLUSTER_HASH_MAX, NEW_HASH);
     expect_verdict(s, 3, "s3: its API server runs with another config");
     text_copy(s->servers[2].report.hash, CLUSTER_HASH_MAX, NEW_HASH);
-    expect_verdict(s, 3, "hash does not match between s1 and s3");
+    expect_verdict(s, 3, "hash does not match between s1 and s3; s3: formatting only: ");
     s->servers[1].report.ready = false;
     text_copy(s->servers[1].report.ready_why, CLUSTER_TEXT_MAX, "readyz: 500");
     expect_verdict(s, 4, "s2 is not ready: readyz: 500");
@@ -102,6 +102,19 @@ static void test_status_check(void **state)
     s->rotation.op.state = OP_STATE_HALTED;
     text_copy(s->rotation.op.why, CLUSTER_TEXT_MAX, "s2 went away");
     expect_verdict(s, 7, "rotate is halted: s2 went away");
+}
+
+/* Files that are all the same, and none that was issued. */
+static void test_check_of_drift(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = fixture_cluster(2, "s");
+    for (int i = 0; i < 2; i++) {
+        fixture_foreign(s, i, "");
+        text_copy(s->servers[i].report.loaded_hash, CLUSTER_HASH_MAX, FOREIGN_HASH);
+    }
+    expect_verdict(s, 3, "s1: it is another file than as issued; no server has that one");
+    expect_verdict(s, 3, "; s2: it is");
 }
 
 static void test_the_verdict_as_json(void **state)
@@ -123,7 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codes_are_those_agreed), cmocka_unit_test(test_what_leads_to_which),
         cmocka_unit_test(test_the_document),           cmocka_unit_test(test_status_check),
-        cmocka_unit_test(test_the_verdict_as_json),
+        cmocka_unit_test(test_check_of_drift),         cmocka_unit_test(test_the_verdict_as_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

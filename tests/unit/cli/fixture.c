@@ -26,6 +26,8 @@ struct cluster_snapshot *fixture_cluster(int count, const char *prefix)
         text_copy(v->report.version, sizeof(v->report.version), "0.1.0");
         text_copy(v->report.hash, sizeof(v->report.hash), OLD_HASH);
         text_copy(v->report.loaded_hash, sizeof(v->report.loaded_hash), OLD_HASH);
+        text_copy(v->report.config_id, sizeof(v->report.config_id), OLD_ID);
+        text_copy(v->report.process, sizeof(v->report.process), "pid 4711 since 2023-11-14T22:00:00Z");
         v->report.time_ms = NOW_MS - 1000;
         v->report.generation = v->report.loaded_generation = 1;
         v->report.loaded_known = v->report.ready = true;
@@ -34,6 +36,7 @@ struct cluster_snapshot *fixture_cluster(int count, const char *prefix)
     s->bundles[0].generation = 1;
     text_copy(s->bundles[0].hash, CLUSTER_HASH_MAX, OLD_HASH);
     s->rotation.generation = s->rotation.issued = 1;
+    text_copy(s->rotation.hash, sizeof(s->rotation.hash), OLD_HASH);
     text_copy(s->rotation.write_key, sizeof(s->rotation.write_key), "aescbckey");
     text_copy(s->leader, sizeof(s->leader), s->servers[0].name);
     return s;
@@ -67,6 +70,7 @@ void fixture_at_target(struct cluster_snapshot *s, int index)
     r->stage = s->bundles[1].stage;
     r->generation = r->loaded_generation = 2;
     text_copy(r->hash, sizeof(r->hash), NEW_HASH);
+    text_copy(r->config_id, sizeof(r->config_id), NEW_ID);
     text_copy(r->loaded_hash, sizeof(r->loaded_hash), NEW_HASH);
 }
 
@@ -120,4 +124,19 @@ struct cluster_key_info *fixture_key(struct cluster_snapshot *s, const char *nam
     k->created_ms = NOW_MS - 86400000;
     k->since_ms = NOW_MS - 3600000;
     return k;
+}
+
+void fixture_layout(struct cluster_snapshot *s, int index, const char *layout)
+{
+    if (!text_copy(s->servers[index].report.layout, CLUSTER_LAYOUT_MAX, layout))
+        abort();
+}
+
+void fixture_foreign(struct cluster_snapshot *s, int index, const char *layout)
+{
+    struct cluster_report *r = &s->servers[index].report;
+    text_copy(r->hash, sizeof(r->hash), FOREIGN_HASH);
+    text_copy(r->config_id, sizeof(r->config_id), FOREIGN_ID);
+    r->generation = 0;
+    fixture_layout(s, index, layout);
 }

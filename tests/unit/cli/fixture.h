@@ -9,6 +9,13 @@
 #define OLD_HASH "1111111111111111111111111111111111111111111111111111111111111111"
 #define NEW_HASH "2222222222222222222222222222222222222222222222222222222222222222"
 
+/* Of their canonical forms. */
+#define OLD_ID "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NEW_ID "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+/* Of a file that nobody issued. */
+#define FOREIGN_HASH "3333333333333333333333333333333333333333333333333333333333333333"
+#define FOREIGN_ID   "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+
 /* `count` servers, named by a prefix and a number from 1 on: all report generation 1 with OLD_HASH at stage
  * start, loaded and ready, one second ago; one coordinator leads; no operation. Caller frees with free(). */
 struct cluster_snapshot *fixture_cluster(int count, const char *name_format)
@@ -23,6 +30,11 @@ void fixture_at_target(struct cluster_snapshot *s, int index);
 
 /* Its order in this phase, and what its agent says about it. */
 void fixture_order(struct cluster_snapshot *s, int index, enum order_kind kind, enum order_state state);
+
+/* What stands in the server's file, as its agent reports it (encryption/layout.h). */
+void fixture_layout(struct cluster_snapshot *s, int index, const char *layout);
+/* Somebody wrote that server's file: FOREIGN_HASH, and this layout. */
+void fixture_foreign(struct cluster_snapshot *s, int index, const char *layout);
 
 /* A proof of the operation in its present step, at revision 9000, made 10 s ago; step and phase are the
  * operation's own where they are the same. Returned for further changes. */

@@ -19,7 +19,7 @@ GOLDEN = TOP / "tests" / "golden"
 class SchemaTest(unittest.TestCase):
     def test_every_golden_record(self):
         kinds = set()
-        for folder in ("status", "explain", "keys", "preflight", "plan"):
+        for folder in ("status", "explain", "keys", "preflight", "plan", "diff"):
             files = sorted((GOLDEN / folder).glob("*.json"))
             self.assertTrue(files, folder)
             for file in files:
@@ -27,7 +27,7 @@ class SchemaTest(unittest.TestCase):
                     record = json.loads(file.read_text())
                     cli_schema.check(record)
                     kinds.add(record["kind"])
-        self.assertEqual({"status", "explain", "keys", "preflight", "plan"}, kinds)
+        self.assertEqual({"status", "explain", "keys", "preflight", "plan", "diff"}, kinds)
 
     def test_status_begins_as_k3s_does(self):
         for file in sorted((GOLDEN / "status").glob("*.json")):

@@ -144,6 +144,8 @@ static struct cluster_snapshot *case_finished(struct key_table *k)
     for (int i = 0; i < 3; i++)
         fixture_at_target(s, i);
     s->rotation.stage = STAGE_REENCRYPT_FINISHED;
+    s->rotation.generation = 2;
+    text_copy(s->rotation.hash, sizeof(s->rotation.hash), NEW_HASH);
     s->rotation.op.state = OP_STATE_FINISHED;
     s->rotation.op.ended_ms = NOW_MS - 1000;
     s->has_reencrypt = true;
@@ -207,6 +209,23 @@ static struct cluster_snapshot *case_scheduled(struct key_table *k)
     return s;
 }
 
+/* s3's second key was changed by hand. */
+static struct cluster_snapshot *case_drift(struct key_table *k)
+{
+#define LAYOUT(second)                                                                                       \
+    "e\nr secrets\np aescbc\nk 0000000000000001 " NEW_KEY "\nk " second " " OLD_KEY "\np identity\n"
+    struct cluster_snapshot *s = fixture_cluster(3, "s");
+    for (int i = 0; i < 2; i++)
+        fixture_layout(s, i, LAYOUT("0000000000000002"));
+    fixture_foreign(s, 2, LAYOUT("00000000000000ff"));
+    text_copy(s->servers[2].report.file_why, CLUSTER_TEXT_MAX, "/etc/enc.json was changed by somebody else");
+    s->drift.servers_count = 1;
+    text_copy(s->drift.servers[0].server, CLUSTER_NAME_MAX, "s3");
+    s->drift.servers[0].since_ms = NOW_MS - 5000;
+    keys_rotated(k);
+    return s;
+}
+
 /* Nothing has reported and nothing is known. */
 static struct cluster_snapshot *case_nobody(struct key_table *k)
 {
@@ -238,6 +257,7 @@ static const struct {
     {"finished", case_finished},
     {"proofs", case_proofs},
     {"scheduled", case_scheduled},
+    {"drift", case_drift},
     {"nobody", case_nobody},
 };
 

@@ -85,6 +85,30 @@ static void checks_round_trip(void **state)
     assert_int_equal(cluster_checks_decode(buf_str(&json), json.len, &b, &err), ERR_INVALID);
 }
 
+/* Reports of agents that know no layout are read, and records of servers whose files were changed. */
+static void layout_and_drift(void **state)
+{
+    (void)state;
+    static struct cluster_report r;
+    static struct cluster_drift a, b;
+    static const char old[] = "{\"server\":\"s1\",\"stage\":\"start\",\"order_state\":\"none\"}";
+    memset(&r, 'x', sizeof(r));
+    assert_int_equal(cluster_report_decode(old, strlen(old), &r, NULL), 0);
+    assert_string_equal(r.layout, "");
+    _cleanup_(buf_freep) struct buf json = BUF_INIT(65536), body = BUF_INIT(65536);
+    memset(r.layout, 'x', sizeof(r.layout) - 1);
+    assert_int_equal(cluster_report_encode(&r, &json, NULL), 0);
+    assert_int_equal(cluster_report_decode(buf_str(&json), json.len, &r, NULL), 0);
+    assert_int_equal(strlen(r.layout), CLUSTER_LAYOUT_MAX - 1);
+    memcpy(a.servers[0].server, "s3", 3);
+    memcpy(a.servers[0].what, "what", 5);
+    a.servers[0].since_ms = 5;
+    a.servers_count = 1;
+    assert_int_equal(cluster_drift_encode(&a, &body, NULL), 0);
+    assert_int_equal(cluster_drift_decode(buf_str(&body), body.len, &b, NULL), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
 static void report_and_order_round_trip(void **state)
 {
     (void)state;
@@ -525,6 +549,7 @@ int main(void)
         cmocka_unit_test(rotation_round_trip),
         cmocka_unit_test(schedule_round_trip),
         cmocka_unit_test(checks_round_trip),
+        cmocka_unit_test(layout_and_drift),
         cmocka_unit_test(report_and_order_round_trip),
         cmocka_unit_test(lists_round_trip),
         cmocka_unit_test(bundle_round_trip),

@@ -173,6 +173,28 @@ static void a_full_buffer_is_left_as_it_was(void **state)
     assert_string_equal(buf_str(&out), "old");
 }
 
+/* Cut from the key that signs, and another one for each cluster and token. */
+static void fingerprints_are_of_one_cluster(void **state)
+{
+    (void)state;
+    _cleanup_(seal_freep) struct seal *test = must_new(TOKEN, "test"), *again = must_new(TOKEN, "prod"),
+                                      *other = must_new(TOKEN "x", "prod");
+    struct seal *const seals[] = {prod, again, test, other};
+    char out[4][FINGERPRINT_SIZE];
+    _cleanup_(secret_freep) struct secret *value = secret_copy("0123456789abcdef", 16);
+    for (size_t i = 0; i < array_len(seals); i++) {
+        _cleanup_(secret_freep) struct secret *key = NULL;
+        assert_int_equal(seal_fingerprint_key(seals[i], &key, &err), 0);
+        assert_int_equal(key->len, 32);
+        assert_int_equal(fingerprint_make(key, "aescbc", "k", value, out[i], &err), 0);
+        assert_int_equal(strlen(out[i]), 16);
+    }
+    assert_string_equal(out[0], out[1]);
+    assert_string_not_equal(out[0], out[2]);
+    assert_string_not_equal(out[0], out[3]);
+    assert_string_not_equal(out[2], out[3]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +207,7 @@ int main(void)
         cmocka_unit_test(bad_tokens_are_refused),
         cmocka_unit_test(only_objects_are_signed),
         cmocka_unit_test(a_full_buffer_is_left_as_it_was),
+        cmocka_unit_test(fingerprints_are_of_one_cluster),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

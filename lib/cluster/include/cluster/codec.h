@@ -50,6 +50,7 @@ enum cluster_key {
     CLUSTER_KEY_CHECKS, /* name = server; not part of a snapshot */
     CLUSTER_KEY_LOCK,
     CLUSTER_KEY_SCHEDULE,
+    CLUSTER_KEY_DRIFT,
     CLUSTER_KEY_AUDIT, /* name = "<time ms, 13 digits>-<8 hex>"; behind CLUSTER_KEY_LIVE_END */
 };
 /* Behind the prefix of all keys: where those end that are looked at as a whole. History stands after it, and
@@ -115,6 +116,9 @@ int cluster_schedule_encode(const struct cluster_schedule *v, struct buf *out,
                             struct error *err) _must_check_;
 int cluster_schedule_decode(const char *json, size_t len, struct cluster_schedule *ret,
                             struct error *err) _must_check_;
+int cluster_drift_encode(const struct cluster_drift *v, struct buf *out, struct error *err) _must_check_;
+int cluster_drift_decode(const char *json, size_t len, struct cluster_drift *ret,
+                         struct error *err) _must_check_;
 int cluster_audit_encode(const struct cluster_audit *v, struct buf *out, struct error *err) _must_check_;
 int cluster_audit_decode(const char *json, size_t len, struct cluster_audit *ret,
                          struct error *err) _must_check_;

@@ -60,6 +60,8 @@ struct cluster_snapshot {
     bool has_lock;
     int64_t lock_mod; /* 0: none */
     struct cluster_lock lock;
+    int64_t drift_mod; /* 0: no record */
+    struct cluster_drift drift;
     bool has_schedule;
     struct cluster_schedule schedule;
     struct {

@@ -20,6 +20,7 @@
  *   /secrets-encrypt/<cluster>/leader/candidates/<name>  time                   presence, leased
  *   /secrets-encrypt/<cluster>/lock                    struct cluster_lock      signed, by the leader, leased
  *   /secrets-encrypt/<cluster>/schedule                struct cluster_schedule  signed, by the leader
+ *   /secrets-encrypt/<cluster>/drift                   struct cluster_drift     signed, by the leader
  *   /secrets-encrypt/<cluster>/~audit/<time>-<hex>     struct cluster_audit     signed, never changed
  *
  * "Signed" values are {"mac":"…","body":{…}} (crypto/seal.h). Times are wall-clock milliseconds. */
@@ -54,6 +55,8 @@
 #define CLUSTER_WHO_MAX       256 /* a certificate's subject, or user@host */
 #define CLUSTER_LEASE_MAX     17  /* a lease's id, hex: JSON's numbers are too small for it */
 #define CLUSTER_AUDIT_MAX     10000
+#define CLUSTER_LAYOUT_MAX    8192 /* as encryption/layout.h writes it */
+#define CLUSTER_DRIFTS_MAX    64   /* servers whose file somebody changed, that are remembered */
 
 /* K3s's stages, in the order of a rotation. */
 enum stage {
@@ -158,6 +161,11 @@ struct cluster_report {
     /* Proof 1a: the generation (of the present file) whose test vector the keys in the file open; 0: none. */
     int64_t vector_generation;
     char vector_why[CLUSTER_TEXT_MAX]; /* why the present generation's was not opened */
+
+    /* What stands in the file, keys by their fingerprints (encryption/layout.h); "" = not known (older agents
+     * say nothing of it), `layout_why`. */
+    char layout[CLUSTER_LAYOUT_MAX];
+    char layout_why[CLUSTER_TEXT_MAX / 2];
 };
 
 /* --- what one agent found when it looked whether a rotation would go through on its server --- */
@@ -466,6 +474,18 @@ struct cluster_schedule {
     int64_t writes_base, writes_base_ms;
 };
 
+/* --- files that somebody changed: what the audit trail has of them is told once --- */
+struct cluster_drifted {
+    char server[CLUSTER_NAME_MAX];
+    char hash[CLUSTER_HASH_MAX]; /* of the file as it was told; "" = it is gone */
+    int64_t since_ms, told_ms;   /* when it was first told, and last: another file is told again */
+    char what[CLUSTER_TEXT_MAX]; /* what differs */
+};
+struct cluster_drift {
+    struct cluster_drifted servers[CLUSTER_DRIFTS_MAX];
+    size_t servers_count;
+};
+
 /* --- who did what: one record each, which nothing changes --- */
 struct cluster_audit {
     int64_t time_ms;
@@ -475,7 +495,7 @@ struct cluster_audit {
     char from[CLUSTER_WHO_MAX / 2]; /* "10.1.2.3:51234", "unix", "state store" */
     char call[32];                  /* "Start", "operation" */
     char what[CLUSTER_TEXT_MAX];
-    char result[16]; /* "accepted", "refused", "started", "phase", "halted", "finished", "aborted" */
+    char result[16]; /* "accepted", "refused", "started", "phase", "halted", "finished", "aborted", "noticed", "gone" */
     char why[CLUSTER_TEXT_MAX];
 };
 

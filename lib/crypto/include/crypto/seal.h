@@ -41,6 +41,19 @@ int seal_sign(struct seal *s, const char *etcd_key, const char *json, size_t jso
 int seal_verify(struct seal *s, const char *etcd_key, const void *value, size_t len, struct buf *body,
                 struct error *err) _must_check_;
 
+/* --- fingerprints of keys (what a server's report says of them) ---
+ * HMAC-SHA-256 under a key of its own, cut to 64 bits. Whoever reads the state store without the token can
+ * neither make nor check one: not even for a key that they know or guess. */
+#define FINGERPRINT_SIZE 17 /* 16 hex digits and the NUL */
+
+/* HMAC-SHA-256 under the key of signatures over "secrets-encrypt fingerprint key v1" 0x00 cluster 0x00: another
+ * one in each cluster. Caller frees. */
+int seal_fingerprint_key(struct seal *s, struct secret **ret, struct error *err) _must_check_;
+
+/* Over "secrets-encrypt fingerprint v1" 0x00 provider 0x00 name 0x00 value. */
+int fingerprint_make(const struct secret *fingerprint_key, const char *provider, const char *name,
+                     const struct secret *value, char out[FINGERPRINT_SIZE], struct error *err) _must_check_;
+
 /* Seals an encryption config. Appends a JSON object with members v (2), kdf ("hkdf"), salt, nonce, box
  * (base64 of ciphertext and tag). A new random salt and nonce at each call. The key is HKDF-Expand (SHA-256,
  * RFC 5869) of the second 32 bytes that seal_new derived, with info = "secrets-encrypt bundle v2" 0x00

@@ -76,6 +76,10 @@ void rotation_decide(const struct cluster_snapshot *s, const struct planner_self
 enum cluster_cause rotation_gate(const struct cluster_snapshot *s, const struct cluster_request *r,
                                  bool *ret_resumes, char why[CLUSTER_TEXT_MAX]);
 
+/* True when a server may have the file of that hash now: the settled generation, the one that the phase under
+ * way brings, and the like. Pure. */
+bool rotation_may_have(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash);
+
 /* Whether `abort` is possible now; if not, why says so and what to do instead. Pure. */
 bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
 

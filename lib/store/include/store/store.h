@@ -26,6 +26,9 @@ int store_etcd_open(const struct config_etcd *c, struct etcd **ret, struct error
 struct etcd *store_etcd(struct store *s);
 const char *store_cluster(const struct store *s);
 
+/* The key for fingerprints of keys (crypto/seal.h). Caller frees. */
+int store_fingerprint_key(struct store *s, struct secret **ret, struct error *err) _must_check_;
+
 /* Everything, at one revision. The struct is large: caller allocates it on the heap. */
 int store_snapshot(struct store *s, int deadline_ms, struct cluster_snapshot *ret,
                    struct error *err) _must_check_;
