@@ -104,11 +104,13 @@ static bool hear(int fd, struct buf *out, const char *until)
 {
     struct error err = ERROR_INIT;
     int64_t deadline_ms = clock_mono_ms() + WAIT_MS;
-    char piece[4096];
+    static char piece[64 * 1024];
+    size_t seen = 0; /* it does not begin before this */
     for (;;) {
         struct pollfd p = {fd, POLLIN, 0};
-        if (until && strstr(buf_str(out), until))
+        if (until && strstr(buf_str(out) + seen, until))
             return true;
+        seen = until && out->len > strlen(until) ? out->len - strlen(until) : 0;
         int64_t left_ms = deadline_ms - clock_mono_ms();
         if (left_ms <= 0 || poll(&p, 1, (int)left_ms) < 1)
             return false;

@@ -71,7 +71,7 @@ static void one_never_reads(void **state)
     struct fixture f;
     _cleanup_(buf_freep) struct buf out = BUF_INIT(OUT_MAX);
     (void)state;
-    begin(&f, &(struct http_limits){.reply_ms = 1000});
+    begin(&f, &(struct http_limits){.reply_ms = 3000});
     int lazy = open_stream(&f, &out), good = open_stream(&f, &out), size = 4096;
     assert_int_equal(setsockopt(lazy, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
     memset(large, 'x', sizeof(large) - 1);
