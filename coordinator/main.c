@@ -1,6 +1,7 @@
 /* secrets-encrypt-coordinator: one on every server; one leads, the others stand by. */
 #include "api/api.h"
 #include "coordinator.h"
+#include "http/page.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -187,9 +188,38 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     return rc;
 }
 
+/* What others see of the cluster through this coordinator. It does without, where that cannot be. */
+struct outlook {
+    struct feed *feed; /* one reader of the state store for all of them */
+    struct api *api;
+    struct page *page;
+};
+
+static void open_outlook(struct coordinator *c, int reload_fd, struct outlook *w)
+{
+    struct error err = ERROR_INIT;
+    bool api = api_is_wanted(c->config), page = page_is_wanted(c->config);
+    int rc = api || page ? feed_new(c->store, &w->feed, &err) : 0;
+    if (rc == 0 && api)
+        rc = api_new(c->config, c->store, c->datastore, w->feed, reload_fd, &w->api, &err);
+    if (rc < 0)
+        log_event(LOG_LEVEL_ERROR, "there is no API", LOG_S("why", err.text));
+    if (w->feed && page && page_new(c->config, c->store, w->feed, &w->page, &err) < 0)
+        log_event(LOG_LEVEL_ERROR, "there is no page", LOG_S("why", err.text));
+}
+
+static void close_outlook(struct outlook *w)
+{
+    if (w->feed)
+        feed_stop(w->feed); /* whoever waits for it goes */
+    page_free(w->page);
+    api_free(w->api);
+    feed_free(w->feed);
+}
+
 static int run(const char *path, int stop_fd, int reload_fd)
 {
-    struct api *api = NULL;
+    struct outlook outlook = {0};
     struct coordinator *c = calloc(1, sizeof(*c));
     struct config *config = NULL;
     struct error err = ERROR_INIT;
@@ -198,13 +228,12 @@ static int run(const char *path, int stop_fd, int reload_fd)
         log_event(LOG_LEVEL_NOTICE, "started", LOG_S("version", SECRETS_ENCRYPT_VERSION),
                   LOG_S("cluster", config->cluster), LOG_S("state_store", etcd_name(store_etcd(c->store))),
                   LOG_S("datastore", c->datastore ? etcd_name(c->datastore) : "not to be read"));
-        if (api_new(config, c->store, c->datastore, reload_fd, &api, &err) < 0)
-            log_event(LOG_LEVEL_ERROR, "there is no API", LOG_S("why", err.text));
+        open_outlook(c, reload_fd, &outlook);
         rc = serve(c, stop_fd, &err);
     }
     if (rc < 0)
         fprintf(stderr, PROGRAM ": %s\n", err.text);
-    api_free(api);
+    close_outlook(&outlook);
     log_flush();
     if (c) {
         kube_close(c->apis_kube);

@@ -12,6 +12,7 @@
 #include <base/text.h>
 #include <door/door.h>
 
+#include "caller.h"
 #include "service.h"
 
 #define RETRY_MS       10000
@@ -30,6 +31,7 @@ struct api {
     const struct config *config;
     struct store *store;
     struct etcd *datastore;
+    struct feed *feed;
     struct service *service;
     struct rpc_server *server;
     struct door *doors[WAYS];
@@ -40,35 +42,17 @@ struct api {
 
 /* ---------- callers ---------- */
 
-static void describe(const struct door_peer *p, struct api_caller *c, const char *groups[TLS_GROUPS_MAX],
-                     const char *sans[TLS_SANS_MAX])
-{
-    for (size_t i = 0; i < p->tls.groups_count; i++)
-        groups[i] = p->tls.groups[i];
-    for (size_t i = 0; i < p->tls.sans_count; i++)
-        sans[i] = p->tls.sans[i];
-    *c = (struct api_caller){.local = p->kind == DOOR_UNIX,
-                             .subject = p->tls.subject,
-                             .groups = groups,
-                             .groups_count = p->tls.groups_count,
-                             .sans = sans,
-                             .sans_count = p->tls.sans_count};
-}
-
 static struct who *who_of(const struct config_api *config, const struct door_peer *p)
 {
-    const char *groups[TLS_GROUPS_MAX], *sans[TLS_SANS_MAX];
     char local[CLUSTER_WHO_MAX];
-    struct api_caller caller;
     struct who *w = malloc(sizeof(*w));
     if (!w)
         return NULL;
-    describe(p, &caller, groups, sans);
     bool is_local = p->kind == DOOR_UNIX;
     snprintf(local, sizeof(local), "%s (uid %u)", p->user, (unsigned)p->uid);
     /* Without a subject it is its first other name that it is known by. */
     const char *name = *p->tls.subject ? p->tls.subject : p->tls.sans_count > 0 ? p->tls.sans[0] : "no name";
-    who_init(w, is_local ? local : name, is_local ? "unix" : p->from, api_role_of(config, &caller),
+    who_init(w, is_local ? local : name, is_local ? "unix" : p->from, caller_role(config, p),
              is_local ? 0 : p->tls.until_ms);
     return w;
 }
@@ -136,13 +120,18 @@ static int open_server(struct api *a, struct error *err)
 
 static int open_service(struct api *a, struct error *err)
 {
-    int rc = a->service ? 0 : service_new(a->config, a->store, a->datastore, &a->service, err);
+    int rc = a->service ? 0 : service_new(a->config, a->store, a->datastore, a->feed, &a->service, err);
     return rc == 0 && !a->server ? open_server(a, err) : rc;
 }
 
-static bool wanted(const struct api *a, enum way way)
+static bool wanted(const struct config *c, enum way way)
 {
-    return way == WAY_SOCKET ? *a->config->api.socket != 0 : a->config->api.listen_count > 0;
+    return way == WAY_SOCKET ? *c->api.socket != 0 : c->api.listen_count > 0;
+}
+
+bool api_is_wanted(const struct config *config)
+{
+    return wanted(config, WAY_SOCKET) || wanted(config, WAY_TLS);
 }
 
 static int open_door(struct api *a, enum way way, struct error *err)
@@ -180,7 +169,7 @@ static void open_what_is_closed(struct api *a)
 {
     for (int way = 0; way < WAYS; way++) {
         struct error err = ERROR_INIT;
-        if (a->doors[way] || !wanted(a, (enum way)way))
+        if (a->doors[way] || !wanted(a->config, (enum way)way))
             continue;
         int rc = open_service(a, &err);
         if (rc == 0)
@@ -235,8 +224,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-int api_new(const struct config *config, struct store *store, struct etcd *datastore, int reload_fd,
-            struct api **ret, struct error *err)
+int api_new(const struct config *config, struct store *store, struct etcd *datastore, struct feed *feed,
+            int reload_fd, struct api **ret, struct error *err)
 {
     struct api *a = calloc(1, sizeof(*a));
     if (!a)
@@ -244,6 +233,7 @@ int api_new(const struct config *config, struct store *store, struct etcd *datas
     a->config = config;
     a->store = store;
     a->datastore = datastore;
+    a->feed = feed;
     a->reload_fd = reload_fd;
     a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int failed = a->stop_fd < 0 ? errno : pthread_create(&a->thread, NULL, run, a);

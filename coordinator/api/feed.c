@@ -40,6 +40,7 @@ struct feed {
     int code;              /* of the last look, and its text */
     struct error why;
     struct feed_state *state; /* NULL: none yet */
+    int64_t good_ms;          /* when a look last went well (monotonic) */
     struct step steps[STEPS_MAX];
     size_t first, count, bytes;
     int64_t base; /* the revision that the first step leads away from; 0: none */
@@ -238,6 +239,7 @@ static bool look_once(struct feed *f)
     f->ended = number;
     f->code = rc;
     f->why = err;
+    f->good_ms = rc == 0 ? clock_mono_ms() : f->good_ms;
     go_on = !f->stopping;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
@@ -392,6 +394,24 @@ int feed_fresh(struct feed *f, int64_t deadline_ms, struct feed_state **ret, str
         rc = error_set(err, error_is_transient(f->code) ? ERR_UNAVAILABLE : f->code, "%s", f->why.text);
     else
         *ret = state_ref(f->state);
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
+int feed_peek(struct feed *f, struct feed_state **ret, int64_t *ret_age_ms, int *ret_code, struct error *why,
+              struct error *err)
+{
+    int rc = 0;
+    pthread_mutex_lock(&f->lock);
+    if (f->state) {
+        *ret = state_ref(f->state);
+        *ret_age_ms = clock_mono_ms() - f->good_ms;
+        *ret_code = f->code;
+        *why = f->why;
+    } else {
+        rc = error_set(err, ERR_UNAVAILABLE, "the state store has not answered this coordinator yet%s%s",
+                       f->code < 0 ? ": " : "", f->code < 0 ? f->why.text : "");
+    }
     pthread_mutex_unlock(&f->lock);
     return rc;
 }

@@ -32,6 +32,12 @@ const char *feed_id(const struct feed *f);
  * a look. Caller unrefs. ERR_UNAVAILABLE, ERR_TIMEOUT with the store's reason. */
 int feed_fresh(struct feed *f, int64_t deadline_ms, struct feed_state **ret, struct error *err) _must_check_;
 
+/* What the last look that went well has found, without waiting. *ret_age_ms: so long ago it ended. *ret_code:
+ * of the last look, 0 or an error with its text in *why. ERR_UNAVAILABLE: none went well so far. Caller
+ * unrefs. */
+int feed_peek(struct feed *f, struct feed_state **ret, int64_t *ret_age_ms, int *ret_code, struct error *why,
+              struct error *err) _must_check_;
+
 /* The steps from a revision on. */
 struct feed_step {
     bool whole;       /* items are all records */

@@ -167,7 +167,7 @@ const struct rpc_server_method *service_methods(size_t *ret_count)
 
 /* ---------- the service ---------- */
 
-int service_new(const struct config *config, struct store *store, struct etcd *datastore,
+int service_new(const struct config *config, struct store *store, struct etcd *datastore, struct feed *feed,
                 struct service **ret, struct error *err)
 {
     struct service *s = calloc(1, sizeof(*s));
@@ -177,11 +177,10 @@ int service_new(const struct config *config, struct store *store, struct etcd *d
     s->config = config;
     s->store = store;
     s->datastore = datastore;
+    s->feed = feed;
     int rc = limits_new(API_WRITES_A_MINUTE, &s->limits, err);
     if (rc == 0)
         rc = trail_new(store, config->server, &s->trail, err);
-    if (rc == 0)
-        rc = feed_new(store, &s->feed, err);
     if (rc < 0)
         service_free(s);
     else
@@ -198,7 +197,6 @@ void service_free(struct service *s)
 {
     if (!s)
         return;
-    feed_free(s->feed);
     trail_free(s->trail);
     limits_free(s->limits);
     pthread_mutex_destroy(&s->lock);

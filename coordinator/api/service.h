@@ -32,9 +32,9 @@ struct service {
 };
 
 /* All borrowed; `datastore` may be NULL. Caller frees. */
-int service_new(const struct config *config, struct store *store, struct etcd *datastore,
+int service_new(const struct config *config, struct store *store, struct etcd *datastore, struct feed *feed,
                 struct service **ret, struct error *err) _must_check_;
-/* Whoever waits is sent away; then the server can be freed, and then the service. */
+/* Whoever waits for the feed is sent away; then the server can be freed, and then the service. */
 void service_stop(struct service *s);
 void service_free(struct service *s); /* NULL is safe */
 

@@ -215,17 +215,22 @@ static int check_kubernetes(const struct config *c, enum config_role role, struc
     return 0;
 }
 
-/* "host:port" or "[ipv6]:port", as a URL has them. */
+/* As a URL has them. */
+int config_check_listen(const char *address, const char *where, struct error *err)
+{
+    char url[URL_MAX + 16];
+    if (!*address || strstr(address, "://") || strchr(address, '/') || !strrchr(address, ':') ||
+        address[strlen(address) - 1] == ']')
+        return error_set(err, ERR_INVALID, "%s: '%.80s' is not host:port or [ipv6]:port", where, address);
+    snprintf(url, sizeof(url), "https://%.*s", URL_MAX, address);
+    return config_check_url(url, where, err);
+}
+
 static int check_listen(const struct config_api *a, size_t i, struct error *err)
 {
-    char where[64], url[URL_MAX + 16];
+    char where[64];
     snprintf(where, sizeof(where), "api.listen[%zu]", i);
-    if (strstr(a->listen[i], "://") || strchr(a->listen[i], '/') || !strrchr(a->listen[i], ':') ||
-        a->listen[i][strlen(a->listen[i]) - 1] == ']')
-        return error_set(err, ERR_INVALID, "%s: '%.80s' is not host:port or [ipv6]:port", where,
-                         a->listen[i]);
-    snprintf(url, sizeof(url), "https://%.*s", URL_MAX, a->listen[i]);
-    int rc = config_check_url(url, where, err);
+    int rc = config_check_listen(a->listen[i], where, err);
     for (size_t k = 0; rc == 0 && k < i; k++)
         if (strcmp(a->listen[k], a->listen[i]) == 0)
             rc = error_set(err, ERR_INVALID, "%s: the same as listen[%zu]", where, k);
@@ -253,6 +258,20 @@ static int check_role(const struct config_api_role *v, size_t i, struct error *e
     return 0;
 }
 
+int config_check_tls_ready(const struct config_api *a, const char *field, struct error *err)
+{
+    if (!*a->cert_file)
+        return error_set(err, ERR_INVALID, "api.cert_file: missing; %s needs a certificate", field);
+    if (!*a->client_ca_file)
+        return error_set(err, ERR_INVALID,
+                         "api.client_ca_file: missing; %s needs the CA that signs client certificates",
+                         field);
+    return a->roles_count > 0
+               ? 0
+               : error_set(err, ERR_INVALID, "api.roles: missing; nobody could use %s, as nobody has a role",
+                           field);
+}
+
 static int check_api(const struct config_api *a, struct error *err)
 {
     int rc = check_pair("api", a->cert_file, a->key_file, err);
@@ -260,18 +279,7 @@ static int check_api(const struct config_api *a, struct error *err)
         rc = check_listen(a, i, err);
     for (size_t i = 0; rc == 0 && i < a->roles_count; i++)
         rc = check_role(&a->roles[i], i, err);
-    if (rc < 0 || a->listen_count == 0)
-        return rc;
-    if (!*a->cert_file)
-        return error_set(err, ERR_INVALID, "api.cert_file: missing; api.listen needs a certificate");
-    if (!*a->client_ca_file)
-        return error_set(
-            err, ERR_INVALID,
-            "api.client_ca_file: missing; api.listen needs the CA that signs client certificates");
-    return a->roles_count > 0
-               ? 0
-               : error_set(err, ERR_INVALID,
-                           "api.roles: missing; nobody could use api.listen, as nobody has a role");
+    return rc < 0 || a->listen_count == 0 ? rc : config_check_tls_ready(a, "api.listen", err);
 }
 
 int config_check(const struct config *c, enum config_role role, struct error *err)
@@ -291,6 +299,8 @@ int config_check(const struct config *c, enum config_role role, struct error *er
         rc = config_check_maintenance(c, role, err);
     if (rc == 0)
         rc = check_api(&c->api, err);
+    if (rc == 0)
+        rc = config_check_http(c, err);
     if (rc == 0 && role == CONFIG_FOR_AGENT && strcmp(c->driver, "exec") == 0 && c->exec_restart_count == 0)
         rc = error_set(
             err, ERR_INVALID,

@@ -305,6 +305,26 @@ static const struct field api_fields[] = {
              "of several that match the highest counts; nobody else is let in"},
     {0}};
 
+#define HTTP(member) offsetof(struct config_http, member)
+
+static const struct field http_fields[] = {
+    {.name = "listen",
+     .type = FIELD_TEXT,
+     .offset = HTTP(listen),
+     .fallback = "127.0.0.1:9449",
+     .help = "address of loopback and port for the page, `/metrics`, `/healthz` and `/readyz`, without TLS: "
+             "every user of the machine may look; empty: none"},
+    {.name = "tls_listen",
+     .type = FIELD_LIST,
+     .offset = HTTP(tls_listen),
+     .count_offset = HTTP(tls_listen_count),
+     .min = 0,
+     .max = CONFIG_LISTEN_MAX,
+     .help =
+         "addresses (host:port, [ipv6]:port) for the same behind TLS 1.3, with the certificates and roles "
+         "of `api`: for viewers and above"},
+    {0}};
+
 static const struct field log_fields[] = {
     {.name = "level",
      .type = FIELD_CHOICE,
@@ -481,6 +501,10 @@ static const struct field top_fields[] = {
      .help = "with `rotate_every`: an aesgcm key is replaced before more than that was written under it; 0: "
              "that is not looked at"},
     {.name = "api", .type = FIELD_SECTION, .parts = {{api_fields, AT(api)}}, .help = "the coordinator's API"},
+    {.name = "http",
+     .type = FIELD_SECTION,
+     .parts = {{http_fields, AT(http)}},
+     .help = "the coordinator's page, for people and monitoring: it only shows"},
     {.name = "log", .type = FIELD_SECTION, .parts = {{log_fields, 0}}, .help = "what the daemons log"},
     {0}};
 

@@ -62,6 +62,12 @@ const char *config_role_name(enum config_role role);
 int config_check(const struct config *c, enum config_role role, struct error *err) _must_check_;
 /* Those of maintenance windows, the gate on alerts and the schedule (check_maintenance.c). */
 int config_check_maintenance(const struct config *c, enum config_role role, struct error *err) _must_check_;
+/* Those of the page's addresses (check_http.c). */
+int config_check_http(const struct config *c, struct error *err) _must_check_;
+/* "host:port" or "[ipv6]:port". */
+int config_check_listen(const char *address, const char *where, struct error *err) _must_check_;
+/* What an address for TLS takes, which `field` is: certificate, CA and roles. */
+int config_check_tls_ready(const struct config_api *a, const char *field, struct error *err) _must_check_;
 /* The rules of one endpoint or API URL. */
 int config_check_url(const char *url, const char *where, struct error *err) _must_check_;
 /* A resource's name ("secrets", "widgets.example.org"). */

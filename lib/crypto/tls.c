@@ -28,6 +28,7 @@ struct stamp {
 
 struct tls_server {
     char *cert, *key, *client_ca;
+    bool http1;
     struct stamp tried[FILES]; /* the set that was read last, for better or worse */
     SSL_CTX *context;
     int64_t until_ms;
@@ -120,21 +121,25 @@ static int load_client_ca(SSL_CTX *context, const char *path, struct error *err)
 
 /* ---------- what is agreed with every client ---------- */
 
+/* `arg`: the one protocol that is spoken behind this. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                            const unsigned char *offered, unsigned offered_len, void *arg)
 {
-    (void)ssl, (void)arg;
+    const char *ours = arg;
+    const size_t len = strlen(ours);
+    (void)ssl;
     for (unsigned i = 0; i < offered_len; i += offered[i] + 1u)
-        if (offered[i] == 2 && i + 2 < offered_len && memcmp(offered + i + 1, "h2", 2) == 0) {
+        if (offered[i] == len && i + len < offered_len && memcmp(offered + i + 1, ours, len) == 0) {
             *out = offered + i + 1;
-            *out_len = 2;
+            *out_len = (unsigned char)len;
             return SSL_TLSEXT_ERR_OK;
         }
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-static int set_rules(SSL_CTX *context, struct error *err)
+static int set_rules(SSL_CTX *context, bool http1, struct error *err)
 {
+    static char h2[] = "h2", http[] = "http/1.1";
     static const unsigned char id[] = "secrets-encrypt";
     SSL_CTX_set_security_level(context, SECURITY_LEVEL);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, tls_conn_verify);
@@ -144,7 +149,7 @@ static int set_rules(SSL_CTX *context, struct error *err)
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+    SSL_CTX_set_alpn_select_cb(context, choose_protocol, http1 ? http : h2);
     /* A CA of the file is trusted as it stands, be it a root or not. */
     bool ok = SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
@@ -161,7 +166,7 @@ static int load(const struct tls_server *s, SSL_CTX **ret, struct error *err)
     _cleanup_(SSL_CTX_freep) SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (!context)
         return openssl_failed(err, "set up TLS");
-    int rc = set_rules(context, err);
+    int rc = set_rules(context, s->http1, err);
     if (rc == 0)
         rc = load_chain(context, s->cert, err);
     if (rc == 0)
@@ -230,6 +235,7 @@ int tls_server_new(const struct tls_files *files, struct tls_server **ret, struc
     s->cert = strdup(files->cert);
     s->key = strdup(files->key);
     s->client_ca = strdup(files->client_ca);
+    s->http1 = files->http1;
     if (!s->cert || !s->key || !s->client_ca)
         return error_no_memory(err);
     look(s, stamps);

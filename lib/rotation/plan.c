@@ -35,6 +35,11 @@ const enum phase *plan_of(enum operation_kind kind)
     return nothing;
 }
 
+const enum phase *rotation_plan(enum operation_kind kind)
+{
+    return plan_of(kind);
+}
+
 /* The present files are adopted when there is no generation yet, or when every server runs another config
  * than the newest one issued (changed by hand everywhere, alike). */
 static bool needs_adoption(const struct cluster_snapshot *s)

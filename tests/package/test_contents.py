@@ -32,7 +32,8 @@ FILES = {
                                                        "gitlab/secrets-encrypt.gitlab-ci.yml")},
 }
 SCRIPTS = ("postinst", "prerm", "postrm")
-LIBRARIES = ("libc6", "libgrpc29", "libcurl4", "libssl3", "libcjson1", "libyaml-0-2", "libsodium23", "libprotobuf-c1")
+LIBRARIES = ("libc6", "libgrpc29", "libcurl4", "libssl3", "libcjson1", "libyaml-0-2", "libsodium23", "libprotobuf-c1",
+             "libmicrohttpd12")
 
 
 def run(*argv, **more):

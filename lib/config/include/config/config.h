@@ -46,6 +46,7 @@
  *     socket: /run/secrets-encrypt/api/api.sock   socket_group: ""
  *     listen: ["10.0.0.1:6448"]   cert_file: …   key_file: …   client_ca_file: …
  *     roles: [{role: operator, subject: "CN=ci"}, {role: viewer, group: on-call}]
+ *   http: {listen: "127.0.0.1:9449", tls_listen: []}       # the coordinator's page
  *   log: {level: info, format: logfmt}
  */
 #ifndef CONFIG_CONFIG_H
@@ -114,6 +115,12 @@ struct config_api {
     size_t roles_count;
 };
 
+struct config_http {
+    char *listen;                        /* "127.0.0.1:9449": plain, on loopback; "" : not there */
+    char *tls_listen[CONFIG_LISTEN_MAX]; /* "host:port", behind TLS with what struct config_api names */
+    size_t tls_listen_count;
+};
+
 struct config {
     char *path; /* of the file that this was read from */
     char cluster[CONFIG_NAME_MAX];
@@ -173,6 +180,7 @@ struct config {
     char *rotate_every; /* "90d"; "" : never by itself */
     int64_t rotate_writes;
     struct config_api api;
+    struct config_http http;
     char *log_level;
     char *log_format;
 };

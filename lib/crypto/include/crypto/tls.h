@@ -36,6 +36,7 @@ struct tls_files {
     const char *cert;      /* PEM: the server's certificate, then those between it and its CA */
     const char *key;       /* PEM, without a pass phrase */
     const char *client_ca; /* PEM: who signs the clients' certificates, one or more */
+    bool http1;            /* the protocol that is agreed on is "http/1.1", not "h2" */
 };
 
 /* Reads the three files; the paths are copied. Caller frees. Errors name the file: it cannot be read

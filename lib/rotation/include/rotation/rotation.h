@@ -88,6 +88,9 @@ bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_
 enum phase rotation_first_phase(const struct cluster_snapshot *s, const struct cluster_operation *op);
 enum phase rotation_next_phase(const struct cluster_snapshot *s, const struct cluster_rotation *r);
 
+/* Every phase that an operation of this kind may run through, in order; ends with PHASE_DONE. */
+const enum phase *rotation_plan(enum operation_kind kind);
+
 /* True for a phase that brings a generation to every server (a restart: the one that they have); the others
  * are jobs of the coordinator. */
 bool rotation_phase_is_config(enum phase phase);
