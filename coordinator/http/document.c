@@ -1,14 +1,15 @@
 #include "document.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include <base/cleanup.h>
 #include <report/explain.h>
+#include <report/odd.h>
 #include <report/records.h>
 #include <report/status.h>
 #include <report/words.h>
 #include <rotation/rotation.h>
-
-#include "odd.h"
 
 /* ---------- servers ---------- */
 
@@ -33,12 +34,18 @@ static void add_report(struct builder *b, struct json *o, const struct cluster_r
     build_string(b, o, "process", r->process);
 }
 
-static struct json *server_node(struct builder *b, const struct cluster_snapshot *s, size_t i)
+static void add_odd(struct builder *b, struct json *o, const struct odd_server *odd)
+{
+    bool is_odd = odd->kind != ODD_NO && odd->kind != ODD_SILENT; /* who is silent is not compared */
+    build_string(b, o, "odd", is_odd ? odd_name(odd->kind) : "");
+    build_string(b, o, "oddwhy", is_odd ? odd->why : "");
+}
+
+static struct json *server_node(struct builder *b, const struct cluster_snapshot *s, size_t i,
+                                const struct odd_server *odd)
 {
     const struct snapshot_server *v = &s->servers[i];
     struct json *o = build_new(b, false);
-    char why[CLUSTER_TEXT_MAX];
-    const char *odd = odd_of(s, i, why);
     build_string(b, o, "name", v->name);
     build_bool(b, o, "inspec", v->in_spec);
     build_bool(b, o, "apiserver", !snapshot_etcd_only(s, i));
@@ -46,17 +53,22 @@ static struct json *server_node(struct builder *b, const struct cluster_snapshot
     if (v->reports)
         add_report(b, o, &v->report);
     add_order(b, o, v);
-    build_string(b, o, "odd", odd);
-    build_string(b, o, "oddwhy", why);
+    add_odd(b, o, odd);
     build_string(b, o, "why", status_server_why(v));
     return o;
 }
 
 static void add_servers(struct builder *b, struct json *root, const struct cluster_snapshot *s)
 {
+    _cleanup_free_ struct odd_verdict *verdict = calloc(1, sizeof(*verdict));
+    if (!verdict) {
+        b->rc = b->rc < 0 ? b->rc : error_no_memory(b->err);
+        return;
+    }
+    odd_find(s, verdict);
     struct json *servers = build_new(b, true);
     for (size_t i = 0; i < s->servers_count; i++)
-        build_append(b, servers, server_node(b, s, i));
+        build_append(b, servers, server_node(b, s, i, &verdict->servers[i]));
     build_node(b, root, "servers", servers);
 }
 

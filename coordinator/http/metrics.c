@@ -1,10 +1,20 @@
 #include "metrics.h"
 
-int page_metrics(const struct cluster_snapshot *s, struct buf *out, struct error *err)
+#include <stdlib.h>
+
+#include <base/cleanup.h>
+#include <base/clock.h>
+#include <metrics/metrics.h>
+
+int page_metrics(const struct config *config, const struct cluster_snapshot *s, struct buf *out,
+                 struct error *err)
 {
-    return buf_addf(out, err,
-                    "# TYPE secrets_encrypt_state_store_read gauge\n"
-                    "secrets_encrypt_state_store_read %d\n"
-                    "# EOF\n",
-                    s ? 1 : 0);
+    _cleanup_free_ struct metrics_process *p = calloc(1, sizeof(*p));
+    if (!p)
+        return error_no_memory(err);
+    metrics_process_get(p);
+    p->cluster = config->cluster;
+    p->server = config->server;
+    p->now_ms = clock_wall_ms();
+    return metrics_render(s, p, out, err);
 }

@@ -1,12 +1,13 @@
-/* /metrics, from the snapshot of the last look. A stand-in of metrics/metrics.h: what lib/metrics renders
- * takes the place of this one function's body. */
+/* /metrics, from the snapshot of the last look. */
 #ifndef COORDINATOR_HTTP_METRICS_H
 #define COORDINATOR_HTTP_METRICS_H
 
 #include <base/buf.h>
 #include <cluster/snapshot.h>
+#include <config/config.h>
 
 /* Appends OpenMetrics text, with its "# EOF\n". s NULL: the state store was not read yet. */
-int page_metrics(const struct cluster_snapshot *s, struct buf *out, struct error *err) _must_check_;
+int page_metrics(const struct config *config, const struct cluster_snapshot *s, struct buf *out,
+                 struct error *err) _must_check_;
 
 #endif

@@ -25,7 +25,7 @@
 #define SPARE       64 /* connections that are shut down and not yet closed */
 #define SEND_BUFFER (128 * 1024)
 #define MEMORY      (HTTP_HEADER_MAX + 8192) /* of a connection: header lines, and what is sent */
-#define METRICS_MAX ((size_t)8 * 1024 * 1024)
+#define METRICS_MAX ((size_t)16 * 1024 * 1024)
 #define END_MS      1000
 #define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 #define TEXT        "text/plain; charset=utf-8"

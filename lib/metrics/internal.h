@@ -66,7 +66,7 @@ bool age_since(const struct render *r, int64_t then_ms, int64_t *ret);
 bool operation_live(const struct cluster_snapshot *s);
 
 /* --- servers.c --- */
-void servers_judge(struct render *r); /* fills in r->verdicts */
+int servers_judge(struct render *r, struct error *err) _must_check_; /* fills in r->verdicts */
 void write_server_info(struct render *r);
 void write_agent_info(struct render *r);
 void write_preflight_checks(struct render *r);

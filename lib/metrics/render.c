@@ -198,7 +198,7 @@ int metrics_render(const struct cluster_snapshot *s, const struct metrics_proces
     r.now_ms = p->now_ms > 0 ? p->now_ms : r.read_ms;
     r.s = r.now_ms - r.read_ms <= METRICS_STALE_MS ? s : NULL;
     if (r.s)
-        servers_judge(&r);
+        r.rc = servers_judge(&r, err);
     for (size_t i = 0; i < metric_rows_count && r.rc == 0; i++)
         add_family(&r, &metric_rows[i]);
     adds(&r, "# EOF\n");

@@ -1,74 +1,43 @@
 /* Servers: what they published, who is the odd one out, how they are. */
 #include "internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include <base/cleanup.h>
 #include <base/text.h>
+#include <report/odd.h>
 
 /* ---------- the odd one out ---------- */
 
-/* Published the same, stage and hash. */
-static bool same(const struct snapshot_server *a, const struct snapshot_server *b)
+static unsigned char judged(const struct snapshot_server *v, enum odd_kind kind)
 {
-    return a->report.stage == b->report.stage && strcmp(a->report.hash, b->report.hash) == 0;
-}
-
-static bool counts(const struct cluster_snapshot *s, size_t i)
-{
-    return s->servers[i].in_spec && s->servers[i].reports && !snapshot_etcd_only(s, i);
-}
-
-/* The server whose stage and hash more than half of them published; NULL: no such majority. */
-static const struct snapshot_server *majority(const struct cluster_snapshot *s)
-{
-    const struct snapshot_server *leads = NULL;
-    size_t lead = 0, all = 0, votes = 0;
-    for (size_t i = 0; i < s->servers_count; i++) {
-        if (!counts(s, i))
-            continue;
-        if (lead == 0)
-            leads = &s->servers[i];
-        lead = same(leads, &s->servers[i]) ? lead + 1 : lead - 1;
-    }
-    for (size_t i = 0; i < s->servers_count && leads; i++) {
-        all += counts(s, i);
-        votes += counts(s, i) && same(leads, &s->servers[i]);
-    }
-    return leads && 2 * votes > all ? leads : NULL;
-}
-
-/* The coordinator issued it, or it is not known yet what was issued. */
-static bool issued(const struct cluster_snapshot *s, const char *hash)
-{
-    const struct cluster_operation *op = &s->rotation.op;
-    bool live = operation_live(s);
-    const struct snapshot_bundle *target = live || s->spec.owned ? snapshot_bundle(s, op->target) : NULL;
-    bool being_made = op->target > 0 && !target && (s->spec.owned || live);
-    if (!s->has_rotation || !*s->rotation.hash || being_made || (live && op->phase == PHASE_ADOPT))
-        return true;
-    return strcmp(hash, s->rotation.hash) == 0 || (*op->also && strcmp(hash, op->also) == 0) ||
-           (target && strcmp(hash, target->hash) == 0);
-}
-
-/* The one place that says who is odd. */
-static unsigned char verdict(const struct cluster_snapshot *s, const struct snapshot_server *v,
-                             const struct snapshot_server *most)
-{
-    if (!v->reports)
-        return 0;
-    if (*v->report.file_why || (v->in_spec && !issued(s, v->report.hash)))
+    switch (kind) {
+    case ODD_DRIFT:
+    case ODD_NOT_ISSUED:
         return SERVER_ODD | SERVER_DRIFT;
-    /* While an operation runs the servers differ one after the other, as they should. */
-    bool minority = most && v->in_spec && !operation_live(s) && !same(v, most);
-    return minority || v->plain_keys_differ ? SERVER_ODD : 0;
+    case ODD_MINORITY:
+    case ODD_TIE:
+        return SERVER_ODD;
+    case ODD_NO:
+    case ODD_SILENT:
+        break;
+    }
+    if (*v->report.file_why)
+        return SERVER_ODD | SERVER_DRIFT;
+    return v->plain_keys_differ ? SERVER_ODD : 0;
 }
 
-void servers_judge(struct render *r)
+int servers_judge(struct render *r, struct error *err)
 {
-    const struct snapshot_server *most = majority(r->s);
+    _cleanup_free_ struct odd_verdict *verdict = calloc(1, sizeof(*verdict));
+    if (!verdict)
+        return error_no_memory(err);
+    odd_find(r->s, verdict);
     for (size_t i = 0; i < r->s->servers_count; i++)
-        r->verdicts[i] = verdict(r->s, &r->s->servers[i], most);
+        r->verdicts[i] = judged(&r->s->servers[i], verdict->servers[i].kind);
+    return 0;
 }
 
 bool server_odd(const struct render *r, const struct snapshot_server *v, int64_t *ret)

@@ -72,7 +72,7 @@ static void test_nothing_is_lost_between_threads(void **state)
 static void test_lines_that_are_written_are_counted(void **state)
 {
     (void)state;
-    log_open("test", "s1", LOG_LEVEL_INFO);
+    log_open("test", "s1", LOG_LEVEL_INFO, LOG_LOGFMT);
     struct metrics_process a = now();
     log_event(LOG_LEVEL_WARNING, "one");
     log_event(LOG_LEVEL_DEBUG, "dropped");
