@@ -400,7 +400,7 @@ static void test_flags_with_two_meanings(void **state)
     static const char *const refused[][2] = {
         {"status --yes", "--yes is not a flag of status, but of init"},
         {"pause -f", "--force is not a flag of pause, but of init, prepare"},
-        {"pause -o json", "--output is not a flag of pause, but of keys, init, status"},
+        {"pause -o json", "--output is not a flag of pause, but of keys, diff, init, status"},
         {"init --offline --engine datastore", "--engine is not a flag of init, but of reencrypt"},
         {"-o yaml", "--output yaml: not one of text, json, wide"},
     };
