@@ -44,7 +44,7 @@ class LeakTest(LabTest):
                 memory.needles = leaks.forms(seen.keys)
                 self.run_cli(lab, "keys", "restore", "aescbckey")
                 looks = memory.looks
-                labs.wait_for("memory is looked into once more", lambda: memory.looks > looks + 2, 30)
+                labs.wait_for("memory is looked into once more", lambda: memory.looks > looks + 1, 60)
                 self.plant_process(family)
             needles = leaks.forms(seen.keys)
             self.assertGreaterEqual(len(seen.keys), 2, "no key was made")
