@@ -161,8 +161,7 @@ class Memory(observe.Watcher):
             regions = dumped_regions(program.pid)
             with open(f"/proc/{program.pid}/mem", "rb", buffering=0) as memory:
                 for begin, end, name in regions:
-                    memory.seek(begin)
-                    data = memory.read(end - begin) or b""
+                    data = resident(program.pid, memory, begin, end)
                     self.bytes += len(data)
                     self.hits |= {(program.name, what, name) for what in found_in(data, needles)}
         except (ProcessLookupError, FileNotFoundError, ValueError):
@@ -170,6 +169,25 @@ class Memory(observe.Watcher):
         except OSError as error:
             if error.errno not in (3, 5):  # gone, or a mapping that went
                 raise
+
+
+def resident(pid, memory, begin, end):
+    """The pages of a mapping that were ever written, one behind the other: of stacks and the like that is little."""
+    page, parts = os.sysconf("SC_PAGESIZE"), []
+    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as source:
+        source.seek(begin // page * 8)
+        entries = source.read((end - begin) // page * 8)
+    there = [bool(entries[i + 7] & 0xc0) for i in range(0, len(entries), 8)]  # present, or swapped
+    at = 0
+    while at < len(there):
+        until = at
+        while until < len(there) and there[until]:
+            until += 1
+        if until > at:
+            memory.seek(begin + at * page)
+            parts.append(memory.read((until - at) * page) or b"")
+        at = until + 1
+    return b"".join(parts)
 
 
 def dumped_regions(pid):

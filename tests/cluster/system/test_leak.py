@@ -1,8 +1,9 @@
-"""No key leaks: a whole rotation (on three servers, or $SERVERS), and a retired key brought back, with everything logged that can be.
-Then every key that ever existed is looked for, in every form that one could take, in logs, in etcd with its history,
+"""No key leaks: a whole rotation on three servers (or $SERVERS), and a retired key brought back, with everything logged
+that can be. Then every key that ever existed is looked for, in every form that one could take, in logs, in etcd with its history,
 in argument lists, environments and memory of every process, in cores, and in every file.
 
 Each search is shown a key that was planted for it first, and has to find it."""
+import contextlib
 import os
 import resource
 import signal
@@ -44,7 +45,7 @@ class LeakTest(LabTest):
                 memory.needles = leaks.forms(seen.keys)
                 self.run_cli(lab, "keys", "restore", "aescbckey")
                 looks = memory.looks
-                labs.wait_for("memory is looked into once more", lambda: memory.looks > looks + 2, 30)
+                labs.wait_for("memory is looked into once more", lambda: memory.looks > looks + 1, 60)
                 self.plant_process(family)
             needles = leaks.forms(seen.keys)
             self.assertGreaterEqual(len(seen.keys), 2, "no key was made")
@@ -59,10 +60,11 @@ class LeakTest(LabTest):
     # --- each search finds what was planted ---
 
     def check_the_search(self, lab, needles):
-        """In a copy of a log that is as long as they are, in the middle of it."""
-        log = (lab.servers[0].dir / "coordinator.log").read_bytes()
+        """In the middle of a copy of a log's end."""
+        whole = (lab.servers[0].dir / "coordinator.log").read_bytes()
+        self.assertTrue(b"level=debug" in whole and b"READ DATA" in whole, "it was not logged at its loudest")
+        log = whole[-256 * 1024:]
         self.assertEqual([], leaks.found_in(log, needles))
-        self.assertIn(b"level=debug", log)
         for server in lab.servers[1:2]:
             self.assertIn(b'"level":"', (server.dir / "coordinator.log").read_bytes())
         copy, middle = self.scratch / "log", len(log) // 2
@@ -105,7 +107,7 @@ class LeakTest(LabTest):
         for key, revision, value in values:
             self.assertEqual([], leaks.found_in(key + b"=" + value, needles), f"a key in {key} at {revision}")
         say(f"{len(values)} values in etcd, all revisions")
-        what, needle = next(iter(needles.items()))
+        what, needle = "planted", os.urandom(32)  # no key of the cluster: it stays in etcd's files
         history.lab.etcd.put("/leak-test/planted", needle)
         history.lab.etcd.delete("/leak-test/planted")
         self.assertIn([what], [leaks.found_in(value, {what: needle}) for _, _, value in history.upto_now()])
@@ -119,7 +121,8 @@ class LeakTest(LabTest):
         other = subprocess.Popen(["sleep", "60"], cwd=folder)
         aborted = [p for s in lab.servers for p in (s.agent, s.coordinator)]
         for child, pid in [(other, other.pid)] + [(p.child, p.pid) for p in aborted]:
-            resource.prlimit(pid, resource.RLIMIT_CORE, infinite)
+            with contextlib.suppress(PermissionError):  # the coordinator's hard limit is 0; not every root may raise it
+                resource.prlimit(pid, resource.RLIMIT_CORE, infinite)
             os.kill(pid, signal.SIGABRT)
             self.assertEqual(-signal.SIGABRT, child.wait(30))
         if not list(folder.glob("core*")):
