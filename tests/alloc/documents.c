@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <agent/manifest.h>
+#include <agent/state.h>
 #include <base/file.h>
 #include <config/config.h>
 #include <encryption/config.h>
@@ -37,6 +38,8 @@ static const struct resource_set managed = {names, 1};
 static struct json *document;
 static struct encryption_config *keys;
 static char keys_id[65];
+static char state_folder[] = "/tmp/secrets-encrypt-alloc-XXXXXX";
+static struct state_dir state_dir;
 static struct secret *new_key;
 /* As short as a manifest can be: what one allocates grows with its length, and the cases' time with the
  * square. */
@@ -257,11 +260,35 @@ static int read_secret(struct error *err)
     return file_read_secret(TEST_SOURCE_DIR "/unit/agent/manifests/kubeadm.yaml", MANIFEST_MAX, &s, err);
 }
 
+/* What was kept is whole, the old or the new. */
+static int state_kept(struct error *err)
+{
+    static struct agent_state now, kept;
+    int64_t before = now.seq;
+    int rc = state_save(&state_dir, &now, err);
+    if (rc == 0)
+        rc = state_load(&state_dir, &kept, err);
+    assert_true(rc < 0 || (kept.seq == now.seq && now.seq == before + 1));
+    return rc;
+}
+
+static void remove_state(void)
+{
+    static const char *const files[] = {"agent.json", "lock"};
+    char path[PATH_MAX];
+    state_dir_close(&state_dir);
+    for (size_t i = 0; i < array_len(files); i++)
+        if (state_path(&state_dir, files[i], path, NULL) == 0)
+            unlink(path);
+    rmdir(state_folder);
+}
+
 static void make(void)
 {
     struct error err = ERROR_INIT;
     new_key = secret_copy("0123456789abcdef0123456789abcdef", 32);
-    if (!new_key || json_parse(TEXT, strlen(TEXT), "text", &document, &err) < 0 ||
+    if (!mkdtemp(state_folder) || state_dir_open(&state_dir, state_folder, "demo", "s1", &err) < 0 || !new_key ||
+        json_parse(TEXT, strlen(TEXT), "text", &document, &err) < 0 ||
         encryption_config_parse(CONFIG_JSON, strlen(CONFIG_JSON), "text", &keys, &err) < 0 ||
         encryption_config_id(keys, keys_id, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
@@ -290,6 +317,7 @@ int main(void)
         {"config_parse", config, false},
         {"config_reference", reference, false},
         {"manifest_parse and manifest_edit", manifest, false},
+        {"state_save and state_load", state_kept, false},
         {"windows_add", windows, false},
         {"zone_names", zones, false},
         {"prom_read", prom, false},
@@ -300,6 +328,7 @@ int main(void)
     alloc_install();
     make();
     rc = alloc_cases_main(cases, array_len(cases));
+    remove_state();
     json_free(document);
     encryption_config_free(keys);
     secret_free(new_key);
