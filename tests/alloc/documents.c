@@ -287,8 +287,8 @@ static void make(void)
 {
     struct error err = ERROR_INIT;
     new_key = secret_copy("0123456789abcdef0123456789abcdef", 32);
-    if (!mkdtemp(state_folder) || state_dir_open(&state_dir, state_folder, "demo", "s1", &err) < 0 || !new_key ||
-        json_parse(TEXT, strlen(TEXT), "text", &document, &err) < 0 ||
+    if (!mkdtemp(state_folder) || state_dir_open(&state_dir, state_folder, "demo", "s1", &err) < 0 ||
+        !new_key || json_parse(TEXT, strlen(TEXT), "text", &document, &err) < 0 ||
         encryption_config_parse(CONFIG_JSON, strlen(CONFIG_JSON), "text", &keys, &err) < 0 ||
         encryption_config_id(keys, keys_id, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
