@@ -108,12 +108,12 @@ run_sanitize() {
     tests_of sanitize -R '^cluster_(etcd|store)|^cluster_api_feed$|^cli_requests$'
 }
 
-# Of what has threads: the door, the probes and the engine that touches objects (against a server of the test's own), jobs
-# and leases of the coordinator. Nothing over gRPC: its libraries hand things over by atomics that ThreadSanitizer does not
+# Of what has threads: the door, the probes and the engine that touches objects (against a server of the test's own), the alert
+# gate, the agent's drivers. Nothing over gRPC: its libraries hand things over by atomics that ThreadSanitizer does not
 # see, as they are not built with it, and every one of them is reported.
 threaded=(
     base_log door_numbers door_notes door_unix_socket door_listen door_certificates door_names door_hostile door_limits
-    kube_kube kube_session kube_probe kube_touch coordinator_job coordinator_maintenance agent_static_pod agent_owned
+    kube_kube kube_session kube_probe kube_touch coordinator_maintenance agent_static_pod agent_owned
 )
 
 run_threads() {
@@ -125,7 +125,7 @@ run_threads() {
 }
 
 # Each program of a unit test; not the failing allocator's, whose time grows with the square, nor those that take more
-# than two minutes so (they look at every state of something, by functions that other tests run as well).
+# than two minutes so: they look at every state of something, or derive keys, which is slow on purpose.
 run_valgrind() {
     need valgrind valgrind
     configure debug
@@ -133,7 +133,7 @@ run_valgrind() {
     # a unit test in C is the program test_<name>
     names=$(comm -12 <(cd build/debug && ctest -N -L '^unit$' -R "${1:-.}" </dev/null | sed -n 's/^ *Test *#[0-9]*: //p' | sort) \
         <(ninja -C build/debug -t targets all | sed -n 's|^tests/test_\([^:]*\): .*|\1|p' | sort) |
-        grep -vE '^(alloc_.*|rotation_random|cluster_refresh)$')
+        grep -vE '^(alloc_.*|rotation_random|cluster_refresh|crypto_seal.*)$')
     # shellcheck disable=SC2086 # names of tests are words
     ninja -C build/debug -j"$jobs" $(printf 'test_%s ' $names) </dev/null >"$OUT/debug.log" ||
         { tail -20 "$OUT/debug.log"; fail "the build of the preset 'debug' failed"; }
