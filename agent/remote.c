@@ -182,8 +182,8 @@ int remote_order(struct remote *r, int deadline_ms, struct cluster_order *ret, s
     if (rc < 0)
         return rc;
     rc = cluster_order_decode(buf_str(&body), body.len, ret, err);
-    if (rc == 0)
-        return 0;
+    if (rc == 0 || rc == ERR_NO_MEMORY)
+        return rc;
     _cleanup_(json_freep) struct json *root = NULL;
     ret->id = 0;
     if (json_parse(buf_str(&body), body.len, "order", &root, NULL) == 0)

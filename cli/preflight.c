@@ -269,7 +269,7 @@ static void judge_room(struct preflight *p, const struct preflight_facts *f)
         bytes = (double)e->members[i].bytes > bytes ? (double)e->members[i].bytes : bytes;
         in_use = (double)e->members[i].in_use > in_use ? (double)e->members[i].in_use : in_use;
     }
-    if (bytes <= 0 || strcmp(e->name, "datastore") != 0)
+    if (!e || bytes <= 0 || strcmp(e->name, "datastore") != 0)
         return; /* it does not answer: said above; or it is not to be asked */
     if (quota <= 0)
         add(p, "", name, CHECK_WARN, "set `datastore.quota` to etcd's --quota-backend-bytes",

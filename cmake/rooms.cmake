@@ -7,6 +7,7 @@
 
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON) # for tests/analysis/run.sh
 set(CMAKE_C_EXTENSIONS ON) # gnu17: cleanup attribute, explicit_bzero, O_CLOEXEC and the like
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -14,6 +15,8 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 option(SECRETS_ENCRYPT_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(SECRETS_ENCRYPT_TSAN "Build with ThreadSanitizer" OFF)
+option(SECRETS_ENCRYPT_ANALYZE "Build with gcc's -fanalyzer (tests/analysis/run.sh analyzer)" OFF)
 option(SECRETS_ENCRYPT_FUZZ "Build the libFuzzer harnesses (needs clang)" OFF)
 
 # No path of the build in a program: asserts (in generated code) name their file.
@@ -31,6 +34,15 @@ target_link_options(se_flags INTERFACE -pie -Wl,-z,relro,-z,now)
 if(SECRETS_ENCRYPT_SANITIZE)
   target_compile_options(se_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(se_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(SECRETS_ENCRYPT_TSAN)
+  target_compile_options(se_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(se_flags INTERFACE -fsanitize=thread)
+endif()
+if(SECRETS_ENCRYPT_ANALYZE)
+  # Warnings here, so that one run shows them all; the script counts them.
+  target_compile_options(se_flags INTERFACE -fanalyzer -Wno-error -Wno-unused-value -fdiagnostics-plain-output)
+  target_compile_definitions(se_flags INTERFACE SECRETS_ENCRYPT_ANALYZE)
 endif()
 if(SECRETS_ENCRYPT_FUZZ)
   target_compile_options(se_flags INTERFACE -fsanitize=fuzzer-no-link)

@@ -16,7 +16,7 @@ done
 cluster= machines= # most labels do without API servers, and without booted machines
 [ "${#labels[@]}" -gt 0 ] || cluster=1 machines=1
 for label in "${labels[@]}"; do
-    case "$label" in unit | fuzz | model) ;; chaos | cluster) cluster=1 machines=1 ;; *) cluster=1 ;; esac
+    case "$label" in unit | fuzz | model | analysis) ;; chaos | cluster) cluster=1 machines=1 ;; *) cluster=1 ;; esac
 done
 
 say() { printf '== %s (%s s)\n' "$1" "$SECONDS"; }

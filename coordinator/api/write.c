@@ -195,8 +195,11 @@ static int find_lock(struct asking *a, struct error *err)
         return rc;
     cluster_key_path(path, store_cluster(a->service->store), CLUSTER_KEY_LOCK, NULL);
     const struct record *r = records_find(&state->records, path);
-    if (!r || !r->value || cluster_lock_decode(r->value, r->len, &lock, NULL) < 0)
+    if (!r || !r->value)
         return 0;
+    rc = cluster_lock_decode(r->value, r->len, &lock, NULL);
+    if (rc < 0)
+        return rc == ERR_NO_MEMORY ? error_no_memory(err) : 0; /* it may be somebody's */
     bool ours = who_same_name(lock.holder, a->request.by);
     if (*a->request.lock && strcmp(a->request.lock, lock.id) == 0 && !ours)
         return error_set(err, ERR_DENIED,
@@ -222,9 +225,10 @@ static int keep_restarts(struct asking *a, struct error *err)
         return rc;
     cluster_key_path(path, store_cluster(a->service->store), CLUSTER_KEY_ROTATION, NULL);
     const struct record *r = records_find(&state->records, path);
-    if (r && r->value && cluster_rotation_decode(r->value, r->len, rotation, NULL) == 0 && *rotation->op.id)
+    rc = r && r->value ? cluster_rotation_decode(r->value, r->len, rotation, NULL) : ERR_NOT_FOUND;
+    if (rc == 0 && *rotation->op.id)
         a->request.restart = rotation->op.restart;
-    return 0;
+    return rc == ERR_NO_MEMORY ? error_no_memory(err) : 0;
 }
 
 static int write_and_wait(struct asking *a, enum api_call call, struct error *err)

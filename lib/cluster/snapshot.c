@@ -24,7 +24,15 @@ struct build {
     int64_t spec_mod, proofs_mod;       /* of what is held; 0: none */
     size_t bundles_held, bundles_count; /* held; that there are */
     uint16_t index[INDEX_SIZE];         /* slots by the hash of their servers' names, from 1 */
+    bool no_memory;                     /* for one of the records: it is no bad record, and not left out */
 };
+
+/* True when a record was decoded; what is wrong with a record is the caller's to judge. */
+static bool decoded(struct build *b, int rc)
+{
+    b->no_memory = b->no_memory || rc == ERR_NO_MEMORY;
+    return rc == 0;
+}
 
 /* ---------- servers by name ---------- */
 
@@ -180,9 +188,10 @@ static int add_bundle(struct build *b, const char *name, const struct snapshot_i
     return 0;
 }
 
-static void add_reencrypt(struct cluster_snapshot *s, const struct snapshot_input *in)
+static void add_reencrypt(struct build *b, const struct snapshot_input *in)
 {
-    if (!in->body || cluster_reencrypt_decode(in->body, in->len, &s->reencrypt, NULL) < 0)
+    struct cluster_snapshot *s = b->s;
+    if (!in->body || !decoded(b, cluster_reencrypt_decode(in->body, in->len, &s->reencrypt, NULL)))
         return; /* progress only: the coordinator writes a new one */
     s->has_reencrypt = true;
     s->reencrypt_mod = in->mod_revision;
@@ -193,27 +202,29 @@ static void add_proofs(struct build *b, const struct snapshot_input *in)
 {
     struct cluster_snapshot *s = b->s;
     bool same = b->proofs_mod && b->proofs_mod == in->mod_revision;
-    s->has_proofs = in->body && (same || cluster_proofs_decode(in->body, in->len, &s->proofs, NULL) == 0);
+    s->has_proofs =
+        in->body && (same || decoded(b, cluster_proofs_decode(in->body, in->len, &s->proofs, NULL)));
     s->proofs_mod = s->has_proofs ? in->mod_revision : 0;
 }
 
-static void add_keys(struct cluster_snapshot *s, const struct snapshot_input *in)
+static void add_keys(struct build *b, const struct snapshot_input *in)
 {
-    s->has_keys = in->body && cluster_keys_decode(in->body, in->len, &s->keys, NULL) == 0;
+    b->s->has_keys = in->body && decoded(b, cluster_keys_decode(in->body, in->len, &b->s->keys, NULL));
 }
 
-static void add_apis(struct cluster_snapshot *s, const struct snapshot_input *in)
+static void add_apis(struct build *b, const struct snapshot_input *in)
 {
     struct cluster_apis a;
-    if (in->body && cluster_apis_decode(in->body, in->len, &a, NULL) == 0)
-        memcpy(s->unknown_api, a.unknown, sizeof(s->unknown_api));
+    if (in->body && decoded(b, cluster_apis_decode(in->body, in->len, &a, NULL)))
+        memcpy(b->s->unknown_api, a.unknown, sizeof(b->s->unknown_api));
 }
 
-static void add_escrow(struct cluster_snapshot *s, const struct snapshot_input *in)
+static void add_escrow(struct build *b, const struct snapshot_input *in)
 {
+    struct cluster_snapshot *s = b->s;
     struct cluster_escrow e = {0};
     if (s->escrow_count == SNAPSHOT_ESCROW_MAX || !in->body ||
-        cluster_escrow_decode(in->body, in->len, &e, NULL) < 0)
+        !decoded(b, cluster_escrow_decode(in->body, in->len, &e, NULL)))
         return;
     memcpy(s->escrow[s->escrow_count].provider, e.provider, sizeof(e.provider));
     memcpy(s->escrow[s->escrow_count].name, e.name, sizeof(e.name));
@@ -221,24 +232,27 @@ static void add_escrow(struct cluster_snapshot *s, const struct snapshot_input *
     cluster_escrow_free(&e);
 }
 
-static void add_schedule(struct cluster_snapshot *s, const struct snapshot_input *in)
+static void add_schedule(struct build *b, const struct snapshot_input *in)
 {
-    s->has_schedule = in->body && cluster_schedule_decode(in->body, in->len, &s->schedule, NULL) == 0;
+    struct cluster_snapshot *s = b->s;
+    s->has_schedule = in->body && decoded(b, cluster_schedule_decode(in->body, in->len, &s->schedule, NULL));
 }
 
 /* One that cannot be read is written anew. */
-static void add_drift(struct cluster_snapshot *s, const struct snapshot_input *in)
+static void add_drift(struct build *b, const struct snapshot_input *in)
 {
+    struct cluster_snapshot *s = b->s;
     s->drift_mod = in->mod_revision;
-    if (!in->body || cluster_drift_decode(in->body, in->len, &s->drift, NULL) < 0)
+    if (!in->body || !decoded(b, cluster_drift_decode(in->body, in->len, &s->drift, NULL)))
         s->drift.servers_count = 0;
 }
 
-static void add_lock(struct cluster_snapshot *s, const struct snapshot_input *in)
+static void add_lock(struct build *b, const struct snapshot_input *in)
 {
+    struct cluster_snapshot *s = b->s;
     s->has_lock = true;
     s->lock_mod = in->mod_revision;
-    if (in->body && cluster_lock_decode(in->body, in->len, &s->lock, NULL) == 0)
+    if (in->body && decoded(b, cluster_lock_decode(in->body, in->len, &s->lock, NULL)))
         return;
     s->lock = (struct cluster_lock){.holder = "?", .reason = "its record cannot be read"};
 }
@@ -261,7 +275,7 @@ static void add_report(struct build *b, const char *name, const struct snapshot_
     memset(&v->report, 0, sizeof(v->report));
     if (!in->body)
         text_copy(v->report_why, sizeof(v->report_why), "its report is not signed with this cluster's token");
-    else if (cluster_report_decode(in->body, in->len, &v->report, &err) < 0)
+    else if (!decoded(b, cluster_report_decode(in->body, in->len, &v->report, &err)))
         text_copy(v->report_why, sizeof(v->report_why), err.text);
     else if (strcmp(v->report.server, name) != 0)
         text_copy(v->report_why, sizeof(v->report_why), "its report names another server");
@@ -285,14 +299,16 @@ static void add_order(struct build *b, const char *name, const struct snapshot_i
         return;
     }
     memset(&v->order, 0, sizeof(v->order));
-    if (in->body && cluster_order_decode(in->body, in->len, &v->order, NULL) == 0)
+    if (in->body && decoded(b, cluster_order_decode(in->body, in->len, &v->order, NULL)))
         v->has_order = true;
 }
 
-static void add_request(struct cluster_snapshot *s, const char *name, const struct snapshot_input *in)
+static void add_request(struct build *b, const char *name, const struct snapshot_input *in)
 {
+    struct cluster_snapshot *s = b->s;
     _cleanup_free_ struct cluster_request *r = calloc(1, sizeof(*r));
-    if (!r || !in->body || cluster_request_decode(in->body, in->len, r, NULL) < 0 ||
+    b->no_memory = b->no_memory || !r;
+    if (!r || !in->body || !decoded(b, cluster_request_decode(in->body, in->len, r, NULL)) ||
         r->answer != ANSWER_NONE || strcmp(r->id, name) != 0)
         return;
     /* Oldest first by create revision; with more than the maximum the youngest wait for a later turn. */
@@ -338,28 +354,28 @@ static int add(struct build *b, int kind, const char *name, const struct snapsho
     case CLUSTER_KEY_BUNDLE:
         return add_bundle(b, name, in, err);
     case CLUSTER_KEY_REENCRYPT:
-        add_reencrypt(s, in);
+        add_reencrypt(b, in);
         return 0;
     case CLUSTER_KEY_PROOFS:
         add_proofs(b, in);
         return 0;
     case CLUSTER_KEY_APIS:
-        add_apis(s, in);
+        add_apis(b, in);
         return 0;
     case CLUSTER_KEY_KEYS:
-        add_keys(s, in);
+        add_keys(b, in);
         return 0;
     case CLUSTER_KEY_ESCROW:
-        add_escrow(s, in);
+        add_escrow(b, in);
         return 0;
     case CLUSTER_KEY_SCHEDULE:
-        add_schedule(s, in);
+        add_schedule(b, in);
         return 0;
     case CLUSTER_KEY_DRIFT:
-        add_drift(s, in);
+        add_drift(b, in);
         return 0;
     case CLUSTER_KEY_LOCK:
-        add_lock(s, in);
+        add_lock(b, in);
         return 0;
     case CLUSTER_KEY_REPORT:
         add_report(b, name, in);
@@ -368,7 +384,7 @@ static int add(struct build *b, int kind, const char *name, const struct snapsho
         add_order(b, name, in);
         return 0;
     case CLUSTER_KEY_REQUEST:
-        add_request(s, name, in);
+        add_request(b, name, in);
         return 0;
     case CLUSTER_KEY_LEADER:
         s->leader_fence = in->create_revision;
@@ -477,6 +493,8 @@ static int fill(struct build *b, const struct snapshot_input *inputs, size_t cou
     for (size_t i = 0; rc == 0 && i < count; i++) {
         int kind = kind_of(b, &inputs[i], &name);
         rc = add(b, kind, name, &inputs[i], err);
+        if (rc == 0 && b->no_memory)
+            rc = error_no_memory(err);
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
         int kind = kind_of(b, &inputs[i], &name);

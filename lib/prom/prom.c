@@ -62,8 +62,9 @@ int prom_read(const char *json, size_t len, size_t *ret_count, char names[PROM_T
 {
     _cleanup_(json_freep) struct json *root = NULL;
     struct error why = ERROR_INIT;
-    if (json_parse(json, len, "the answer", &root, &why) < 0)
-        return error_set(err, ERR_INVALID, "%.160s", why.text);
+    int rc = json_parse(json, len, "the answer", &root, &why);
+    if (rc < 0)
+        return error_set(err, rc == ERR_NO_MEMORY ? rc : ERR_INVALID, "%.160s", why.text);
     if (json_type(root) != JSON_OBJECT || strcmp(json_string(json_get(root, "status"), ""), "success") != 0)
         return error_set(err, ERR_INVALID, "the answer says no success: %.120s",
                          json_string(json_get(root, "error"), "it has no status that is known"));

@@ -22,9 +22,10 @@ static size_t line_length(const char *line)
 static bool is_boundary(const char *line, const char *word, const char *label)
 {
     size_t len = line_length(line), nword = strlen(word), nlabel = strlen(label);
-    if (len < 10 + nword + 1 + nlabel || memcmp(line, "-----", 5) || memcmp(line + len - 5, "-----", 5))
+    if (len < 10 + nword + 1 + nlabel || memcmp(line, "-----", 5) != 0 ||
+        memcmp(line + len - 5, "-----", 5) != 0)
         return false;
-    return !memcmp(line + 5, word, nword) && !memcmp(line + len - 5 - nlabel, label, nlabel);
+    return memcmp(line + 5, word, nword) == 0 && memcmp(line + len - 5 - nlabel, label, nlabel) == 0;
 }
 
 /* An encrypted or traditional key has "Name: value" lines before its base64. */

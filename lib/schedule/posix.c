@@ -31,7 +31,7 @@ static bool take_number(const char **at, int min, int max, int *ret)
     const char *s = *at;
     int n = 0;
     size_t digits = 0;
-    for (; isdigit((unsigned char)s[digits]) && digits < 4; digits++)
+    for (; digits < 4 && isdigit((unsigned char)s[digits]); digits++)
         n = n * 10 + (s[digits] - '0');
     *at = s + digits;
     *ret = n;

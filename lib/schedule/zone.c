@@ -208,18 +208,34 @@ void zone_names_free(char **names, size_t count)
     free(names);
 }
 
-/* A line: "DE,DK,…\t+5230+01322\tEurope/Berlin\tcomment". */
-static char *name_of_line(const char *line, size_t len)
+/* A line: "DE,DK,…\t+5230+01322\tEurope/Berlin\tcomment". Where its name begins, or NULL; it ends at the next
+ * tab or with the line. */
+static const char *name_of_line(const char *line, size_t len, size_t *ret_len)
 {
     const char *end = line + len;
     for (int tabs = 0; tabs < 2; tabs++) {
-        const char *tab = memchr(line, '\t', (size_t)(end - line));
+        const char *tab = *line == '#' ? NULL : memchr(line, '\t', (size_t)(end - line));
         if (!tab)
             return NULL;
         line = tab + 1;
     }
     const char *tab = memchr(line, '\t', (size_t)(end - line));
-    return strndup(line, (size_t)((tab ? tab : end) - line));
+    *ret_len = (size_t)((tab ? tab : end) - line);
+    return line;
+}
+
+/* Every name that a line of the text has. */
+static int split_names(const char *text, char **names, size_t *count)
+{
+    for (const char *line = text; *line && *count < ZONE_NAMES_MAX;) {
+        size_t len = strcspn(line, "\n"), name_len = 0;
+        const char *name = name_of_line(line, len, &name_len);
+        if (name && !(names[*count] = strndup(name, name_len)))
+            return ERR_NO_MEMORY;
+        *count += name != NULL;
+        line += len + (line[len] == '\n');
+    }
+    return 0;
 }
 
 int zone_names(char ***ret, size_t *ret_count, struct error *err)
@@ -229,15 +245,14 @@ int zone_names(char ***ret, size_t *ret_count, struct error *err)
     size_t count = 0;
     if (!names)
         return error_no_memory(err);
-    if (file_read(ZONE_FOLDER "/zone1970.tab", TABLE_MAX, &text, NULL) == 0)
-        for (const char *line = buf_str(&text); *line && count < ZONE_NAMES_MAX;) {
-            size_t len = strcspn(line, "\n");
-            char *name = *line == '#' ? NULL : name_of_line(line, len);
-            if (name)
-                names[count++] = name;
-            line += len + (line[len] == '\n');
-        }
-    *ret = names;
+    int rc = file_read(ZONE_FOLDER "/zone1970.tab", TABLE_MAX, &text, NULL);
+    if (rc == 0)
+        rc = split_names(buf_str(&text), names, &count);
+    if (rc == ERR_NO_MEMORY) {
+        zone_names_free(names, count);
+        return error_no_memory(err);
+    }
+    *ret = names; /* none, where there is no such table */
     *ret_count = count;
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include <string.h>
 
@@ -62,10 +63,22 @@ static void test_bad_zone(void **state)
     assert_int_equal(maintenance_init(&m, &c, NULL), ERR_NOT_FOUND);
 }
 
+/* Whoever asked may have given up before the answer was begun. */
+static pthread_mutex_t reply_lock = PTHREAD_MUTEX_INITIALIZER;
+
 static void answer(void *arg, const struct fake_request *q, struct fake_reply *a)
 {
     (void)q;
+    pthread_mutex_lock(&reply_lock);
     *a = *(struct fake_reply *)arg;
+    pthread_mutex_unlock(&reply_lock);
+}
+
+static void say(struct fake_reply *reply, struct fake_reply what)
+{
+    pthread_mutex_lock(&reply_lock);
+    *reply = what;
+    pthread_mutex_unlock(&reply_lock);
 }
 
 static void look(struct maintenance *m, const struct config *c, int64_t now, char out[CLUSTER_TEXT_MAX])
@@ -112,13 +125,13 @@ static void test_alerts(void **state)
     look(&m, &c, now, out);
     assert_string_equal(out, "alerts A, B, C and 1 more are firing");
 
-    reply = (struct fake_reply){.status = 503, .body = "no"};
+    say(&reply, (struct fake_reply){.status = 503, .body = "no"});
     look(&m, &c, now, out);
     assert_non_null(strstr(out, "the alerts cannot be asked: it answers HTTP 503"));
-    reply = (struct fake_reply){.status = 200, .body = VECTOR(""), .delay_ms = 2000};
+    say(&reply, (struct fake_reply){.status = 200, .body = VECTOR(""), .delay_ms = 2000});
     look(&m, &c, now, out);
     assert_non_null(strstr(out, "the alerts cannot be asked: "));
-    reply = (struct fake_reply){.status = 200, .body = VECTOR("")};
+    say(&reply, (struct fake_reply){.status = 200, .body = VECTOR("")});
     look(&m, &c, now, out);
     assert_string_equal(out, "");
     fake_stop(f);
