@@ -298,6 +298,7 @@ static void add_request(struct cluster_snapshot *s, const char *name, const stru
     s->requests[i].request = *r;
     s->requests[i].mod = in->mod_revision;
     s->requests[i].create = in->create_revision;
+    s->requests[i].copied = in->copied;
     s->requests_count = end + 1;
 }
 
