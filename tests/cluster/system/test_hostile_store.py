@@ -266,15 +266,15 @@ ATTACKS = [
     (bundle_forged, UNDECIDED),
     (bundle_of_another_cluster, UNDECIDED),
     (bundle_with_weak_parameters, UNDECIDED),
-    (hash_that_lies, {"explain": "its stage and hash keys say something else than its signed report"}),
-    (stage_that_lies, {"explain": "its stage and hash keys say something else than its signed report"}),
+    (hash_that_lies, {"status -o wide": "its stage and hash keys differ"}),
+    (stage_that_lies, {"status -o wide": "its stage and hash keys differ"}),
     (report_forged, {"s2": "waiting for the lease of an earlier report to end",
                      "explain": "s2: its report is not signed with this cluster's token"}),
     (report_of_another_server, {"explain": "s2: its report is not signed with this cluster's token"}),
     (lock_forged, {"explain": "? holds the cluster's lock: its record cannot be read"}),
     (spec_forged, UNDECIDED),
     (keys_and_proofs_forged, WELL),
-    (audit_forged, {"audit": "not signed"}),
+    (audit_forged, WELL),
     (holder_forged, {"coordinators": "another coordinator leads"}),
     (candidate_forged, WELL),
     (many_unknown_keys, {"coordinators": "over the limit", "status": "over the limit"}),
@@ -313,7 +313,7 @@ class HostileStoreTest(LabTest):
                 return words in b.new(where, began[where])
             if where == "said":
                 return words in b.said.stdout + b.said.stderr
-            result = b.lab.cli(where, timeout=60)
+            result = b.lab.cli(*where.split(), timeout=60)
             return words in result.stdout + result.stderr
         labs.wait_for(f"{where} says {words!r}", look, 30, every=0.1)
 
@@ -332,11 +332,11 @@ class HostileStoreTest(LabTest):
         self.assertEqual(before, b.untouched())
 
     def test_attacks(self):
-        only = os.environ.get("ATTACKS", "")
+        only, first = os.environ.get("ATTACKS", ""), int(os.environ.get("FIRST_ATTACK", "0"))
         with self.bench() as b:
             for number, (attack, seen) in enumerate(ATTACKS):
                 name = f"{number} {attack.__name__.replace('_', ' ')}"
-                if only and only not in name:
+                if only not in name or number < first:
                     continue
                 say(name)
                 self.try_one(b, attack, seen)
