@@ -194,6 +194,10 @@ def holder_forged(b):
     b.attacker.put("leader/holder", "s9")
 
 
+def holder_deleted(b):
+    b.attacker.delete("leader/holder")
+
+
 def candidate_forged(b):
     for name in ("s0", "zz", "s9"):
         b.attacker.put(f"leader/candidates/{name}", "2026-11-28T06:41:07Z")
@@ -275,9 +279,10 @@ ATTACKS = [
     (spec_forged, UNDECIDED),
     (keys_and_proofs_forged, WELL),
     (audit_forged, WELL),
-    (holder_forged, {"coordinators": "another coordinator leads"}),
+    (holder_forged, WELL),  # the key's create revision counts, and stays
+    (holder_deleted, {"coordinators": "msg=leading"}),
     (candidate_forged, WELL),
-    (many_unknown_keys, {"coordinators": "over the limit", "status": "over the limit"}),
+    (many_unknown_keys, {"status": "over the limit"}),
     (many_keys_of_ours, WELL),
     (oversized("unknown", "escrow/aescbc-00", "requests/00", "servers/s2/checks", "leader/candidates/s9"), WELL),
     (oversized("keys", "proofs", "reencrypt", "apis", "schedule", "~audit/1795848067761-00"), WELL),
