@@ -40,11 +40,14 @@ static int store_request(struct session *s, const struct cluster_request *v, str
     char path[CLUSTER_KEY_PATH_MAX];
     cluster_key_path(path, store_cluster(s->store), CLUSTER_KEY_REQUEST, v->id);
     _cleanup_(buf_freep) struct buf body = BUF_INIT(REQUEST_MAX);
-    int rc = cluster_request_encode(v, &body, err);
+    struct cluster_request made = *v;
+    int rc = store_request_open(s->store, v->id, r->lease, CONNECT_MS, &made.created, err);
+    if (rc == 0)
+        rc = cluster_request_encode(&made, &body, err);
     if (rc < 0)
-        return rc;
+        return rc == ERR_CONFLICT ? 0 : rc; /* as below */
     _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(s->store));
-    etcd_txn_if_create(txn, path, 0);
+    etcd_txn_if_mod(txn, path, made.created);
     rc = store_txn_put(s->store, txn, CLUSTER_KEY_REQUEST, v->id, &body, r->lease, err);
     if (rc == 0)
         rc = etcd_txn_commit(txn, CONNECT_MS, &r->mod, err);

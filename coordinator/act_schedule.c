@@ -74,6 +74,7 @@ static int put_request(struct coordinator *c, const struct cluster_snapshot *s, 
     _cleanup_(buf_freep) struct buf body = BUF_INIT(ETCD_VALUE_MAX);
     struct cluster_request r = {
         .kind = OP_ROTATE_KEYS, .restart = true, .max_rate = -1, .time_ms = s->now_ms};
+    char path[CLUSTER_KEY_PATH_MAX];
     int64_t lease = 0;
     text_copy(r.by, sizeof(r.by), CLUSTER_SCHEDULE);
     text_copy(r.reason, sizeof(r.reason), why);
@@ -82,8 +83,14 @@ static int put_request(struct coordinator *c, const struct cluster_snapshot *s, 
     if (rc == 0)
         rc = etcd_lease_grant(store_etcd(c->store), REQUEST_TTL_S, STORE_DEADLINE_MS, &lease, err);
     if (rc == 0)
+        rc = store_request_open(c->store, id, lease, STORE_DEADLINE_MS, &r.created, err);
+    if (rc == 0)
         rc = cluster_request_encode(&r, &body, err);
-    return rc < 0 ? rc : store_txn_put(c->store, t, CLUSTER_KEY_REQUEST, r.id, &body, lease, err);
+    if (rc < 0)
+        return rc;
+    cluster_key_path(path, store_cluster(c->store), CLUSTER_KEY_REQUEST, id);
+    etcd_txn_if_mod(t, path, r.created);
+    return store_txn_put(c->store, t, CLUSTER_KEY_REQUEST, r.id, &body, lease, err);
 }
 
 /* The record tells of it in the same transaction, so that no second one is asked for within an hour. */

@@ -152,7 +152,7 @@ static int encode_asked(const struct cluster_request *r, struct buf *out)
     if (!v)
         return ERR_NO_MEMORY;
     *v = *r;
-    v->time_ms = 0;
+    v->time_ms = v->created = 0;
     v->answer = ANSWER_NONE;
     v->cause = CAUSE_NONE;
     v->lease[0] = v->id[0] = v->by[0] = v->role[0] = v->operation[0] = v->why[0] = 0;

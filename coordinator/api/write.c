@@ -46,6 +46,21 @@ static void asked_entry(const struct asking *a, enum api_call call, struct clust
     text_copy(e->why, sizeof(e->why), a->request.reason);
 }
 
+/* One that is spent makes room: a request's key is created for it alone. */
+static int open_place(struct asking *a, const char *path, int64_t lease, struct error *err)
+{
+    struct store *store = a->service->store;
+    int rc = 0;
+    if (a->mod > 0) {
+        _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(store));
+        etcd_txn_if_mod(txn, path, a->mod);
+        etcd_txn_delete(txn, path);
+        rc = etcd_txn_commit(txn, API_STORE_MS, NULL, err);
+    }
+    return rc < 0 ? rc
+                  : store_request_open(store, a->request.id, lease, API_STORE_MS, &a->request.created, err);
+}
+
 /* The request and the trail's word of it, in one: neither is there without the other. */
 static int put_request(struct asking *a, enum api_call call, int64_t lease, struct error *err)
 {
@@ -55,11 +70,13 @@ static int put_request(struct asking *a, enum api_call call, int64_t lease, stru
     _cleanup_(buf_freep) struct buf body = BUF_INIT(REQUEST_MAX);
     cluster_key_path(path, store_cluster(store), CLUSTER_KEY_REQUEST, a->request.id);
     asked_entry(a, call, &entry);
-    int rc = cluster_request_encode(&a->request, &body, err);
+    int rc = open_place(a, path, lease, err);
+    if (rc == 0)
+        rc = cluster_request_encode(&a->request, &body, err);
     if (rc < 0)
         return rc;
     _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(store_etcd(store));
-    etcd_txn_if_mod(txn, path, a->mod);
+    etcd_txn_if_mod(txn, path, a->request.created);
     rc = store_txn_put(store, txn, CLUSTER_KEY_REQUEST, a->request.id, &body, lease, err);
     if (rc == 0)
         rc = store_txn_audit(store, txn, &entry, err);

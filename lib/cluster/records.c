@@ -288,6 +288,7 @@ static const struct field request_fields[] = {
     F_TEXT(cluster_request, by),
     F_TEXT(cluster_request, role),
     F_INT(cluster_request, time_ms),
+    F_COUNT(cluster_request, created),
     F_WORD(cluster_request, answer, answer_words),
     F_WORD(cluster_request, cause, cause_words),
     F_TEXT(cluster_request, operation),

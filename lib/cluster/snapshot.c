@@ -322,6 +322,7 @@ static void add_request(struct build *b, const char *name, const struct snapshot
     s->requests[i].request = *r;
     s->requests[i].mod = in->mod_revision;
     s->requests[i].create = in->create_revision;
+    s->requests[i].copied = in->copied;
     s->requests_count = end + 1;
 }
 

@@ -175,6 +175,16 @@ static void cluster_facts(const struct cluster_snapshot *s, const struct planner
     facts_set_if(f, FACT_LOCKED, s->has_lock);
 }
 
+/* Whoever writes the state store may put back what somebody once asked for, signature and all. */
+static enum cluster_cause refuse_copy(char why[CLUSTER_TEXT_MAX])
+{
+    text_copy(
+        why, CLUSTER_TEXT_MAX,
+        "it is a copy of a request that was made before, or was made by a release before this one: find out "
+        "who else can write the state store");
+    return CAUSE_DENIED;
+}
+
 static void request_facts(const struct cluster_snapshot *s, struct facts *f)
 {
     static const struct {
@@ -187,7 +197,8 @@ static void request_facts(const struct cluster_snapshot *s, struct facts *f)
         return;
     const struct cluster_request *r = &s->requests[0].request;
     bool resumes = false;
-    f->refused = rotation_gate(s, r, &resumes, f->text[FACT_REQUEST_REFUSED]);
+    f->refused = s->requests[0].copied ? refuse_copy(f->text[FACT_REQUEST_REFUSED])
+                                       : rotation_gate(s, r, &resumes, f->text[FACT_REQUEST_REFUSED]);
     facts_set_if(f, FACT_REQUEST, true);
     facts_set_if(f, FACT_REQUEST_RESUMES, resumes);
     facts_set_if(f, FACT_REQUEST_REFUSED, f->text[FACT_REQUEST_REFUSED][0] != 0);

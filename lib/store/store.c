@@ -119,6 +119,15 @@ static void slices_free(struct slices *v, size_t count)
     free(v->inputs);
 }
 
+/* It stands where it was made, and is what was put there first: the place's opening was the first version. */
+static bool is_copied(const struct etcd_kv *kv, const struct buf *body)
+{
+    _cleanup_free_ struct cluster_request *r = calloc(1, sizeof(*r));
+    if (!r || cluster_request_decode(buf_str(body), body->len, r, NULL) < 0)
+        return true;
+    return r->answer == ANSWER_NONE && (r->created != kv->create_revision || kv->version != 2);
+}
+
 int store_slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input *in, struct buf *body,
                 struct error *err)
 {
@@ -139,6 +148,7 @@ int store_slice(struct store *s, const struct etcd_kv *kv, struct snapshot_input
     if (rc == 0) {
         in->body = buf_str(body);
         in->len = body->len;
+        in->copied = kind == CLUSTER_KEY_REQUEST && is_copied(kv, body);
     } else {
         in->why = "its signature is not this cluster token's: it was changed by somebody else, or this "
                   "machine's token_file is another cluster's";
@@ -183,7 +193,10 @@ int store_read(struct store *s, enum cluster_key key, const char *name, int dead
     int rc = etcd_get(s->etcd, path, deadline_ms, &range, err);
     if (rc < 0)
         return rc;
-    rc = store_verify(s, path, range.kvs[0].value, range.kvs[0].value_len, body, err);
+    if (key == CLUSTER_KEY_REQUEST && range.kvs[0].value_len == 0)
+        rc = error_set(err, ERR_NOT_FOUND, "%s: nothing was put there yet", path);
+    else
+        rc = store_verify(s, path, range.kvs[0].value, range.kvs[0].value_len, body, err);
     if (rc == 0 && ret_create)
         *ret_create = range.kvs[0].create_revision;
     if (rc == 0 && ret_mod)
@@ -210,4 +223,32 @@ int store_txn_put(struct store *s, struct etcd_txn *txn, enum cluster_key key, c
     if (rc == 0)
         etcd_txn_put(txn, path, value.data, value.len, lease);
     return rc;
+}
+
+/* Opened by an earlier try, or by another caller with the same idempotency key: whoever puts first has it. */
+static int opened_before(struct store *s, const char *path, int deadline_ms, int64_t *ret, struct error *err)
+{
+    struct etcd_range range = {0};
+    int rc = etcd_get(s->etcd, path, deadline_ms, &range, err);
+    if (rc == 0 && range.kvs[0].value_len == 0 && range.kvs[0].version == 1)
+        *ret = range.kvs[0].create_revision;
+    else if (rc == 0 || rc == ERR_NOT_FOUND)
+        rc = error_set(err, ERR_CONFLICT, "%s: a request stands there already", path);
+    etcd_range_free(&range);
+    return rc;
+}
+
+int store_request_open(struct store *s, const char *id, int64_t lease, int deadline_ms, int64_t *ret_created,
+                       struct error *err)
+{
+    char path[CLUSTER_KEY_PATH_MAX];
+    struct error own = ERROR_INIT;
+    cluster_key_path(path, s->cluster, CLUSTER_KEY_REQUEST, id);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *txn = etcd_txn_new(s->etcd);
+    etcd_txn_if_create(txn, path, 0);
+    etcd_txn_put(txn, path, "", 0, lease);
+    int rc = etcd_txn_commit(txn, deadline_ms, ret_created, &own);
+    if (rc == ERR_CONFLICT)
+        return opened_before(s, path, deadline_ms, ret_created, err);
+    return rc < 0 ? error_set(err, rc, "%s", own.text) : 0;
 }

@@ -79,6 +79,7 @@ struct cluster_snapshot {
         struct cluster_request request;
         int64_t mod;
         int64_t create;
+        bool copied;                   /* somebody put it there a second time: it is refused */
     } requests[SNAPSHOT_REQUESTS_MAX]; /* unanswered, oldest first */
     size_t requests_count;
     char leader[CLUSTER_NAME_MAX]; /* "" = none */
@@ -98,6 +99,7 @@ struct snapshot_input {
     size_t len;
     const char *why;
     int64_t create_revision, mod_revision;
+    bool copied; /* an unanswered request that does not stand where it was made (store_request_open) */
 };
 
 /* Builds a snapshot out of the key-values of CLUSTER_KEY_ALL's prefix. A record that is not authentic or

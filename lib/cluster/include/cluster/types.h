@@ -440,8 +440,9 @@ struct cluster_request {
     char by[CLUSTER_NAME_MAX];   /* user@host or a certificate's subject, for people */
     char role[CLUSTER_ROLE_MAX]; /* of a caller with one; "" = by the cluster's token */
     int64_t time_ms;
-    enum answer answer;             /* by the leader */
-    enum cluster_cause cause;       /* REFUSED */
+    int64_t created;          /* create revision of its own key: a copy that is put there later has another */
+    enum answer answer;       /* by the leader */
+    enum cluster_cause cause; /* REFUSED */
     char operation[CLUSTER_ID_MAX]; /* the operation that it became, or that was resumed */
     char why[CLUSTER_TEXT_MAX];     /* REFUSED */
 };

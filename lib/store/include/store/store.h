@@ -33,14 +33,21 @@ int store_fingerprint_key(struct store *s, struct secret **ret, struct error *er
 int store_snapshot(struct store *s, int deadline_ms, struct cluster_snapshot *ret,
                    struct error *err) _must_check_;
 
-/* Reads one signed record and checks it: the body is appended to `body`. ERR_NOT_FOUND, ERR_DENIED.
- * ret_create and ret_mod may be NULL. */
+/* Reads one signed record and checks it: the body is appended to `body`. ERR_NOT_FOUND (also of a request
+ * whose place was opened, and nothing more), ERR_DENIED. ret_create and ret_mod may be NULL. */
 int store_read(struct store *s, enum cluster_key key, const char *name, int deadline_ms, struct buf *body,
                int64_t *ret_create, int64_t *ret_mod, struct error *err) _must_check_;
 
 /* Signs `body` (a JSON object's text) and adds its put to a transaction. */
 int store_txn_put(struct store *s, struct etcd_txn *txn, enum cluster_key key, const char *name,
                   const struct buf *body, int64_t lease, struct error *err) _must_check_;
+
+/* Opens the place of a request: its key is created, with no value yet, and etcd gives it a create revision
+ * that no other key ever gets. The request that is put there next names it (cluster_request.created), so that
+ * a copy of it, which whoever writes the state store may put back when it was answered, is told from it. A
+ * place that was opened before and not used is taken. ERR_CONFLICT: a request stands there. */
+int store_request_open(struct store *s, const char *id, int64_t lease, int deadline_ms, int64_t *ret_created,
+                       struct error *err) _must_check_;
 
 /* Seals a config's text as a generation, and fills in *ret (hash, config id as given, time, box). Caller
  * frees *ret with cluster_bundle_free. */
