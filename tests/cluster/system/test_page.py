@@ -205,6 +205,8 @@ class PageTest(LabTest):
 
     def check_drift(self, lab, pages):
         """S3's file, edited by hand: every server's page names it."""
+        for page in pages:
+            page.wait("nobody is odd", f"({LOOK}).configs === 'all hashes match' && !({LOOK}).notes.includes('odd')", 30)
         config = lab.servers[2].encryption_config
         good, began = config.read_text(), time.monotonic()
         config.write_text(good.rstrip("\n") + "\n\n")
