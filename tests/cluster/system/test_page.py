@@ -76,7 +76,7 @@ class Pictures:
         if "running" not in look["operation"]:
             return
         name = {"prepare": "2-prepare", "rotate": "3-rotate", "reencrypt_active": "4-reencrypt"}.get(look["stage"])
-        if name and (name != "4-reencrypt" or "running" in look["progress"]):
+        if name and (name != "4-reencrypt" or " left" in look["progress"]):
             self.take(page, name)
 
 
