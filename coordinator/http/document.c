@@ -155,8 +155,10 @@ static void add_operation(struct builder *b, struct json *root, const struct clu
         return;
     struct json *o = build_new(b, false);
     rotation_step(op, &number, &count, &word);
-    if (explain_under_way(s))
+    if (explain_under_way(s) && phase_verb(op->phase))
         operation_doing(s, doing);
+    else if (explain_under_way(s))
+        snprintf(doing, sizeof(doing), "until %s", phase_claim(op->kind, op->phase));
     build_string(b, o, "id", op->id);
     build_string(b, o, "kind", operation_kind_name(op->kind));
     build_string(b, o, "state", operation_state_name(op->state));

@@ -104,6 +104,7 @@ static void timeline(void **state)
     assert_string_equal(timeline_state(root, phase_name(PHASE_REWRITE)), "now");
     assert_string_equal(timeline_state(root, phase_name(PHASE_DROP)), "next");
     assert_int_equal(json_int(json_get(json_get(root, "reencrypt"), "left"), -1), 5000);
+    assert_memory_equal(text_of(json_get(root, "operation"), "doing"), "until every ", 12);
     json_free(root);
     s->rotation.op.state = OP_STATE_HALTED;
     s->rotation.op.phase = PHASE_BRING_BACK;
