@@ -18,8 +18,8 @@ static unsigned char judged(const struct snapshot_server *v, enum odd_kind kind)
     case ODD_NOT_ISSUED:
         return SERVER_ODD | SERVER_DRIFT;
     case ODD_MINORITY:
-    case ODD_TIE:
         return SERVER_ODD;
+    case ODD_TIE: /* hash_mismatch says it: nobody can say which */
     case ODD_NO:
     case ODD_SILENT:
         break;

@@ -52,7 +52,7 @@ static void servers_in_order(void **state)
     v = json_next(json_next(v));
     assert_string_equal(text_of(v, "name"), "s3");
     assert_string_equal(text_of(v, "odd"), "drift");
-    assert_non_null(strstr(text_of(v, "oddwhy"), "ffffffffffff"));
+    assert_non_null(strstr(text_of(v, "oddwhy"), "issued"));
     assert_false(json_bool(json_get(root, "match"), true));
     assert_string_equal(text_of(root, "server"), "s2");
     assert_string_equal(text_of(root, "kind"), "page");
