@@ -65,7 +65,8 @@ def program_config(lab, server=None):
         settings["exec"] = {"restart": [str(lab.dir / "restart"), server.name], "timeout": 60}
         settings["pid_file"] = str(server.pid_file)
         settings["api"] = {"socket": str(server.dir / "api" / "api.sock")}
-        settings["http"] = {"listen": f"{server.address}:9449"}
+        if server.address.startswith("127."):  # servers of one machine; else each has a loopback of its own
+            settings["http"] = {"listen": f"{server.address}:9449"}
     for name, value in lab.settings.items():
         if server or not callable(value):
             settings[name] = value(server) if callable(value) else value
