@@ -281,7 +281,11 @@ class SplitRoles(Driver):
         self.our_status("start", self.rows(OLD))
         before = self.starts()
         self.rotate_keys()
-        self.assertEqual(["s1", "s2", "s3"] * 3, self.starts()[len(before):])
+        starts = self.starts()[len(before):]
+        if starts != ["s1", "s2", "s3"] * 3:
+            for unit in ("k3s", "secrets-encrypt-agent"):
+                say(f"s1, {unit}:\n" + self.cluster.server("s1").machine.journal("-u", unit, "-o", "short-precise"))
+        self.assertEqual(["s1", "s2", "s3"] * 3, starts)
 
 
 class SingleServer(Driver):
