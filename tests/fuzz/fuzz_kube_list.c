@@ -26,8 +26,9 @@ static void must_have_a_path(const struct kube_resource *r, const struct kube_ob
 {
     struct buf path = BUF_INIT(8192);
     size_t slashes = 0;
-    MUST(kube_is_segment(o->name) && strlen(o->name) < KUBE_NAME_MAX);
-    MUST(r->namespaced ? kube_is_segment(o->namespace) : !*o->namespace);
+    MUST(*o->name && strlen(o->name) < KUBE_NAME_MAX && is_line(o->name) && is_line(o->namespace));
+    MUST(!strpbrk(o->name, "/%") && !strpbrk(o->namespace, "/%"));
+    MUST(r->namespaced == (*o->namespace != 0));
     MUST(kube_url_object(&path, r, o, NULL) == 0);
     for (const char *s = buf_str(&path); *s; s++) {
         slashes += *s == '/';
