@@ -28,6 +28,7 @@ target_compile_options(se_flags INTERFACE
   -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
   -Wvla -Wformat=2 -Wundef -Wimplicit-fallthrough -fno-strict-aliasing
   $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> # texts for people are cut at their buffer on purpose
+  $<$<C_COMPILER_ID:Clang>:-Wno-missing-field-initializers> # rows of tables leave out what is none; gcc allows it
   -fstack-protector-strong -fPIE
   -include ${CMAKE_SOURCE_DIR}/cmake/banned.h)
 target_link_options(se_flags INTERFACE -pie -Wl,-z,relro,-z,now)

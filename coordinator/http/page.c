@@ -93,7 +93,7 @@ static struct feed_state *peek(struct page *p, char why[HTTP_WHY_MAX])
 
 static bool give_ready(void *arg, char why[HTTP_WHY_MAX])
 {
-    _cleanup_(feed_state_unrefp) struct feed_state *state = peek(arg, why);
+    feed_state_unref(peek(arg, why));
     return *why == 0;
 }
 
@@ -183,7 +183,7 @@ static void look_at_document(struct page *p)
 {
     char why[HTTP_WHY_MAX];
     int64_t now_ms = clock_mono_ms();
-    _cleanup_(feed_state_unrefp) struct feed_state *state = peek(p, why);
+    feed_state_unref(peek(p, why));
     bool audit_due = viewers(p) > 0 && now_ms - p->audit_ms >= AUDIT_EVERY_MS && !*why;
     if (p->dirty || p->stale != (*why != 0) || audit_due)
         publish(p);

@@ -86,7 +86,7 @@ static int look(struct etcd *e, const char *key, int deadline_ms, int64_t *ret_r
 static int await_change(struct etcd *e, const char *key, int64_t revision, int64_t until, struct error *err)
 {
     struct etcd_watch *w;
-    int rc = watch_open(e, key, strlen(key), "", 0, revision + 1, &w, err);
+    int rc = watch_open(e, key, strlen(key), "", 0, revision_after(revision), &w, err);
     if (rc < 0)
         return rc;
     int64_t again = clock_mono_ms() + REREAD_MS, now;

@@ -103,6 +103,12 @@ static inline int64_t revision_of(const Etcdserverpb__ResponseHeader *h)
     return h ? h->revision : 0;
 }
 
+/* Only what is no etcd says that it is at the last one there can be. */
+static inline int64_t revision_after(int64_t revision)
+{
+    return revision < INT64_MAX ? revision + 1 : INT64_MAX;
+}
+
 /* --- range.c --- */
 int key_check(const struct etcd *e, const char *key, struct error *err) _must_check_;
 /* The end of the range of all keys that start with `prefix`, in `out` (as long as prefix, at least 1).

@@ -126,12 +126,12 @@ static int on_created(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r
         return error_set(err, ERR_COMPACTED, "this is another etcd cluster than before");
     }
     w->cluster = cluster;
-    if (w->next > now + 1)
+    if (w->next > revision_after(now))
         return on_behind(w, err);
     w->behind_since = 0;
     w->asked = 0;
     if (!w->next)
-        w->next = now + 1;
+        w->next = revision_after(now);
     if (w->lost_some)
         tell_resync(w, w->next - 1);
     w->lost_some = false;
@@ -155,7 +155,7 @@ static int on_canceled(struct etcd_watch *w, const Etcdserverpb__WatchResponse *
 static void on_asked(struct etcd_watch *w, int64_t revision)
 {
     if (w->asked >= w->next)
-        w->next = w->asked + 1;
+        w->next = revision_after(w->asked);
     w->asked = revision;
 }
 
@@ -179,7 +179,7 @@ static int on_answer(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r,
         last = ev->kv->mod_revision > last ? ev->kv->mod_revision : last;
     }
     if (last >= w->next)
-        w->next = last + 1;
+        w->next = revision_after(last);
     return 0;
 }
 

@@ -40,6 +40,8 @@ HARNESS(request)
 HARNESS(checks)
 HARNESS(schedule)
 HARNESS(drift)
+HARNESS(lock)
+HARNESS(apis)
 
 /* Those with a box: the boxes are compared as texts. */
 #define HARNESS_WITH_BOX(name)                                                                               \
@@ -81,6 +83,8 @@ static const struct {
     {"/secrets-encrypt/demo/servers/s1/checks", as_checks},
     {"/secrets-encrypt/demo/schedule", as_schedule},
     {"/secrets-encrypt/demo/drift", as_drift},
+    {"/secrets-encrypt/demo/lock", as_lock},
+    {"/secrets-encrypt/demo/apis", as_apis},
 };
 
 static void as_store(const char *json, size_t len)

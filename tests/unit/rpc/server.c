@@ -74,8 +74,8 @@ static void errors_come_back_as_they_were(void **state)
     static const char *const texts[] = {
         "alert Watchdog is firing",
         "permission denied: no leader, last error: UNKNOWN: ipv4:10.0.0.1: SSL routines::certificate",
-        "geschlossen bis Sonnabend 02:00, Stra\xc3\x9f"
-        "e 100 %41 \xe2\x86\x92",
+        ("geschlossen bis Sonnabend 02:00, Stra\xc3\x9f"
+         "e 100 %41 \xe2\x86\x92"), /* one text */
         "",
     };
     struct serving s;
