@@ -138,8 +138,7 @@ static void tell_left_out(int64_t now_ms, bool all)
     int64_t count = 0;
     while (log_rate_next(now_ms, all, event, &count)) {
         struct log_line l = line_of(LOG_LEVEL_WARNING, "lines left out");
-        const struct log_field fields[] = {
-            LOG_S("event", event), LOG_I("suppressed", count), {NULL, NULL, 0}};
+        const struct log_field fields[] = {LOG_S("of", event), LOG_I("suppressed", count), {NULL, NULL, 0}};
         for (size_t i = 0; fields[i].key; i++)
             l.fields[l.count++] = fields[i];
         put(&l);

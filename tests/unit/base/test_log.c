@@ -192,7 +192,7 @@ static void rate_is_limited(void **state)
     assert_non_null(strstr(lines, "i=19\n"));
     assert_int_equal(count_of(lines, "msg=drop"), 3);
     assert_int_equal(count_of(lines, "level=error program=agent host=s1 msg=flood"), 1);
-    assert_int_equal(count_of(lines, "msg=\"lines left out\" event=flood suppressed=980\n"), 1);
+    assert_int_equal(count_of(lines, "msg=\"lines left out\" of=flood suppressed=980\n"), 1);
     log_open("agent", "s1", LOG_LEVEL_DEBUG, LOG_LOGFMT);
     assert_int_equal(count_of(captured(flood), "level=info program=agent host=s1 msg=flood"), 1000);
 }
