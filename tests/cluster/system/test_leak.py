@@ -43,7 +43,7 @@ class LeakTest(LabTest):
                 self.run_cli(lab, "rotate-keys")
                 self.assert_rotated(lab, seen)
                 memory.needles = leaks.forms(seen.keys)
-                self.run_cli(lab, "keys", "restore", "aescbckey")
+                self.run_cli(lab, "keys", "restore", "aescbckey", "--wait")
                 looks = memory.looks
                 labs.wait_for("memory is looked into once more", lambda: memory.looks > looks + 1, 60)
                 self.plant_process(family)
