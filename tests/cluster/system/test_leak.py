@@ -1,8 +1,8 @@
 """No key leaks: a whole rotation on three servers (or $SERVERS), and a retired key brought back, with everything logged
-that can be. Then every key that ever existed is looked for, in every form that one could take, in logs, in etcd with its history,
-in argument lists, environments and memory of every process, in cores, and in every file.
+that can be. Then every key that ever existed is looked for, in every form that one could take, in logs, in etcd with
+its history, in argument lists, environments and memory of every process, in cores, and in every file.
 
-Each search is shown a key that was planted for it first, and has to find it."""
+Each search is shown something that was planted for it, and has to find it."""
 import contextlib
 import os
 import resource
@@ -43,7 +43,7 @@ class LeakTest(LabTest):
                 self.run_cli(lab, "rotate-keys")
                 self.assert_rotated(lab, seen)
                 memory.needles = leaks.forms(seen.keys)
-                self.run_cli(lab, "keys", "restore", "aescbckey")
+                self.run_cli(lab, "keys", "restore", "aescbckey", "--wait")
                 looks = memory.looks
                 labs.wait_for("memory is looked into once more", lambda: memory.looks > looks + 1, 60)
                 self.plant_process(family)
