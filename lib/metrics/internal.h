@@ -5,6 +5,7 @@
 #include <metrics/metrics.h>
 
 #include <base/cleanup.h>
+#include <report/odd.h>
 
 enum metric_type { METRIC_GAUGE, METRIC_COUNTER, METRIC_INFO, METRIC_HISTOGRAM };
 
@@ -39,6 +40,7 @@ struct render {
     int64_t read_ms;                  /* when the state store was read last, stale or not; 0: never */
     const struct metrics_process *p;
     int64_t now_ms;
+    struct odd_verdict *odd;                      /* as long as s is there */
     unsigned char verdicts[SNAPSHOT_SERVERS_MAX]; /* SERVER_*, by index in s->servers */
     /* of the family that is being written */
     const struct metric *m;
@@ -66,7 +68,7 @@ bool age_since(const struct render *r, int64_t then_ms, int64_t *ret);
 bool operation_live(const struct cluster_snapshot *s);
 
 /* --- servers.c --- */
-int servers_judge(struct render *r, struct error *err) _must_check_; /* fills in r->verdicts */
+void servers_judge(struct render *r); /* fills in r->odd, r->verdicts */
 void write_server_info(struct render *r);
 void write_agent_info(struct render *r);
 void write_preflight_checks(struct render *r);
@@ -84,6 +86,9 @@ bool single_servers(const struct render *r, int64_t *ret);
 bool single_strangers(const struct render *r, int64_t *ret);
 bool single_unknown_api(const struct render *r, int64_t *ret);
 bool single_hash_mismatch(const struct render *r, int64_t *ret);
+
+/* --- differences.c --- */
+void write_server_differences(struct render *r);
 
 /* --- operation.c --- */
 void write_operation_info(struct render *r);

@@ -197,8 +197,12 @@ int metrics_render(const struct cluster_snapshot *s, const struct metrics_proces
     r.read_ms = s ? s->now_ms : 0;
     r.now_ms = p->now_ms > 0 ? p->now_ms : r.read_ms;
     r.s = r.now_ms - r.read_ms <= METRICS_STALE_MS ? s : NULL;
+    _cleanup_free_ struct odd_verdict *odd = r.s ? calloc(1, sizeof(*odd)) : NULL;
+    if (r.s && !odd)
+        return error_no_memory(err);
+    r.odd = odd;
     if (r.s)
-        r.rc = servers_judge(&r, err);
+        servers_judge(&r);
     for (size_t i = 0; i < metric_rows_count && r.rc == 0; i++)
         add_family(&r, &metric_rows[i]);
     adds(&r, "# EOF\n");

@@ -29,15 +29,11 @@ static unsigned char judged(const struct snapshot_server *v, enum odd_kind kind)
     return v->plain_keys_differ ? SERVER_ODD : 0;
 }
 
-int servers_judge(struct render *r, struct error *err)
+void servers_judge(struct render *r)
 {
-    _cleanup_free_ struct odd_verdict *verdict = calloc(1, sizeof(*verdict));
-    if (!verdict)
-        return error_no_memory(err);
-    odd_find(r->s, verdict);
+    odd_find(r->s, r->odd);
     for (size_t i = 0; i < r->s->servers_count; i++)
-        r->verdicts[i] = judged(&r->s->servers[i], verdict->servers[i].kind);
-    return 0;
+        r->verdicts[i] = judged(&r->s->servers[i], r->odd->servers[i].kind);
 }
 
 bool server_odd(const struct render *r, const struct snapshot_server *v, int64_t *ret)

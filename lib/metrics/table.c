@@ -28,6 +28,10 @@ const struct metric metric_rows[] = {
      SERVER(server_odd)},
     {SE "drift", GAUGE, "", "server", "1: the server's encryption config is not one that was issued to it",
      SERVER(server_drift)},
+    {SE "server_difference", INFO, "", "server,difference,of,provider,key,place",
+     "How a server that is odd differs from the others or from what was issued: at most 8 a server, as diff "
+     "says it",
+     WRITE(write_server_differences)},
     {SE "server_reporting", GAUGE, "", "server", "1: the server's agent publishes an authentic report",
      SERVER(server_reporting)},
     {SE "server_ready", GAUGE, "", "server", "1: the server's API server says that it is ready",

@@ -110,8 +110,8 @@ def quick(argv):
 
 
 class Cluster:
-    """See the top of the file. `settings` are members of the programs' config that replace this cluster's own;
-    `clock` is a library for our programs that reads what to add to their wall clock from CLOCK; `binds` are what
+    """See the top of the file. `settings` are members of the programs' config that replace this cluster's own, or
+    functions that make them for a server; `clock` is a library for our programs that reads what to add to their wall clock from CLOCK; `binds` are what
     else the machines see. Without `bin_dir` our programs are not there (for those who build on this)."""
 
     encryption_config = ENCRYPTION_CONFIG
@@ -171,7 +171,7 @@ class Cluster:
         settings.update({"lease_ttl": 5, "ready_timeout": 60, "state_dir": str(STATE),
                          "exec": {"restart": ["/usr/bin/systemctl", "restart", "kube-apiserver"], "timeout": 40},
                          "snapshots": {"dir": "/var/lib/secrets-encrypt", "keep": 2}})
-        settings.update(self.settings)
+        settings.update({k: v(server) if callable(v) else v for k, v in self.settings.items()})
         return settings
 
     def _units(self, server):

@@ -33,7 +33,8 @@ def find():
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, inside=()):
+        """`inside`: what runs it elsewhere, as ("ip", "netns", "exec", "s1")."""
         program = find()
         if not program:
             raise FileNotFoundError("there is no Chromium: install the package chromium")
@@ -50,7 +51,7 @@ class Browser:
                 b = os.dup(b)
             os.dup2(a, 3)
             os.dup2(b, 4)
-        argv = [program, *FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={self._home}",
+        argv = [*inside, program, *FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={self._home}",
                 "about:blank"]
         self._child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=place,

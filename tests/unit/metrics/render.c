@@ -126,6 +126,37 @@ static void test_a_server_that_is_behind_is_odd(void **state)
     assert_says(&out, "\nsecrets_encrypt_server_odd{server=\"s3\"} 0\n");
 }
 
+static size_t times(const struct buf *out, const char *text)
+{
+    size_t n = 0;
+    for (const char *p = buf_str(out); (p = strstr(p, text)); p++)
+        n++;
+    return n;
+}
+
+/* What differs is a series each; a name that is there twice is one, and a file of another cluster few. */
+static void test_differences_are_series_and_few(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = healthy(3);
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(METRICS_MAX_BYTES);
+    _cleanup_(buf_freep) struct buf layout = BUF_INIT(CLUSTER_LAYOUT_MAX);
+    page_of(s, &out);
+    assert_int_equal(times(&out, "server_difference_info"), 0);
+    for (int i = 0; i < 3; i++)
+        fixture_layout(s, i, "e\nr secrets\np aescbc\nk 0000000000000001 a\np identity\n");
+    assert_int_equal(buf_adds(&layout, "e\nr secrets\np aescbc\n", NULL), 0);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(buf_addf(&layout, NULL, "k 00000000000000%02d k%d\n", 10 + i, i / 2), 0);
+    assert_int_equal(buf_adds(&layout, "p identity\n", NULL), 0);
+    fixture_foreign(s, 1, buf_str(&layout));
+    page_of(s, &out);
+    assert_int_equal(times(&out, "server_difference_info{server=\"s2\""), 8);
+    assert_int_equal(times(&out, "server_difference_info"), 8);
+    assert_int_equal(
+        times(&out, "difference=\"key-extra\",of=\"\",provider=\"aescbc\",key=\"k0\",place=\"1\"} 1"), 1);
+}
+
 static void test_labels_are_escaped(void **state)
 {
     (void)state;
@@ -293,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_a_rotation_makes_nobody_odd),
         cmocka_unit_test(test_before_adoption_the_minority_is_odd),
         cmocka_unit_test(test_a_server_that_is_behind_is_odd),
+        cmocka_unit_test(test_differences_are_series_and_few),
         cmocka_unit_test(test_labels_are_escaped),
         cmocka_unit_test(test_checks_are_counted),
         cmocka_unit_test(test_no_key_twice),

@@ -78,13 +78,17 @@ static void rewriting(struct cluster_snapshot *s, struct metrics_process *p)
     text_copy(s->reencrypt.held_by, sizeof(s->reencrypt.held_by), "s2: watch lag");
 }
 
-/* S3's file was edited by hand, and no operation runs. */
+#define LAYOUT(second)                                                                                       \
+    "e\nr secrets\np aescbc\nk 0000000000000001 aescbckey\nk " second " aescbckey-2\np identity\n"
+
+/* S3's file was edited by hand, its second key, and no operation runs. */
 static void drifted(struct cluster_snapshot *s, struct metrics_process *p)
 {
     healthy(s, p);
     struct cluster_report *r = &s->servers[2].report;
-    memset(r->hash, '3', CLUSTER_HASH_MAX - 1);
-    r->generation = 0;
+    fixture_layout(s, 0, LAYOUT("0000000000000002"));
+    fixture_layout(s, 1, LAYOUT("0000000000000002"));
+    fixture_foreign(s, 2, LAYOUT("00000000000000ff"));
     text_copy(r->file_why, sizeof(r->file_why), "it was changed by somebody else");
 }
 

@@ -170,7 +170,7 @@ class AlertsTest(unittest.TestCase):
         for alert in self.alerts:
             rule = self.rule(alert)
             self.assertRegex(rule, r"severity: (critical|warning)\n", alert)
-            self.assertRegex(rule, r"\n +summary: .+\n +description: >-\n", alert)
+            self.assertRegex(rule, r"\n +summary: (?:.+|>-\n(?: {12}.+\n)+)\n? +description: >-\n", alert)
             self.assertRegex(rule, rf"runbook_url: \S+/runbook\.md#{alert.lower()}\n", alert)
 
     def test_they_name_rows_of_the_planner(self):
