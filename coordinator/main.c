@@ -177,6 +177,9 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     c->counting = LOG_DEPENDENCY("what is written under the key is not counted", "it is counted again");
     log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level),
              (enum log_format)log_format_parse((*config)->log_format));
+    if (*(*config)->old)
+        log_event(LOG_LEVEL_WARNING, "old names in the configuration", LOG_S("file", (*config)->path),
+                  LOG_S("why", (*config)->old));
     rc = spec_from_config(*config, &c->spec, err);
     if (rc == 0)
         rc = maintenance_init(&c->maintenance, *config, err);
