@@ -104,7 +104,7 @@ static int give_metrics(void *arg, struct buf *out, struct error *err)
     _cleanup_(feed_state_unrefp) struct feed_state *state = peek(p, why);
     _cleanup_free_ struct cluster_snapshot *snapshot = NULL;
     int rc = state ? snapshot_of(p, state, &snapshot, err) : 0;
-    return rc < 0 ? rc : page_metrics(p->config, snapshot, out, err);
+    return rc < 0 ? rc : page_metrics(p->config, snapshot, state ? &state->checks : NULL, out, err);
 }
 
 /* ---------- the document ---------- */
