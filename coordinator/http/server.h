@@ -28,7 +28,8 @@ struct http_hooks {
 };
 
 struct http_limits {      /* 0: as told here */
-    unsigned connections; /* 64; one more closes the one that has waited longest without a request */
+    unsigned connections; /* 64; one more closes the one that has waited longest without a request, or for its
+                             reply */
     unsigned streams;     /* 16 */
     int64_t request_ms;   /* 10,000: for a whole request, and between two */
     int64_t reply_ms;     /* 30,000: for taking a whole reply, or one event */
