@@ -156,7 +156,10 @@ static int run(const struct arguments *a)
     if (a->command)
         return a->command(config, a->word);
     block_signals();
-    return loop_run(config, &err) < 0 ? complain(&err) : 0;
+    int rc = loop_run(config, &err);
+    if (rc < 0)
+        log_event(LOG_LEVEL_ERROR, "ended", LOG_S("why", err.text));
+    return rc < 0 ? 1 : 0;
 }
 
 int main(int argc, char **argv)

@@ -234,7 +234,9 @@ static int run(const char *path, int stop_fd, int reload_fd)
         open_outlook(c, reload_fd, &outlook);
         rc = serve(c, stop_fd, &err);
     }
-    if (rc < 0)
+    if (rc < 0 && config)
+        log_event(LOG_LEVEL_ERROR, "ended", LOG_S("why", err.text));
+    else if (rc < 0)
         fprintf(stderr, PROGRAM ": %s\n", err.text);
     close_outlook(&outlook);
     log_flush();

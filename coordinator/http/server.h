@@ -16,7 +16,7 @@
 
 #include "board.h"
 
-#define HTTP_HEADER_MAX 8192 /* of a request, all lines together */
+#define HTTP_HEADER_MAX 8192 /* lines of a request that have room in any case; up to twice as much may */
 #define HTTP_WHY_MAX    512
 
 struct http_hooks {
