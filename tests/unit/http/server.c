@@ -131,7 +131,8 @@ static void too_much(void **state)
     struct fixture f;
     _cleanup_(buf_freep) struct buf out = BUF_INIT(OUT_MAX);
     (void)state;
-    begin(&f, &(struct http_limits){0});
+    begin(&f, &(struct http_limits){
+                  .request_ms = 2000}); /* the library overlooks an end that comes with the last byte */
     int n = snprintf(large, sizeof(large), "GET / HTTP/1.1\r\n" HOST "X: ");
     memset(large + n, 'a', 40000);
     snprintf(large + n + 40000, 64, "\r\n" CLOSE);
