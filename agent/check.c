@@ -55,6 +55,9 @@ int check_main(const struct config *config, const char *word)
     remote_close(&remote);
     if (rc < 0)
         return complain(&err);
+    if (*config->old)
+        fprintf(stderr, "secrets-encrypt-agent: warning: %s: %s; rename it there\n", config->path,
+                config->old);
     puts("ok");
     return 0;
 }

@@ -150,10 +150,16 @@ static int run(const struct arguments *a)
                          : (enum log_level)level,
              (enum log_format)log_format_parse(config->log_format));
     log_context(LOG_SERVER, config->server);
+    if (*config->old)
+        log_event(LOG_LEVEL_WARNING, "old names in the configuration", LOG_S("file", config->path),
+                  LOG_S("why", config->old));
     if (a->command)
         return a->command(config, a->word);
     block_signals();
-    return loop_run(config, &err) < 0 ? complain(&err) : 0;
+    int rc = loop_run(config, &err);
+    if (rc < 0)
+        log_event(LOG_LEVEL_ERROR, "ended", LOG_S("why", err.text));
+    return rc < 0 ? 1 : 0;
 }
 
 int main(int argc, char **argv)

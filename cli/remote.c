@@ -358,8 +358,7 @@ static int ask_now_and_then(struct remote *r, int timeout_ms, struct cluster_sna
         r->asked_ms = now;
         return remote_status(r, ASK_MS, ret, err);
     }
-    struct timespec wait = {.tv_nsec = (timeout_ms < 1000 ? timeout_ms : 999) * 1000000L};
-    nanosleep(&wait, NULL);
+    clock_nap_ms(timeout_ms);
     return snapshot_now(r, ret, err);
 }
 

@@ -177,6 +177,9 @@ static int open_all(struct coordinator *c, struct config **config, const char *p
     c->counting = LOG_DEPENDENCY("what is written under the key is not counted", "it is counted again");
     log_open(PROGRAM, (*config)->server, (enum log_level)log_level_parse((*config)->log_level),
              (enum log_format)log_format_parse((*config)->log_format));
+    if (*(*config)->old)
+        log_event(LOG_LEVEL_WARNING, "old names in the configuration", LOG_S("file", (*config)->path),
+                  LOG_S("why", (*config)->old));
     rc = spec_from_config(*config, &c->spec, err);
     if (rc == 0)
         rc = maintenance_init(&c->maintenance, *config, err);
@@ -231,7 +234,9 @@ static int run(const char *path, int stop_fd, int reload_fd)
         open_outlook(c, reload_fd, &outlook);
         rc = serve(c, stop_fd, &err);
     }
-    if (rc < 0)
+    if (rc < 0 && config)
+        log_event(LOG_LEVEL_ERROR, "ended", LOG_S("why", err.text));
+    else if (rc < 0)
         fprintf(stderr, PROGRAM ": %s\n", err.text);
     close_outlook(&outlook);
     log_flush();

@@ -215,6 +215,7 @@ static int look(struct feed *f, struct error *err)
     now->revision = snapshot->revision;
     now->time_ms = clock_wall_ms();
     /* `state` is replaced by this thread alone. */
+    feed_checks_read(f->state ? &f->state->checks : NULL, in, count, &now->checks);
     rc = compare(f->state ? &f->state->records : &none, in, count, &now->records, &step, err);
     if (rc == 0) {
         pthread_mutex_lock(&f->lock);

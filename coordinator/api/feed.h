@@ -6,12 +6,15 @@
 #include <api/records.h>
 #include <store/view.h>
 
+#include "feed_checks.h"
+
 struct feed;
 
 /* Records as they were at one look; shared, never changed. */
 struct feed_state {
     unsigned references; /* atomic */
     struct records records;
+    struct feed_checks checks;
     int64_t revision; /* of the store */
     int64_t time_ms;  /* wall clock */
 };

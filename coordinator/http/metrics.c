@@ -6,8 +6,8 @@
 #include <base/clock.h>
 #include <metrics/metrics.h>
 
-int page_metrics(const struct config *config, const struct cluster_snapshot *s, struct buf *out,
-                 struct error *err)
+int page_metrics(const struct config *config, const struct cluster_snapshot *s,
+                 const struct feed_checks *checks, struct buf *out, struct error *err)
 {
     _cleanup_free_ struct metrics_process *p = calloc(1, sizeof(*p));
     if (!p)
@@ -16,5 +16,7 @@ int page_metrics(const struct config *config, const struct cluster_snapshot *s, 
     p->cluster = config->cluster;
     p->server = config->server;
     p->now_ms = clock_wall_ms();
+    p->preflight = checks ? checks->items : NULL;
+    p->preflight_count = checks ? checks->count : 0;
     return metrics_render(s, p, out, err);
 }

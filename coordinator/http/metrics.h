@@ -6,8 +6,10 @@
 #include <cluster/snapshot.h>
 #include <config/config.h>
 
-/* Appends OpenMetrics text, with its "# EOF\n". s NULL: the state store was not read yet. */
-int page_metrics(const struct config *config, const struct cluster_snapshot *s, struct buf *out,
-                 struct error *err) _must_check_;
+#include "../api/feed_checks.h"
+
+/* Appends OpenMetrics text, with its "# EOF\n". s and checks NULL: the state store was not read yet. */
+int page_metrics(const struct config *config, const struct cluster_snapshot *s,
+                 const struct feed_checks *checks, struct buf *out, struct error *err) _must_check_;
 
 #endif

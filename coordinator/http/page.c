@@ -46,6 +46,7 @@ struct page {
     int64_t built_ms, audit_ms;
     size_t size;
     bool dirty, stale;
+    struct log_dependency drawing;
     struct store_audit_entry audit[DOCUMENT_AUDIT_MAX];
     size_t audit_count;
     char audit_why[CLUSTER_TEXT_MAX];
@@ -104,7 +105,7 @@ static int give_metrics(void *arg, struct buf *out, struct error *err)
     _cleanup_(feed_state_unrefp) struct feed_state *state = peek(p, why);
     _cleanup_free_ struct cluster_snapshot *snapshot = NULL;
     int rc = state ? snapshot_of(p, state, &snapshot, err) : 0;
-    return rc < 0 ? rc : page_metrics(p->config, snapshot, out, err);
+    return rc < 0 ? rc : page_metrics(p->config, snapshot, state ? &state->checks : NULL, out, err);
 }
 
 /* ---------- the document ---------- */
@@ -162,8 +163,8 @@ static void publish(struct page *p)
     p->dirty = false;
     p->stale = *why != 0;
     p->built_ms = clock_mono_ms();
-    if (build(p, state, why, &err) < 0)
-        log_event(LOG_LEVEL_WARNING, "the page could not be brought up to date", LOG_S("why", err.text));
+    int rc = build(p, state, why, &err);
+    log_dependency(&p->drawing, rc == 0, err.text);
 }
 
 /* Waits for news, a turn at most. False: it is time to stop. */
@@ -313,6 +314,7 @@ int page_new(const struct config *config, struct store *store, struct feed *feed
     p->config = config;
     p->store = store;
     p->feed = feed;
+    p->drawing = LOG_DEPENDENCY("the page could not be brought up to date", "the page is up to date again");
     p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = p->stop_fd < 0 ? error_errno(err, errno, "eventfd") : board_new(&p->board, err);
     if (rc == 0) {

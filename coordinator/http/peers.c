@@ -46,17 +46,24 @@ static void shut(struct peer *v)
     v->shut = true;
 }
 
+/* Who goes first: whoever waits for a request, then whoever takes a reply; streams are counted elsewhere. */
+static bool goes_before(const struct peer *a, const struct peer *b)
+{
+    return a->waits != b->waits ? a->waits : a->since_ms <= b->since_ms;
+}
+
+/* The list begins with the newest, which came just now and is not to go for another one. */
 static void make_room(struct peers *p)
 {
-    struct peer *oldest = NULL;
+    struct peer *first = NULL;
     unsigned live = 0;
     for (struct peer *v = p->first; v; v = v->next) {
         live += !v->shut;
-        if (v->waits && !v->shut && (!oldest || v->since_ms <= oldest->since_ms))
-            oldest = v;
+        if (!v->shut && v != p->first && v->deadline_ms != INT64_MAX && (!first || goes_before(v, first)))
+            first = v;
     }
-    if (live > p->max && oldest)
-        shut(oldest);
+    if (live > p->max && first)
+        shut(first);
 }
 
 struct peer *peers_add(struct peers *p, int fd, int64_t now_ms, int64_t deadline_ms)

@@ -15,7 +15,8 @@ int peers_new(unsigned max, struct peers **ret, struct error *err) _must_check_;
 void peers_free(struct peers *p);
 
 /* A connection has come; where there are more than `max` now, the one that has waited longest for a request
- * is shut down. NULL when memory is out: the connection is to be closed. */
+ * is shut down, and where none waits the one that has taken longest for its reply. NULL when memory is out:
+ * the connection is to be closed. */
 struct peer *peers_add(struct peers *p, int fd, int64_t now_ms, int64_t deadline_ms);
 /* It goes, and its descriptor is closed after this call. NULL is safe. */
 void peers_remove(struct peers *p, struct peer *v);

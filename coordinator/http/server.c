@@ -209,9 +209,11 @@ static unsigned refuse(const struct http_server *s, struct MHD_Connection *c, co
     if (s->o.host && (!host || !http_host_is_ours(host, s->host)))
         return MHD_HTTP_MISDIRECTED_REQUEST;
     *ret_why = "not to be loaded by another site";
+    /* "same-site" is another port of this machine, and somebody else's. */
     const char *mode = header(c, "Sec-Fetch-Mode");
+    bool ours = !site || strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0;
     bool follows_link = mode && strcmp(mode, "navigate") == 0;
-    return site && strcmp(site, "cross-site") == 0 && !follows_link ? MHD_HTTP_FORBIDDEN : 0;
+    return ours || follows_link ? 0 : MHD_HTTP_FORBIDDEN;
 }
 
 static struct peer *peer_of(struct MHD_Connection *c)

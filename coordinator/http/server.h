@@ -16,7 +16,7 @@
 
 #include "board.h"
 
-#define HTTP_HEADER_MAX 8192 /* of a request, all lines together */
+#define HTTP_HEADER_MAX 8192 /* lines of a request that have room in any case; up to twice as much may */
 #define HTTP_WHY_MAX    512
 
 struct http_hooks {
@@ -28,7 +28,8 @@ struct http_hooks {
 };
 
 struct http_limits {      /* 0: as told here */
-    unsigned connections; /* 64; one more closes the one that has waited longest without a request */
+    unsigned connections; /* 64; one more closes the one that has waited longest without a request, or for its
+                             reply */
     unsigned streams;     /* 16 */
     int64_t request_ms;   /* 10,000: for a whole request, and between two */
     int64_t reply_ms;     /* 30,000: for taking a whole reply, or one event */

@@ -7,8 +7,6 @@
 #include <base/clock.h>
 #include <base/text.h>
 
-#define CUT "\xe2\x80\xa6" /* an ellipsis, where a value was cut */
-
 /* Code points that terminals or editors take for something else than a sign: C1 controls, line and paragraph
  * separators, marks that turn the direction of a text. */
 static bool is_trick(uint32_t c)
@@ -54,7 +52,7 @@ static int add_quoted(struct buf *b, const char *v)
         p += n ? n : 1;
         left -= n ? n : 1;
     }
-    return rc < 0 ? rc : buf_adds(b, cut ? CUT "\"" : "\"", NULL);
+    return rc < 0 ? rc : buf_adds(b, cut ? LOG_CUT "\"" : "\"", NULL);
 }
 
 /* Bare where that is unambiguous for every reader of logfmt. */

@@ -31,15 +31,28 @@ bool log_journal_is(int fd)
     return !errno && end != second && *end == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
+/* Where a value is cut: not within a sign. */
+static size_t cut_at(const char *value, size_t max)
+{
+    size_t len = max;
+    while (len > 0 && max - len < 3 && ((unsigned char)value[len] & 0xc0) == 0x80)
+        len--;
+    return len;
+}
+
 /* Name, length and bytes: nothing in a value can end it, or begin a field of its own. */
 static int add_binary(struct buf *b, const char *name, const char *value, size_t max)
 {
-    uint64_t len = strnlen(value, max), wire = htole64(len);
+    bool cut = strnlen(value, max + 1) > max;
+    size_t len = cut ? cut_at(value, max) : strlen(value);
+    uint64_t wire = htole64(len + (cut ? strlen(LOG_CUT) : 0));
     int rc = buf_addf(b, NULL, "%s\n", name);
     if (rc == 0)
         rc = buf_add(b, &wire, sizeof(wire), NULL);
     if (rc == 0)
         rc = buf_add(b, value, len, NULL);
+    if (rc == 0 && cut)
+        rc = buf_adds(b, LOG_CUT, NULL);
     return rc < 0 ? rc : buf_adds(b, "\n", NULL);
 }
 

@@ -7,8 +7,9 @@
 
 /* With the newline not more than a pipe takes in one piece, so that lines of several processes do not mix. */
 #define LOG_LINE_MAX  4095
-#define LOG_VALUE_MAX 2048 /* bytes of one value; the rest is cut */
-#define LOG_FIELDS    32   /* of one event, context included */
+#define LOG_VALUE_MAX 2048           /* bytes of one value; the rest is cut */
+#define LOG_CUT       "\xe2\x80\xa6" /* an ellipsis, where a value was cut */
+#define LOG_FIELDS    32             /* of one event, context included */
 
 /* One event, complete: what the formats write. */
 struct log_line {

@@ -9,7 +9,6 @@
 #include <json/json.h>
 #include <yaml/yaml.h>
 
-#define WHERE_MAX  160 /* "datastore.endpoints[15]" and the like */
 #define FIELDS_MAX 64  /* of one section */
 #define WORDS_MAX  128 /* bytes of a list of days */
 
@@ -186,10 +185,11 @@ static int refuse_unknown(struct reader *r, const struct json *obj, const char *
         for (const struct field *f = parts[p].fields; f && f->name && count < FIELDS_MAX; f++)
             known[count++] = f->name;
     for (const struct json *m = json_first(obj); m; m = json_next(m)) {
+        struct older older;
         size_t i = 0;
         while (i < count && strcmp(known[i], json_key(m)) != 0)
             i++;
-        if (i == count)
+        if (i == count && !(*section == 0 && config_find_older(json_key(m), NULL, &older)))
             return unknown_field(r, section, json_key(m), known, count);
     }
     return 0;
@@ -421,6 +421,35 @@ static int fill_datastore(struct reader *r)
     return rc;
 }
 
+/* Said to whoever starts with the file, and no error: a package that is brought up to date must not stop what
+ * runs with the file of the one before. */
+static int note_older(struct reader *r, const char *name, const char *where)
+{
+    char text[ERROR_TEXT_MAX];
+    snprintf(text, sizeof(text), "%s%s%s is %s now", r->c->old, *r->c->old ? ", " : "", name, where);
+    return store_text(r, &r->c->old, text);
+}
+
+static int read_older(struct reader *r, const struct json *root)
+{
+    int rc = 0;
+    for (const struct json *m = json_first(root); m && rc == 0; m = json_next(m)) {
+        struct older o;
+        if (!config_find_older(json_key(m), root, &o))
+            continue;
+        if (o.now && !json_equal(o.now, m))
+            return bad(r, json_key(m), "this is %s now, and %s says something else: keep %s alone", o.where,
+                       o.where, o.where);
+        if (!o.now && o.field->type == FIELD_LIST)
+            clear_list(r, o.field, o.base);
+        if (!o.now)
+            rc = read_field(r, o.field, m, json_key(m), o.base);
+        if (rc == 0)
+            rc = note_older(r, json_key(m), o.where);
+    }
+    return rc;
+}
+
 static int read_document(struct reader *r, const struct json *root)
 {
     if (json_type(root) == JSON_NULL)
@@ -430,10 +459,14 @@ static int read_document(struct reader *r, const struct json *root)
         return error_set(r->err, ERR_INVALID,
                          "%s: not an object with fields such as cluster, servers and state_store", r->file);
     int rc = store_text(r, &r->c->path, r->file);
+    if (rc == 0)
+        rc = store_text(r, &r->c->old, "");
     for (const struct field *f = config_top.fields; f->name && rc == 0; f++)
         rc = set_default(r, f, config_top.base);
     if (rc == 0)
         rc = read_section(r, root, "", &config_top, 1);
+    if (rc == 0)
+        rc = read_older(r, root);
     if (rc == 0)
         rc = fill_datastore(r);
     if (rc < 0)
@@ -519,6 +552,7 @@ void config_free(struct config *c)
         free(c->api.roles[i].group);
     }
     free(c->path);
+    free(c->old);
     free(c);
 }
 

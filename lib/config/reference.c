@@ -57,7 +57,11 @@ static int add_row(struct buf *out, const char *section, const struct field *f, 
         rc = buf_adds(out, " | ", err);
     if (rc == 0)
         rc = add_needed(out, f, err);
-    return rc == 0 ? buf_addf(out, err, " | %s |\n", f->help) : rc;
+    if (rc == 0)
+        rc = buf_addf(out, err, " | %s", f->help);
+    if (rc == 0 && f->formerly)
+        rc = buf_addf(out, err, " (formerly `%s`, which is understood with a warning)", f->formerly);
+    return rc == 0 ? buf_adds(out, " |\n", err) : rc;
 }
 
 /* The fields of a list's elements; NULL: it is no list of objects. */

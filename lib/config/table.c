@@ -331,6 +331,7 @@ static const struct field log_fields[] = {
      .offset = AT(log_level),
      .fallback = "info",
      .choices = log_levels,
+     .formerly = "log_level",
      .help = "least important lines that the agent and the coordinator log"},
     {.name = "format",
      .type = FIELD_CHOICE,

@@ -45,8 +45,21 @@ struct field {
     const char *const *choices;  /* NULL-terminated */
     unsigned needed;             /* roles that cannot do without */
     const char *help;
+    const char *formerly; /* its name at the top of older files (of what nobody needs); NULL: none */
     struct field_part parts[FIELD_PARTS]; /* of a section */
 };
+
+/* A field that has had another name, at the top of the file, and what stands under its present one. */
+#define WHERE_MAX 160 /* "datastore.endpoints[15]" and the like */
+struct json;
+struct older {
+    const struct field *field;
+    size_t base;
+    const struct json *now; /* NULL: nothing */
+    char where[WHERE_MAX];
+};
+/* False: no field was ever called `name`. `root` may be NULL. */
+bool config_find_older(const char *name, const struct json *root, struct older *ret);
 
 extern const char *const config_on_off[]; /* choices that may be written as true and false, too */
 extern const struct field_part config_top;

@@ -112,7 +112,12 @@ static void read_stat(struct metrics_process *ret)
                "%lld",
                &start, &pages) != 2)
         return;
-    ret->started_ms = clock_wall_ms() - clock_mono_ms() + start * 1000 / sysconf(_SC_CLK_TCK);
+    /* Once: the two clocks are not read at the same time and drift apart, and to Prometheus another start is
+     * a restart. */
+    static _Atomic int64_t started_ms;
+    int64_t none = 0, now = clock_wall_ms() - clock_mono_ms() + start * 1000 / sysconf(_SC_CLK_TCK);
+    (void)atomic_compare_exchange_strong(&started_ms, &none, now);
+    ret->started_ms = atomic_load(&started_ms);
     ret->resident_bytes = pages * sysconf(_SC_PAGESIZE);
 }
 

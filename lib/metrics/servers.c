@@ -161,10 +161,17 @@ void metrics_preflight_set(const struct cluster_checks *checks, struct metrics_p
         ret->results[checks->checks[i].result]++;
 }
 
+/* A record outlives its server for a while, and may have been put back by whoever writes the state store. */
+static bool is_known(const struct render *r, const struct metrics_preflight *p)
+{
+    const struct snapshot_server *v = snapshot_server(r->s, p->server);
+    return v && (v->in_spec || v->reports);
+}
+
 void write_preflight_checks(struct render *r)
 {
     for (size_t i = 0; i < r->p->preflight_count; i++)
-        for (int k = CHECK_OK; k <= CHECK_FAIL; k++)
+        for (int k = CHECK_OK; k <= CHECK_FAIL && is_known(r, &r->p->preflight[i]); k++)
             SAMPLE(r, r->p->preflight[i].results[k], {"server", r->p->preflight[i].server},
                    {"result", check_result_name((enum check_result)k)});
 }
@@ -173,6 +180,6 @@ void write_preflight_age(struct render *r)
 {
     int64_t age = 0;
     for (size_t i = 0; i < r->p->preflight_count; i++)
-        if (age_since(r, r->p->preflight[i].time_ms, &age))
+        if (is_known(r, &r->p->preflight[i]) && age_since(r, r->p->preflight[i].time_ms, &age))
             SAMPLE(r, age, {"server", r->p->preflight[i].server});
 }

@@ -96,6 +96,7 @@ static bool is_signed(int kind)
     case CLUSTER_KEY_APIS:
     case CLUSTER_KEY_ESCROW:
     case CLUSTER_KEY_LOCK:
+    case CLUSTER_KEY_CHECKS:
     case CLUSTER_KEY_SCHEDULE:
     case CLUSTER_KEY_DRIFT:
     case CLUSTER_KEY_AUDIT:

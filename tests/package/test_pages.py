@@ -1,5 +1,6 @@
 """Man pages and shell completion say what the program says: they are made from its table, and compared here with what
 its parser and its help make of the same words."""
+import json
 import os
 import re
 import shutil
@@ -109,18 +110,43 @@ class PagesTest(unittest.TestCase):
         self.assertGreater(len(table), 30)
         self.assertEqual(table, re.findall(r"(?m)^\.It Cm (\S+)$", page))
 
-    def test_the_example_is_a_configuration(self):
-        """All three programs get past it: to the token, which is not there."""
-        with tempfile.TemporaryDirectory() as folder:
-            example = Path(folder) / "config.yaml"
-            text = (self.pages / "config.yaml").read_text()
-            example.write_text(text.replace("/etc/secrets-encrypt/", f"{folder}/"))
-            for argv in (["secrets-encrypt", "status"], ["secrets-encrypt-agent", "check"], ["secrets-encrypt-coordinator"]):
+    def started_with(self, change, programs=(["secrets-encrypt", "status"], ["secrets-encrypt-agent", "check"],
+                                             ["secrets-encrypt-coordinator"])):
+        """What each program says with the example: (arguments, folder, stderr). There is no token."""
+        for argv in programs:
+            with tempfile.TemporaryDirectory() as folder:
+                example = Path(folder) / "config.yaml"
+                text = change((self.pages / "config.yaml").read_text())
+                example.write_text(text.replace("/etc/secrets-encrypt/", f"{folder}/"))
                 result = subprocess.run([str(self.build / "bin" / argv[0]), *argv[1:]], stdin=subprocess.DEVNULL,
                                         env={**os.environ, "SECRETS_ENCRYPT_CONFIG": str(example)}, capture_output=True,
                                         check=False, text=True, timeout=30)
-                self.assertIn(f"{folder}/token", result.stderr, argv)
-                self.assertNotIn(str(example), result.stderr, argv)
+                yield argv, folder, result.stderr
+
+    def test_the_example_is_a_configuration(self):
+        """All three programs get past it: to the token, which is not there."""
+        for argv, folder, said in self.started_with(lambda text: text):
+            self.assertIn(f"{folder}/token", said, argv)
+            self.assertNotIn(f"{folder}/config.yaml", said, argv)
+
+    def test_the_configuration_of_an_older_package_is_one_too(self):
+        """An upgrade leaves the file alone, and starts the new programs with it."""
+        for argv, folder, said in self.started_with(lambda text: text + "\nlog_level: info\n"):
+            self.assertIn(f"{folder}/token", said, argv)
+            self.assertNotIn("unknown field", said, argv)
+            if argv[0] == "secrets-encrypt-coordinator":
+                self.assertRegex(said, r'level=warning .*msg="old names in the configuration" .*why="log_level is log\.level now"')
+        for argv, folder, said in self.started_with(lambda text: text + "\nlog_level: info\nlog: {level: debug}\n"):
+            self.assertIn(f"{folder}/config.yaml: log_level: this is log.level now", said, argv)
+
+    def test_why_a_daemon_ends_is_an_event(self):
+        """The last line is one of the log, as the ones before: who reads the log by fields sees it too."""
+        daemons = (["secrets-encrypt-agent"], ["secrets-encrypt-coordinator"])
+        for argv, folder, said in self.started_with(lambda text: text + "\nlog: {format: json}\nlog_level: info\n", daemons):
+            events = [json.loads(line) for line in said.splitlines()]
+            self.assertEqual(("warning", "old names in the configuration"), (events[0]["level"], events[0]["msg"]), argv)
+            self.assertEqual(("error", "ended"), (events[-1]["level"], events[-1]["msg"]), argv)
+            self.assertIn(f"{folder}/token", events[-1]["why"], argv)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,14 @@ class PageTest(unittest.TestCase):
         self.assertEqual([], self.page.complaints())
         self.assertEqual([], [u for u in self.page.requests() if not u.startswith(self.served.url)])
 
+    def test_servers_without_an_api_server_are_not_counted(self):
+        document = documents.document()
+        document["servers"].append({**document["servers"][0], "name": "etcd1", "apiserver": False})
+        document["servers"].append({**document["servers"][0], "name": "stranger", "inspec": False})
+        self.open(document)
+        facts = self.page.run("Object.fromEntries([...document.querySelectorAll('#facts div')].map(d => [...d.children].map(c => c.textContent)))")
+        self.assertEqual("3 of 3", facts["Servers ready"])
+
     def test_names_are_texts(self):
         document = documents.document()
         document["servers"][0].update(name=NASTY, odd="drift", oddwhy=NASTY, why=NASTY, hash=NASTY, stage=NASTY)

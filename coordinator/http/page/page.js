@@ -76,11 +76,12 @@ function rows(id, head, items, cells) {
 // ---------- parts ----------
 
 function facts(s) {
+  const asked = s.servers.filter((v) => v.inspec && v.apiserver);
   const list = [
     ["Stage", s.stage],
     ["Configs", s.match ? "all hashes match" : s.mismatch || "not known", s.match ? "good" : "bad"],
     ["Leader", s.leader || "none", s.leader ? "" : "bad"],
-    ["Servers ready", `${s.servers.filter((v) => v.ready).length} of ${s.servers.filter((v) => v.apiserver).length}`],
+    ["Servers ready", `${asked.filter((v) => v.ready).length} of ${asked.length}`],
   ];
   if (s.nextrotation) list.push(["Next rotation", `${s.nextrotation.when}, ${s.nextrotation.reason}`]);
   each($("facts"), list, () => {

@@ -183,6 +183,53 @@ static void nobody_is_led_on_from_a_revision_that_never_was(void **state)
     records_free(&f.records);
 }
 
+/* As an agent does, but for the lease. */
+static void put_checks(struct bench *b, const char *place, const char *server, enum check_result last)
+{
+    _cleanup_free_ struct cluster_checks *c = calloc(1, sizeof(*c));
+    _cleanup_(buf_freep) struct buf body = BUF_INIT(1 << 20);
+    _cleanup_(etcd_txn_freep) struct etcd_txn *t = etcd_txn_new(store_etcd(b->store));
+    assert_non_null(c);
+    text_copy(c->server, sizeof(c->server), server);
+    c->time_ms = 1000;
+    c->checks_count = 3;
+    for (size_t i = 0; i < c->checks_count; i++)
+        text_copy(c->checks[i].name, sizeof(c->checks[i].name), "disk");
+    c->checks[2].result = last;
+    assert_int_equal(cluster_checks_encode(c, &body, NULL), 0);
+    assert_int_equal(store_txn_put(b->store, t, CLUSTER_KEY_CHECKS, place, &body, 0, NULL), 0);
+    assert_int_equal(etcd_txn_commit(t, DEADLINE_MS, NULL, NULL), 0);
+}
+
+/* They do not travel; what a metrics page tells of them is there. */
+static void checks_are_counted(void **state)
+{
+    struct bench *b = *state;
+    put_checks(b, "s1", "s1", CHECK_WARN);
+    put_checks(b, "s2", "s1", CHECK_FAIL);                       /* another server's */
+    put(b, P "servers/s3/checks", "{\"mac\":\"\",\"body\":{}}"); /* nobody's */
+    struct feed_state *s = fresh(b);
+    assert_int_equal(s->records.count, 0);
+    assert_int_equal(s->checks.count, 1);
+    assert_string_equal(s->checks.items[0].server, "s1");
+    assert_int_equal(s->checks.items[0].time_ms, 1000);
+    assert_int_equal(s->checks.items[0].results[CHECK_OK], 2);
+    assert_int_equal(s->checks.items[0].results[CHECK_WARN], 1);
+    feed_state_unref(s);
+    s = fresh(b); /* the same record */
+    assert_int_equal(s->checks.items[0].results[CHECK_WARN], 1);
+    feed_state_unref(s);
+    put_checks(b, "s1", "s1", CHECK_FAIL);
+    s = fresh(b);
+    assert_int_equal(s->checks.items[0].results[CHECK_WARN], 0);
+    assert_int_equal(s->checks.items[0].results[CHECK_FAIL], 1);
+    feed_state_unref(s);
+    drop(b, P "servers/s1/checks");
+    s = fresh(b);
+    assert_int_equal(s->checks.count, 0);
+    feed_state_unref(s);
+}
+
 /* A change is there at once, and not with the next look by the clock. */
 static void a_waiting_one_is_woken(void **state)
 {
@@ -242,6 +289,7 @@ int main(void)
         BENCH_TEST(a_fresh_look_sees_what_was_just_written),
         BENCH_TEST(steps_lead_to_what_is_there),
         BENCH_TEST(nobody_is_led_on_from_a_revision_that_never_was),
+        BENCH_TEST(checks_are_counted),
         BENCH_TEST(a_waiting_one_is_woken),
         BENCH_TEST(a_store_that_is_away_is_told),
         BENCH_TEST(a_stop_sends_everybody_away),

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include <base/log.h>
+#include <base/text.h>
 #include <log_parts.h>
 
 struct bench {
@@ -134,7 +135,15 @@ static void large_and_gone(void **state)
         l.fields[l.count++] = LOG_S("v", big);
     send_to(b, &l);
     assert_non_null(field(b, "SE_V", LOG_FIELDS - 1, &len));
-    assert_int_equal(len, LOG_VALUE_MAX);
+    assert_int_equal(len, LOG_VALUE_MAX + strlen(LOG_CUT)); /* what was cut says so, as in a line */
+    assert_memory_equal(field(b, "SE_V", 0, &len) + LOG_VALUE_MAX, LOG_CUT, strlen(LOG_CUT));
+    for (size_t i = 1; i + 2 < sizeof(big); i += 2)
+        memcpy(&big[i], "\xc3\xbc",
+               2); /* the cut would go through a sign: journalctl shows such a value as a blob */
+    send_to(b, &l);
+    assert_non_null(field(b, "SE_V", 0, &len));
+    assert_int_equal(len, LOG_VALUE_MAX - 1 + strlen(LOG_CUT));
+    assert_true(text_is_utf8(field(b, "SE_V", 0, &len), len));
     assert_false(log_journal_send(&l, "/nonexistent/socket"));
 }
 

@@ -151,6 +151,28 @@ static void test_defaults(void **state)
     assert_string_equal(c->log_format, "logfmt");
 }
 
+/* The file of an older package starts the programs of this one. */
+static void test_names_from_before(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *level, *format, *old;
+    } cases[] = {
+        {GOOD "log_level: debug\n", "debug", "logfmt", "log_level is log.level now"},
+        {GOOD "log_level: debug\nlog: {format: json}\n", "debug", "json", "log_level is log.level now"},
+        {GOOD "log: {level: error}\nlog_level: error\n", "error", "logfmt", "log_level is log.level now"},
+        {GOOD "log: {level: error}\n", "error", "logfmt", ""}};
+    for (size_t i = 0; i < array_len(cases); i++) {
+        _cleanup_(config_freep) struct config *c = NULL;
+        struct error err = ERROR_INIT;
+        if (config_parse(cases[i].text, strlen(cases[i].text), "/c.yaml", CONFIG_FOR_CLI, &c, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_string_equal(c->log_level, cases[i].level);
+        assert_string_equal(c->log_format, cases[i].format);
+        assert_string_equal(c->old, cases[i].old);
+    }
+}
+
 /* What is not to be touched is not the state store's etcd either. */
 static void test_a_datastore_that_is_not_raw(void **state)
 {
@@ -269,6 +291,11 @@ static const struct bad_row bad_rows[] = {
      "/c.yaml: key_type: 'aescbb' is not one of aescbc, aesgcm, secretbox; did you mean aescbc?"},
     {T, GOOD "log: {level: loud}\n",
      "/c.yaml: log.level: 'loud' is not one of error, warning, notice, info, debug"},
+    {T, GOOD "log_level: loud\n",
+     "/c.yaml: log_level: 'loud' is not one of error, warning, notice, info, debug"},
+    {T, GOOD "log_level: debug\nlog: {level: info}\n",
+     "/c.yaml: log_level: this is log.level now, and log.level says something else: keep log.level alone"},
+    {T, GOOD "log: {log_level: debug}\n", "/c.yaml: log.log_level: unknown field; known here: level, format"},
     {T, GOOD "log: {format: xml}\n", "/c.yaml: log.format: 'xml' is not one of logfmt, json"},
     {T, GOOD "token_file: token\n", "/c.yaml: token_file: 'token' is not an absolute path"},
     {T, GOOD "datastore: {prefix: registry}\n",
@@ -520,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_json_is_read_too),
         cmocka_unit_test(test_a_datastore_that_is_not_raw),
+        cmocka_unit_test(test_names_from_before),
         cmocka_unit_test(test_bad_inputs),
         cmocka_unit_test(test_bad_syntax_names_the_file),
         cmocka_unit_test(test_files),

@@ -60,6 +60,15 @@ def with_times(openmetrics):
     return "".join(line + ("\n" if line.startswith("#") else " 1700000100\n") for line in openmetrics.splitlines())
 
 
+def scrape_ways(text):
+    """What stands in the example as two ways, each as somebody has it who took it."""
+    head, rest = text.split("  # 1. ", 1)
+    tls, rest = rest.split("  # 2. ", 1)
+    loopback, rules = rest.split("\nrule_files:", 1)
+    loopback = loopback[loopback.index("  #- job_name"):].replace("  #", "  ")
+    return {way: f"{head}{part}\nrule_files:{rules}" for way, part in (("tls", "  # 1. " + tls), ("loopback", loopback))}
+
+
 def names_of_the_program():
     """As Prometheus stores them, from the table that the renderer goes by."""
     drawn = run(os.environ["SECRETS_ENCRYPT_DRAW"], "metrics").stdout
@@ -140,18 +149,29 @@ class AlertsTest(unittest.TestCase):
         self.assertEqual(0, code, said)
 
     def test_the_example_is_a_configuration(self):
-        """Paths are those of a server: what they name is not here."""
+        """Both of its ways. Paths are those of a server: what they name is not here."""
         text = (PROMETHEUS / "scrape.yml").read_text(encoding="utf-8")
         self.assertIn("/usr/share/secrets-encrypt/prometheus/secrets-encrypt.rules.yml", text)
-        with tempfile.TemporaryDirectory(prefix="secrets-encrypt-metrics-") as folder:
-            config = Path(folder) / "prometheus.yml"
-            text = re.sub(r"/usr/share/secrets-encrypt/prometheus/", f"{PROMETHEUS}/", text)
-            for path in re.findall(r"_file: (\S+)", text):
-                (Path(folder) / Path(path).name).touch()
-                text = text.replace(path, str(Path(folder) / Path(path).name))
-            config.write_text(text, encoding="utf-8")
-            code, said = promtool("check", "config", "--syntax-only", config)
-            self.assertEqual(0, code, said)
+        for way, part in scrape_ways(text).items():
+            with tempfile.TemporaryDirectory(prefix="secrets-encrypt-metrics-") as folder:
+                config = Path(folder) / "prometheus.yml"
+                part = re.sub(r"/usr/share/secrets-encrypt/prometheus/", f"{PROMETHEUS}/", part)
+                for path in re.findall(r"_file: (/\S+)", part):
+                    (Path(folder) / Path(path).name).touch()
+                    part = part.replace(path, str(Path(folder) / Path(path).name))
+                config.write_text(part, encoding="utf-8")
+                code, said = promtool("check", "config", "--syntax-only", config)
+                self.assertEqual(0, code, f"{way}: {said}")
+                self.assertEqual(1, part.count("job_name: secrets-encrypt\n"), way)
+                self.assertEqual(way == "tls", "scheme: https" in part, way)
+
+    def test_the_example_asks_where_coordinators_are(self):
+        ways = scrape_ways((PROMETHEUS / "scrape.yml").read_text(encoding="utf-8"))
+        fields = (TOP / "docs" / "configuration.md").read_text(encoding="utf-8")
+        listen = re.search(r"(?m)^\| `http\.listen` \| text \| `([^`]+)` \|", fields).group(1)
+        self.assertIn(f'targets: ["{listen}"]', ways["loopback"])
+        page_port = re.search(r"https://s1\.example\.org:(\d+)/", (TOP / "docs" / "page.md").read_text(encoding="utf-8")).group(1)
+        self.assertEqual({page_port}, set(re.findall(r"s\d\.example\.org:(\d+)", ways["tls"])))
 
     def test_each_fires_and_does_not(self):
         code, said = promtool("test", "rules", *TESTS)

@@ -62,7 +62,7 @@ def configuration(coordinators):
     text = (PROMETHEUS / "scrape.yml").read_text(encoding="utf-8")
     targets = "".join(f"          - 127.0.0.1:{c.server_port}\n" for c in coordinators)
     text = re.sub(r"(- targets:.*\n)(?: +- \S+\n)+", lambda m: m[1] + targets, text)
-    text = re.sub(r" +scheme: https\n +tls_config:\n(?: +\w+_file: .*\n)+", "", text)
+    text = re.sub(r" +scheme: https\n +tls_config:\n(?: {6}\w+: .*\n)+", "", text)
     return text.replace("/usr/share/secrets-encrypt/prometheus/", f"{PROMETHEUS}/")
 
 

@@ -123,6 +123,7 @@ struct config_http {
 
 struct config {
     char *path; /* of the file that this was read from */
+    char *old;  /* names that the file has from before, and what they are now: one line to warn with; "" */
     char cluster[CONFIG_NAME_MAX];
     char server[CONFIG_NAME_MAX]; /* "" when not given */
     struct config_server servers[CONFIG_SERVERS_MAX];
