@@ -135,6 +135,7 @@ static const char *remark(const struct diff *d, size_t i)
     static const char *const words[] = {
         [ODD_DRIFT] = "its file was changed by somebody else",
         [ODD_NOT_ISSUED] = "its file was issued once, and is not the one that it should have now",
+        [ODD_NEWER] = "the state store is older than it",
         [ODD_MINORITY] = "it is in the minority",
         [ODD_TIE] = "there is no majority",
     };
