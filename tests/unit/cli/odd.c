@@ -305,6 +305,12 @@ static void diff_of_nobody(void **state)
     _cleanup_(buf_freep) struct buf text = BUF_INIT(65536);
     assert_int_equal(render_diff_text(s, &(struct diff_ask){NULL, NULL}, &text, NULL), 0);
     assert_non_null(strstr(buf_str(&text), "No server reports what it has\n"));
+    char why[CLUSTER_TEXT_MAX];
+    assert_int_equal(diff_code(s, &(struct diff_ask){"s1", "s1"}, why), EXIT_SERVER);
+    assert_non_null(strstr(why, "1 server reports nothing"));
+    s->servers_count = s->spec.servers_count = 0; /* nobody has said yet which servers there are */
+    assert_int_equal(diff_code(s, &(struct diff_ask){NULL, NULL}, why), EXIT_SERVER);
+    assert_non_null(strstr(why, "no server reports what it has"));
 }
 
 int main(void)
