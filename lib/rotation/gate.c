@@ -472,10 +472,10 @@ static bool older_store_blocks(struct gate *g)
         if (!v->in_spec || !rotation_is_newer(g->s, v))
             continue;
         rotation_say_newer(g->s, v, newer);
-        return refuse(
+        return mismatch_refuses(
             g,
-            "%s: %s; a repair would bring back a config of before: restore the state store's newest "
-            "backup, or see the runbook (The state store is older than the servers)",
+            "%s: %s; what it would order is a config of before: restore the state store's newest backup, or "
+            "see the runbook (The state store is older than the servers)",
             v->name, newer);
     }
     return false;
@@ -523,12 +523,13 @@ static const struct {
 };
 
 static bool (*const rotation_checks[])(struct gate *) = {
-    running_blocks, halted_blocks, lock_blocks,  server_blocks, snapshots_block,
-    hash_blocks,    loaded_blocks, stage_blocks, key_blocks,    NULL,
+    running_blocks,  halted_blocks,      lock_blocks, server_blocks,
+    snapshots_block, older_store_blocks, hash_blocks, loaded_blocks,
+    stage_blocks,    key_blocks,         NULL,
 };
 
 static bool (*const restart_checks[])(struct gate *) = {
-    running_blocks, halted_blocks,  lock_blocks,   server_blocks,
+    running_blocks, halted_blocks,  lock_blocks,   server_blocks, older_store_blocks,
     hash_blocks,    restart_blocks, loaded_blocks, NULL,
 };
 

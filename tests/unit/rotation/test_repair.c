@@ -343,21 +343,25 @@ static void policy_does_not_repeat_itself_without_end(void **state)
     world_free(&w);
 }
 
-/* The state store was put back to before the last rotation: what it would bring back lacks the newest key. */
+/* The state store was put back to before the last rotation: what it would bring back lacks the newest key.
+ * And what is refused must not lead there either. */
 static void not_from_a_store_of_before(void **state)
 {
     (void)state;
-    for (int force = 0; force < 2; force++) {
+    static const enum operation_kind kinds[] = {OP_REPAIR, OP_ROTATE_KEYS, OP_ROTATE, OP_RESTART};
+    for (int n = 0; n < 8; n++) {
+        int force = n % 2;
         struct world w;
         world_init_adopted(&w, 3);
         for (size_t i = 0; i < 3; i++) {
             load_foreign(&w, i);
             w.s->servers[i].report.generation = 4;
         }
-        world_ask(&w, OP_REPAIR, force, "s2", "");
+        world_ask(&w, kinds[n / 2], force, n < 2 ? "s2" : "", "");
         world_step(&w);
         assert_int_equal(w.last.action, ACTION_REFUSE);
         assert_non_null(strstr(w.last.why, "s1: it has generation 4"));
+        assert_null(strstr(w.last.why, "put generation"));
         assert_non_null(strstr(w.last.why, "older backup"));
         assert_null(strstr(w.last.why, "--force"));
         assert_false(w.s->servers[1].has_order);
