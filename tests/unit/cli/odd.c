@@ -170,6 +170,26 @@ static void before_anything_was_issued(void **state)
     assert_string_equal(odd.servers[0].why, "2 of 4 differ: no majority; this file is on s1, s4");
 }
 
+/* Each is named with what is its own, and a pair is not all that is looked at. */
+static void two_of_five(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 2; n++) {
+        _cleanup_free_ struct cluster_snapshot *s = n ? fresh_cluster(5) : cluster(5);
+        fixture_foreign(s, 1, WRONG);
+        fixture_foreign(s, 4, "e\nr secrets\np aescbc\nk 0000000000000001 new\np identity\n");
+        text_copy(s->servers[4].report.hash, CLUSTER_HASH_MAX, NEW_HASH);
+        expect(s, n ? "no minority no no minority" : "no drift no no drift");
+        assert_non_null(strstr(odd.servers[1].why, "aescbc key 2 (old) is another key than on s1, s3, s4"));
+        assert_non_null(
+            strstr(odd.servers[4].why, "aescbc key old is missing, which is number 2 on s1, s3, s4"));
+        s->servers[0].reports = false; /* two of the four that are left */
+        expect(s, n ? "silent tie tie tie tie" : "silent drift no no drift");
+        assert_int_equal(odd.silent, 1);
+        assert_int_equal(odd.odd, n ? 4 : 2);
+    }
+}
+
 static void who_does_not_count(void **state)
 {
     (void)state;
@@ -323,6 +343,7 @@ int main(void)
         cmocka_unit_test(an_older_generation),
         cmocka_unit_test(a_store_of_before),
         cmocka_unit_test(before_anything_was_issued),
+        cmocka_unit_test(two_of_five),
         cmocka_unit_test(who_does_not_count),
         cmocka_unit_test(a_file_that_is_gone),
         cmocka_unit_test(many_servers),
