@@ -98,6 +98,20 @@ static void test_restart_fails(void **state)
                      3); /* the first may have met an election of its datastore's */
 }
 
+/* Its first start fails, and before that is told the service manager has started it again by itself. */
+static void test_came_up_by_itself(void **state)
+{
+    struct bench *b = *state;
+    bench_start_server(b);
+    owned_put_next(STAGE_PREPARE, b->texts[2]);
+    bench_script(b, MAKES RECORDS STARTS "\necho 'Job for k3s.service failed' >&2; exit 1");
+    owned_give_follow(b, 1);
+    assert_true(bench_run(b, 10000));
+    owned_assert_state(b, ORDER_DONE);
+    assert_int_equal(bench_report(b)->restarts, 1);
+    assert_string_equal(bench_report(b)->loaded_hash, b->hashes[2]);
+}
+
 static void test_never_ready(void **state)
 {
     struct bench *b = *state;
@@ -274,6 +288,7 @@ int main(int argc, char **argv)
         TEST(test_follower_stays),
         TEST(test_other_stage),
         TEST(test_restart_fails),
+        TEST(test_came_up_by_itself),
         TEST(test_never_ready),
         TEST(test_foreign_file_is_copied_first),
         TEST(test_no_copy_no_restart),
