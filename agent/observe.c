@@ -152,34 +152,6 @@ static bool observe_process(struct agent *a, int64_t now_ms, bool force)
     return !process_same(&before, &o->process.id);
 }
 
-/* Where there is no API server nothing loads the file: what counts is the one that stands there when the
- * server is first seen ready, however long it has been so. */
-static void look_early(struct agent *a, int64_t now_ms)
-{
-    const struct observation *o = &a->seen;
-    bool etcd_only = k3s_etcd_only(a->config);
-    int64_t young_ms = etcd_only ? INT64_MAX : a->config->ready_timeout_s * 1000;
-    if (etcd_only)
-        early_look(&a->early, &o->process, &o->file, false, young_ms, now_ms);
-    early_look(&a->early, &o->process, &o->file, o->ready, young_ms, now_ms);
-}
-
-static void observe_ready(struct agent *a, int64_t now_ms, bool force)
-{
-    struct observation *o = &a->seen;
-    if (!force && now_ms < o->ready_next_ms)
-        return;
-    struct error err = ERROR_INIT;
-    bool before = o->ready;
-    o->ready = a->ops->ready(a->ops->ctx, &err) == 0;
-    agent_note(o->ready_why, "%s", o->ready ? "" : err.text);
-    look_early(a, clock_mono_ms());
-    o->ready_next_ms = clock_mono_ms() + (agent_busy(a) ? BUSY_MS : READY_IDLE_MS);
-    if (before != o->ready)
-        log_event(LOG_LEVEL_INFO, o->ready ? "API server ready" : "API server not ready",
-                  LOG_S("why", o->ready_why));
-}
-
 /* The process was found before a mark of this very look was taken, and may have ended in between: it would
  * seem to have come later, and so to have read the file. The next look may go by that mark. */
 static bool update_proof(struct agent *a)
@@ -236,6 +208,47 @@ static void observe_own(struct agent *a, int64_t now_ms)
         agent_note(o->own_why,
                    "the server's own record means another encryption config than the one in %.200s",
                    a->config->encryption_config);
+}
+
+/* Not seen ready before. */
+static bool first_ready(const struct agent *a)
+{
+    const struct observation *o = &a->seen;
+    bool known = process_same(&a->early.process, &o->process.id) && !a->early.open;
+    return o->ready && o->process.count == PROCESS_ONE && !known;
+}
+
+/* Where there is no API server nothing loads the file: what counts is the one that stands there when the
+ * server is first seen ready, however long it has been so. The answer took its time, and the server may have
+ * ended its start meanwhile and brought another file than was looked at before it was asked. */
+static void look_early(struct agent *a, int64_t now_ms)
+{
+    const struct observation *o = &a->seen;
+    bool etcd_only = k3s_etcd_only(a->config);
+    int64_t young_ms = etcd_only ? INT64_MAX : a->config->ready_timeout_s * 1000;
+    if (etcd_only && first_ready(a)) {
+        observe_file(a, false);
+        observe_own(a, now_ms);
+    }
+    if (etcd_only)
+        early_look(&a->early, &o->process, &o->file, false, young_ms, now_ms);
+    early_look(&a->early, &o->process, &o->file, o->ready, young_ms, now_ms);
+}
+
+static void observe_ready(struct agent *a, int64_t now_ms, bool force)
+{
+    struct observation *o = &a->seen;
+    if (!force && now_ms < o->ready_next_ms)
+        return;
+    struct error err = ERROR_INIT;
+    bool before = o->ready;
+    o->ready = a->ops->ready(a->ops->ctx, &err) == 0;
+    agent_note(o->ready_why, "%s", o->ready ? "" : err.text);
+    look_early(a, clock_mono_ms());
+    o->ready_next_ms = clock_mono_ms() + (agent_busy(a) ? BUSY_MS : READY_IDLE_MS);
+    if (before != o->ready)
+        log_event(LOG_LEVEL_INFO, o->ready ? "API server ready" : "API server not ready",
+                  LOG_S("why", o->ready_why));
 }
 
 /* In this order: whoever was found before the file was looked at cannot have read a later one; and a server

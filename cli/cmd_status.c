@@ -48,9 +48,9 @@ static void tell_drift(const struct cluster_snapshot *s)
 {
     for (size_t i = 0; i < s->servers_count; i++)
         if (odd_drifted(s, &s->servers[i]))
-            say_more(
-                "the encryption config of %s was changed by somebody else; `secrets-encrypt diff` says how",
-                s->servers[i].name);
+            say_more("the encryption config of %s is not the one that it should have; `secrets-encrypt diff` "
+                     "says how",
+                     s->servers[i].name);
 }
 
 static int show(struct session *s, enum output output, struct status_verdict *verdict, struct error *err)

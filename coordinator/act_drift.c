@@ -1,5 +1,6 @@
-/* Encryption configs that somebody changed on a server: told once in the log and in the audit trail, and once
- * when that is over, whoever leads meanwhile. Whether an operation runs does not matter. */
+/* Encryption configs that are not what they should be, as somebody changed them on a server, or put an older
+ * one back: told once in the log and in the audit trail, and once when that is over, whoever leads meanwhile.
+ * Whether an operation runs does not matter. */
 #include "act.h"
 
 #include <inttypes.h>
@@ -39,16 +40,17 @@ static bool is_early(const struct telling *t, const struct cluster_drifted *d)
     return age >= 0 && age < AGAIN_MS; /* a clock that was put back is no reason to wait */
 }
 
-static int tell(struct telling *t, const char *server, const char *result, const char *what,
+static int tell(struct telling *t, const char *server, enum odd_kind kind, const char *what,
                 struct error *err)
 {
-    bool gone = strcmp(result, "gone") == 0;
+    bool gone = kind == ODD_NO;
     t->told++;
     log_event(gone ? LOG_LEVEL_NOTICE : LOG_LEVEL_WARNING,
-              gone ? "encryption config is as it should be again"
-                   : "encryption config changed by somebody else",
+              gone                ? "encryption config is as it should be again"
+              : kind == ODD_DRIFT ? "encryption config changed by somebody else"
+                                  : "encryption config is not the one that it should have",
               LOG_S("server", server), LOG_S("why", gone ? "" : what));
-    return act_audit_drift(t->c, t->s, t->txn, server, result, what, err);
+    return act_audit_drift(t->c, t->s, t->txn, server, gone ? "gone" : "noticed", what, err);
 }
 
 /* What differs is looked into only when there is something to tell. */
@@ -91,7 +93,7 @@ static void say_what_differs(struct telling *t, size_t i, char what[CLUSTER_TEXT
 {
     struct error err = ERROR_INIT;
     text_copy(what, CLUSTER_TEXT_MAX, t->odd->servers[i].why);
-    if (t->odd->model || (!t->issued && open_issued(t, &err) < 0))
+    if (t->odd->servers[i].kind == ODD_NEWER || t->odd->model || (!t->issued && open_issued(t, &err) < 0))
         return; /* then that it is another file is all that can be said */
     _cleanup_free_ struct differences *d = malloc(sizeof(*d));
     if (d && differ_compare(t->issued, &t->s->servers[i].report, d, &err) == 0)
@@ -118,7 +120,7 @@ static int note_drift(struct telling *t, size_t i, struct error *err)
     d->told_ms = t->s->now_ms;
     text_copy(d->hash, sizeof(d->hash), v->report.hash);
     say_what_differs(t, i, d->what);
-    return tell(t, v->name, "noticed", d->what, err);
+    return tell(t, v->name, t->odd->servers[i].kind, d->what, err);
 }
 
 /* A silent server's file is not known: what was told of it stands. */
@@ -130,7 +132,7 @@ static int note_gone(struct telling *t, struct cluster_drifted *d, bool *ret_gon
     if (is_early(t, d) || (listed && (!v->reports || odd_drifted(t->s, v))))
         return 0;
     *ret_gone = true;
-    return tell(t, d->server, "gone", listed ? GONE_TEXT : "it is no server of the cluster any more", err);
+    return tell(t, d->server, ODD_NO, listed ? GONE_TEXT : "it is no server of the cluster any more", err);
 }
 
 static int note_all(struct telling *t, struct error *err)

@@ -27,6 +27,9 @@ extern const struct systemd_way systemd_ctl;
 
 /* As in service.h; units with ".service". */
 int systemd_restart(const char *unit, int64_t timeout_s, struct error *err) _must_check_;
+/* The same by these ways, each where the one before it is not there or went away. */
+int systemd_restart_by(const struct systemd_way *const *by, size_t count, const char *unit, int64_t timeout_s,
+                       struct error *err) _must_check_;
 int systemd_look(const char *unit, struct unit_state *ret, struct error *err) _must_check_;
 
 #define SYSTEMD_CALL_MS 10000

@@ -16,6 +16,7 @@ static unsigned char judged(const struct snapshot_server *v, enum odd_kind kind)
     switch (kind) {
     case ODD_DRIFT:
     case ODD_NOT_ISSUED:
+    case ODD_NEWER:
         return SERVER_ODD | SERVER_DRIFT;
     case ODD_MINORITY:
         return SERVER_ODD;

@@ -117,7 +117,8 @@ int diff_code(const struct cluster_snapshot *s, const struct diff_ask *ask, char
         different += differs(&d, &s->servers[i]);
         silent += !s->servers[i].reports;
     }
-    silent += ask->reference && !d.model;
+    silent += ask->reference && !d.model && strcmp(ask->reference, ask->other) != 0;
+    bool none = rc == 0 && !d.model && !d.nobody;
     diff_done(&d);
     if (different)
         snprintf(why, CLUSTER_TEXT_MAX, "%zu server%s another encryption config", different,
@@ -125,7 +126,9 @@ int diff_code(const struct cluster_snapshot *s, const struct diff_ask *ask, char
     else if (silent)
         snprintf(why, CLUSTER_TEXT_MAX, "%zu server%s nothing: what stands there is not known", silent,
                  silent > 1 ? "s report" : " reports");
-    return different ? EXIT_MISMATCH : silent ? EXIT_SERVER : EXIT_DONE;
+    else if (none)
+        text_copy(why, CLUSTER_TEXT_MAX, "no server reports what it has");
+    return different ? EXIT_MISMATCH : silent || none ? EXIT_SERVER : EXIT_DONE;
 }
 
 /* What there is to say of a server besides its differences. */
@@ -135,6 +138,7 @@ static const char *remark(const struct diff *d, size_t i)
     static const char *const words[] = {
         [ODD_DRIFT] = "its file was changed by somebody else",
         [ODD_NOT_ISSUED] = "its file was issued once, and is not the one that it should have now",
+        [ODD_NEWER] = "the state store is older than it",
         [ODD_MINORITY] = "it is in the minority",
         [ODD_TIE] = "there is no majority",
     };

@@ -78,11 +78,17 @@ static const char *resource_at(const struct side *s, size_t i)
     return s->layout->resources[s->item->resources + i];
 }
 
-static size_t find_key(const struct side *in, const struct layout_provider *p, const char *name)
+/* The key of `p` that fits the i-th of `q`: the n-th of its name to the n-th. */
+static size_t find_key(const struct side *in, const struct layout_provider *p, const struct side *from,
+                       const struct layout_provider *q, size_t i)
 {
-    for (size_t i = 0; i < p->keys_count; i++)
-        if (strcmp(key_at(in, p, i)->name, name) == 0)
-            return i;
+    const char *name = key_at(from, q, i)->name;
+    size_t before = 0;
+    for (size_t k = 0; k < i; k++)
+        before += strcmp(key_at(from, q, k)->name, name) == 0;
+    for (size_t k = 0; k < p->keys_count; k++)
+        if (strcmp(key_at(in, p, k)->name, name) == 0 && before-- == 0)
+            return k;
     return NONE;
 }
 
@@ -141,7 +147,7 @@ static void compare_key_order(struct comparison *c, const struct layout_provider
     size_t last = 0;
     bool other = false, first = true;
     for (size_t i = 0; i < b->keys_count; i++) {
-        size_t at = find_key(&c->a, a, key_at(&c->b, b, i)->name);
+        size_t at = find_key(&c->a, a, &c->b, b, i);
         if (at == NONE)
             continue;
         other |= !first && at < last;
@@ -152,7 +158,7 @@ static void compare_key_order(struct comparison *c, const struct layout_provider
     if (!other)
         return;
     for (size_t i = 0; i < a->keys_count; i++)
-        if (find_key(&c->b, b, key_at(&c->a, a, i)->name) != NONE)
+        if (find_key(&c->b, b, &c->a, a, i) != NONE)
             join(there, sizeof(there), key_at(&c->a, a, i)->name);
     struct difference *d = note_provider(c, DIFFER_KEY_ORDER, b, place);
     snprintf(d->detail, sizeof(d->detail), "%s instead of %s", here, there);
@@ -163,14 +169,14 @@ static void compare_keys(struct comparison *c, const struct layout_provider *a,
 {
     for (size_t i = 0; i < b->keys_count; i++) {
         const struct layout_key *k = key_at(&c->b, b, i);
-        size_t at = find_key(&c->a, a, k->name);
+        size_t at = find_key(&c->a, a, &c->b, b, i);
         if (at == NONE)
             note_key(c, DIFFER_KEY_EXTRA, b, k, i + 1);
         else if (strcmp(key_at(&c->a, a, at)->fingerprint, k->fingerprint) != 0)
             note_key(c, DIFFER_OTHER_KEY, b, k, i + 1);
     }
     for (size_t i = 0; i < a->keys_count; i++)
-        if (find_key(&c->b, b, key_at(&c->a, a, i)->name) == NONE)
+        if (find_key(&c->b, b, &c->a, a, i) == NONE)
             note_key(c, DIFFER_KEY_MISSING, a, key_at(&c->a, a, i), i + 1);
     compare_key_order(c, a, b, place);
 }

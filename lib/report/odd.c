@@ -12,7 +12,7 @@
 
 static const char *const names[] = {
     [ODD_NO] = "no",   [ODD_DRIFT] = "drift",   [ODD_NOT_ISSUED] = "not-issued", [ODD_MINORITY] = "minority",
-    [ODD_TIE] = "tie", [ODD_SILENT] = "silent",
+    [ODD_TIE] = "tie", [ODD_SILENT] = "silent", [ODD_NEWER] = "newer",
 };
 
 const char *odd_name(enum odd_kind kind)
@@ -52,7 +52,7 @@ static bool was_issued(const struct cluster_snapshot *s, const char *hash)
 
 bool odd_drifted(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
-    return any_issued(s) && counts(s, v) && v->reports && !is_right(s, v) && !was_issued(s, v->report.hash);
+    return any_issued(s) && counts(s, v) && v->reports && !is_right(s, v);
 }
 
 /* ---------- the reference ---------- */
@@ -182,6 +182,8 @@ static enum odd_kind judge(const struct cluster_snapshot *s, const struct odd_ve
     }
     if (is_right(s, v))
         return ODD_NO;
+    if (rotation_is_newer(s, v))
+        return ODD_NEWER;
     return was_issued(s, v->report.hash) ? ODD_NOT_ISSUED : ODD_DRIFT;
 }
 
@@ -204,6 +206,8 @@ void odd_find(const struct cluster_snapshot *s, struct odd_verdict *ret)
             text_copy(o->why, sizeof(o->why), *v->report_why ? v->report_why : "it reports nothing");
         else if (o->kind == ODD_TIE)
             say_tie(s, v, o->why);
+        else if (o->kind == ODD_NEWER)
+            rotation_say_newer(s, v, o->why);
         else if (o->kind != ODD_NO)
             say_difference(s, ret, v, o->why);
     }

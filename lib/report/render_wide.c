@@ -136,6 +136,8 @@ static int add_odd(const struct cluster_snapshot *s, const struct odd_verdict *o
         rc = buf_addf(out, err, "  %s: %s", s->servers[i].name, o->why);
         if (rc == 0 && o->kind == ODD_DRIFT)
             rc = buf_addf(out, err, " (changed by somebody else%s%s)", *since ? ", seen at " : "", since);
+        else if (rc == 0 && *since)
+            rc = buf_addf(out, err, " (seen at %s)", since);
         if (rc == 0)
             rc = buf_adds(out, "\n", err);
     }

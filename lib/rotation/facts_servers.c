@@ -136,9 +136,32 @@ bool rotation_may_have(const struct cluster_snapshot *s, const struct snapshot_s
     return facts_hash_allowed(s, v, hash);
 }
 
-/* What to say of a file that a server may not have. */
-static const char *drift(const struct cluster_snapshot *s, const struct cluster_report *r)
+/* An agent remembers on its own disk which generation it wrote. */
+bool rotation_is_newer(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
+    const struct cluster_rotation *r = &s->rotation;
+    return v->reports && r->generation > 0 && v->report.generation > r->issued &&
+           v->report.generation > r->op.target && !facts_hash_allowed(s, v, v->report.hash);
+}
+
+void rotation_say_newer(const struct cluster_snapshot *s, const struct snapshot_server *v,
+                        char out[CLUSTER_TEXT_MAX])
+{
+    snprintf(out, CLUSTER_TEXT_MAX,
+             "it has generation %" PRId64 ", and the state store knows of none after %" PRId64
+             ": the state store was restored from an older backup, or put back",
+             v->report.generation, s->rotation.issued);
+}
+
+/* What to say of a file that a server may not have. */
+static const char *drift(const struct cluster_snapshot *s, const struct snapshot_server *v,
+                         char newer[CLUSTER_TEXT_MAX])
+{
+    const struct cluster_report *r = &v->report;
+    if (rotation_is_newer(s, v)) {
+        rotation_say_newer(s, v, newer);
+        return newer;
+    }
     if (facts_live(s) && s->rotation.op.phase == PHASE_ADOPT)
         return "its encryption config is another than the first server's: make them the same, then ask again";
     return *r->file_why ? r->file_why
@@ -151,8 +174,9 @@ static void file_facts(const struct cluster_snapshot *s, const struct snapshot_s
 {
     const struct cluster_report *r = &v->report;
     const struct snapshot_bundle *b = facts_live(s) ? facts_target(s) : NULL;
+    char newer[CLUSTER_TEXT_MAX];
     if (!facts_hash_allowed(s, v, r->hash))
-        facts_set(f, FACT_DRIFT, v->name, "%s: %s", v->name, drift(s, r));
+        facts_set(f, FACT_DRIFT, v->name, "%s: %s", v->name, drift(s, v, newer));
     if (!r->loaded_known && may_be_stopped)
         return; /* its next start is with the file that was looked at */
     if (!r->loaded_known)

@@ -462,6 +462,25 @@ static bool foreign_blocks_repair(struct gate *g, const struct snapshot_server *
         v->name);
 }
 
+/* What the state store would have written is what the servers had before: it may lack the key that values are
+ * under by now. No --force helps. */
+static bool older_store_blocks(struct gate *g)
+{
+    char newer[CLUSTER_TEXT_MAX];
+    for (size_t i = 0; i < g->s->servers_count; i++) {
+        const struct snapshot_server *v = &g->s->servers[i];
+        if (!v->in_spec || !rotation_is_newer(g->s, v))
+            continue;
+        rotation_say_newer(g->s, v, newer);
+        return mismatch_refuses(
+            g,
+            "%s: %s; what it would order is a config of before: restore the state store's newest backup, or "
+            "see the runbook (The state store is older than the servers)",
+            v->name, newer);
+    }
+    return false;
+}
+
 static bool repair_blocks(struct gate *g, bool *ret_resumes)
 {
     (void)ret_resumes;
@@ -472,7 +491,7 @@ static bool repair_blocks(struct gate *g, bool *ret_resumes)
         return refuse(g, "no config was issued yet that %s could get back", v->name);
     if (!v->reports)
         return server_refuses(g, "%s: %s: its agent has to run to be told", v->name, v->report_why);
-    if (others_block_repair(g) || foreign_blocks_repair(g, v))
+    if (older_store_blocks(g) || others_block_repair(g) || foreign_blocks_repair(g, v))
         return true;
     bool file = facts_hash_allowed(g->s, v, v->report.hash);
     bool running = v->report.loaded_known && facts_hash_allowed(g->s, v, v->report.loaded_hash);
@@ -504,12 +523,13 @@ static const struct {
 };
 
 static bool (*const rotation_checks[])(struct gate *) = {
-    running_blocks, halted_blocks, lock_blocks,  server_blocks, snapshots_block,
-    hash_blocks,    loaded_blocks, stage_blocks, key_blocks,    NULL,
+    running_blocks,  halted_blocks,      lock_blocks, server_blocks,
+    snapshots_block, older_store_blocks, hash_blocks, loaded_blocks,
+    stage_blocks,    key_blocks,         NULL,
 };
 
 static bool (*const restart_checks[])(struct gate *) = {
-    running_blocks, halted_blocks,  lock_blocks,   server_blocks,
+    running_blocks, halted_blocks,  lock_blocks,   server_blocks, older_store_blocks,
     hash_blocks,    restart_blocks, loaded_blocks, NULL,
 };
 

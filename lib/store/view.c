@@ -234,12 +234,14 @@ static int read_changes(struct store_view *v, const char *prefix, const char *en
                         bool *ret_whole, struct error *err)
 {
     _cleanup_(etcd_range_free) struct etcd_range range = {0};
-    struct etcd_range_options o = {.prefix = prefix, .to = end, .min_mod_revision = v->revision + 1};
+    struct etcd_range_options o = {
+        .prefix = prefix, .to = end, .limit = SNAPSHOT_KEYS_MAX, .min_mod_revision = v->revision + 1};
     int rc = etcd_list(store_etcd(v->store), &o, deadline_ms, &range, err);
     *ret_whole = rc == ERR_TOO_LARGE;
     if (rc < 0)
         return *ret_whole ? 0 : rc;
-    if (is_another(v, &range) || !is_answer(v, &range)) {
+    /* Of too many keys reading all of them says so. */
+    if (is_another(v, &range) || !is_answer(v, &range) || range.total > SNAPSHOT_KEYS_MAX) {
         store_view_forget(v);
         *ret_whole = true;
         return 0;
@@ -256,7 +258,8 @@ static int read_keys(struct store_view *v, int deadline_ms, struct error *err)
     bool whole = true;
     int rc = 0;
     store_live_range(v->store, prefix, end);
-    if (v->known && clock_mono_ms() - v->all_ms >= CHECK_ALL_MS)
+    /* No etcd gets to that revision: nothing comes after it. */
+    if (v->known && (v->revision == INT64_MAX || clock_mono_ms() - v->all_ms >= CHECK_ALL_MS))
         store_view_forget(v);
     if (v->known)
         rc = read_changes(v, prefix, end, deadline_ms, &whole, err);

@@ -261,6 +261,7 @@ class SplitRoles(Driver):
         """The names of the servers whose K3s was started, in the order of that."""
         found = []
         for server in self.cluster.servers:
+            server.machine.run("journalctl", "--sync")  # what was logged stands in the files then
             for line in server.machine.journal("-u", "k3s", "-o", "short-unix").splitlines():
                 if "Started k3s.service" in line:
                     found.append((float(line.split()[0]), server.name))

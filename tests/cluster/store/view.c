@@ -269,6 +269,33 @@ static void history_that_was_compacted_is_not_needed(void **state)
     look(b, 0, 1);
 }
 
+/* As many as a whole look refuses are refused also when they come one after the other. */
+static void too_many_keys_are_refused_however_they_came(void **state)
+{
+    struct bench *b = *state;
+    struct error err = ERROR_INIT;
+    int made = 0;
+    begin(b);
+    while (made < 16500) {
+        _cleanup_(etcd_txn_freep) struct etcd_txn *t = etcd_txn_new(store_etcd(b->store));
+        for (int i = 0; i < 100; i++) {
+            char path[CLUSTER_KEY_PATH_MAX];
+            snprintf(path, sizeof(path), P "junk/%d", made++);
+            etcd_txn_put(t, path, "", 0, 0);
+        }
+        assert_int_equal(etcd_txn_commit(t, DEADLINE_MS, NULL, NULL), 0);
+        if (made == 8000)
+            look(b, 0, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_view_look(b->view, DEADLINE_MS, &b->s, &err), ERR_TOO_LARGE);
+        assert_non_null(strstr(err.text, "over the limit"));
+    }
+    assert_int_equal(etcd_delete(store_etcd(b->store), P "junk/", true, DEADLINE_MS, NULL, NULL), 0);
+    store_view_count(b->view, &b->counts);
+    look(b, 1, 4);
+}
+
 /* Until the store's own connection has noticed too. */
 static void restart(struct bench *b)
 {
@@ -364,6 +391,7 @@ int main(void)
         TEST(a_lease_that_ends_takes_its_report),
         TEST(a_forged_record_is_told_and_its_mending_seen),
         TEST(history_that_was_compacted_is_not_needed),
+        TEST(too_many_keys_are_refused_however_they_came),
         TEST(another_etcd_in_the_same_place_is_read_anew),
         TEST(an_error_is_followed_by_a_look_at_everything),
         TEST(whatever_happens_it_is_what_reading_everything_gives),

@@ -74,7 +74,7 @@ class DriftTest(LabTest):
         entry = self.wait_audit(lab, "noticed", 1, SOON)
         say(f"the audit trail has it {(entry['time'] / 1000 - time.time()) + time.monotonic() - began:.2f} s after the change")
         self.assertEqual(("s3", sentence), (entry["what"], entry["why"]))
-        self.assertIn("changed by somebody else", lab.cli("status").stderr)
+        self.assertIn("the encryption config of s3 is not the one that it should have", lab.cli("status").stderr)
         labs.wait_for("a pipe that watches has it", lambda: sentence in self.log.read_text(), 10)
 
     def edited_back(self, lab):

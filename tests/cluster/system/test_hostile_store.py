@@ -237,7 +237,8 @@ FORGED = "its signature is not this cluster token's"
 UNDECIDED = {"coordinators": "nothing may be decided", "explain": FORGED}
 IGNORED = "order is not authentic, ignored"
 LATER = "a later order was taken before"
-DRIFT = {"explain": "its encryption config is not the one that it should have"}
+OLDER = "the state store was restored from an older backup, or put back"
+DRIFT = {"explain": OLDER, "status -o wide": OLDER}
 COPY = {"coordinators": "it is a copy of a request that was made before", "audit": "it is a copy of a request"}
 WELL = {"explain": "A rotation could start now"}
 
@@ -263,7 +264,8 @@ ATTACKS = [
     (rotation_replayed_before_the_drop, DRIFT),
     (rotation_deleted, {"explain": "adopt"}),
     (everything_replayed, DRIFT),
-    (replay_then_ask("repair", "s1"), {"said": "a config that was not issued here"}),
+    (replay_then_ask("repair", "s1"), {"said": OLDER}),
+    (replay_then_ask("repair", "s1", "--force"), {"said": OLDER}),
     (replay_then_ask("abort"), DRIFT),
     (everything_deleted, {"explain": "adopt"}),
     (bundle_of_another_generation, UNDECIDED),

@@ -98,6 +98,20 @@ static void test_restart_fails(void **state)
                      3); /* the first may have met an election of its datastore's */
 }
 
+/* Its first start fails, and before that is told the service manager has started it again by itself. */
+static void test_came_up_by_itself(void **state)
+{
+    struct bench *b = *state;
+    bench_start_server(b);
+    owned_put_next(STAGE_PREPARE, b->texts[2]);
+    bench_script(b, MAKES RECORDS STARTS "\necho 'Job for k3s.service failed' >&2; exit 1");
+    owned_give_follow(b, 1);
+    assert_true(bench_run(b, 10000));
+    owned_assert_state(b, ORDER_DONE);
+    assert_int_equal(bench_report(b)->restarts, 1);
+    assert_string_equal(bench_report(b)->loaded_hash, b->hashes[2]);
+}
+
 static void test_never_ready(void **state)
 {
     struct bench *b = *state;
@@ -203,6 +217,40 @@ static void test_follow_without_an_api_server(void **state)
     assert_string_equal(bench_report(b)->loaded_hash, b->hashes[2]);
 }
 
+static pid_t first_server;
+
+/* Asked while the next server starts, it answers when that has written its file and is ready. */
+static int ready_when_started(void *ctx, struct error *err)
+{
+    struct bench *b = ctx;
+    const struct process_found *p = &b->agent.seen.process;
+    (void)err;
+    if (p->count == PROCESS_ONE && p->id.pid != first_server &&
+        strcmp(b->agent.seen.file.hash, b->hashes[1]) == 0) {
+        bench_write(b, b->texts[2]);
+        owned_put_record("own", STAGE_PREPARE, b->texts[2]);
+    }
+    return 0;
+}
+
+/* The file is looked at before the answer to whether it is ready: that takes seconds while it starts, and the
+ * answer is of the time when the start is over. */
+static void test_started_while_it_is_asked(void **state)
+{
+    struct bench *b = *state;
+    split_roles(b, "etcd");
+    first_server = bench_start_server(b);
+    agent_observe(&b->agent, clock_mono_ms(), true);
+    assert_string_equal(bench_report(b)->loaded_hash, b->hashes[1]);
+    b->ops.ready = ready_when_started;
+    bench_script(b, "restart\nsleep 0.3\n");
+    owned_give_follow(b, 1);
+    assert_true(bench_run(b, 10000));
+    owned_assert_state(b, ORDER_DONE);
+    assert_int_equal(bench_report(b)->restarts, 1);
+    assert_string_equal(bench_report(b)->loaded_hash, b->hashes[2]);
+}
+
 /* `sync` holds the folder: no copy can be kept, so that nothing is restarted. */
 static void test_no_copy_no_restart(void **state)
 {
@@ -240,11 +288,13 @@ int main(int argc, char **argv)
         TEST(test_follower_stays),
         TEST(test_other_stage),
         TEST(test_restart_fails),
+        TEST(test_came_up_by_itself),
         TEST(test_never_ready),
         TEST(test_foreign_file_is_copied_first),
         TEST(test_no_copy_no_restart),
         TEST(test_without_an_api_server),
         TEST(test_follow_without_an_api_server),
+        TEST(test_started_while_it_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,9 @@
 #include <agent/openrc_words.h>
 #include <agent/unit.h>
 #include <base/cleanup.h>
+#include <base/text.h>
+
+#include "../../../agent/service/systemd.h"
 
 #define UNIT      "kube-apiserver.service"
 #define LAST_LINE 400 /* of a command's output, as the agent shows it */
@@ -394,14 +397,107 @@ static void test_openrc_judge(void **state)
     }
 }
 
+/* ---------- two ways to systemd ---------- */
+
+static struct {
+    int restarts[2], looks[2];
+    int bus_ends_after; /* looks; then the bus is away */
+} calls;
+
+static int way_open(void **ret, struct error *err)
+{
+    (void)err;
+    *ret = NULL;
+    return 0;
+}
+
+static void way_close(void *ctx)
+{
+    (void)ctx;
+}
+
+static int look_by(size_t way, struct unit_state *ret, struct error *err)
+{
+    if (way == 0 && calls.looks[way] >= calls.bus_ends_after)
+        return error_set(err, ERR_UNAVAILABLE, "D-Bus: gone");
+    calls.looks[way]++;
+    *ret = before;
+    (void)text_copy(ret->type, sizeof(ret->type), "notify");
+    ret->main_pid = 100 + calls.restarts[0] + calls.restarts[1];
+    return 0;
+}
+
+static int look_0(void *ctx, const char *unit, struct unit_state *ret, struct error *err)
+{
+    (void)ctx;
+    (void)unit;
+    return look_by(0, ret, err);
+}
+
+static int look_1(void *ctx, const char *unit, struct unit_state *ret, struct error *err)
+{
+    (void)ctx;
+    (void)unit;
+    return look_by(1, ret, err);
+}
+
+static int restart_0(void *ctx, const char *unit, int64_t deadline_ms, char job[UNIT_WORD_MAX],
+                     struct error *err)
+{
+    (void)ctx;
+    (void)unit;
+    (void)deadline_ms;
+    (void)err;
+    calls.restarts[0]++;
+    (void)text_copy(job, UNIT_WORD_MAX, "done");
+    return 0;
+}
+
+static int restart_1(void *ctx, const char *unit, int64_t deadline_ms, char job[UNIT_WORD_MAX],
+                     struct error *err)
+{
+    (void)ctx;
+    (void)unit;
+    (void)deadline_ms;
+    (void)err;
+    calls.restarts[1]++;
+    (void)text_copy(job, UNIT_WORD_MAX, "done");
+    return 0;
+}
+
+/* D-Bus goes away before the restart, or right after it: once is restarted, whichever way. */
+static void test_one_restart_by_two_ways(void **state)
+{
+    (void)state;
+    static const struct systemd_way bus = {way_open, way_close, look_0, restart_0, NULL};
+    static const struct systemd_way ctl = {way_open, way_close, look_1, restart_1, NULL};
+    static const struct systemd_way *const ways[] = {&bus, &ctl};
+    for (int n = 0; n < 3; n++) {
+        struct error err = ERROR_INIT;
+        memset(&calls, 0, sizeof(calls));
+        calls.bus_ends_after = n;
+        if (systemd_restart_by(ways, 2, UNIT, 10, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(calls.restarts[0], n > 0);
+        assert_int_equal(calls.restarts[1], n == 0);
+        assert_int_equal(calls.looks[1], n == 0 ? 2 : n == 1 ? 1 : 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_judge),        cmocka_unit_test(test_judge_load),
-        cmocka_unit_test(test_refusal),      cmocka_unit_test(test_steady),
-        cmocka_unit_test(test_late),         cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_properties),   cmocka_unit_test(test_names),
-        cmocka_unit_test(test_openrc_words), cmocka_unit_test(test_openrc_judge),
+        cmocka_unit_test(test_one_restart_by_two_ways),
+        cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_judge_load),
+        cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_steady),
+        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_openrc_words),
+        cmocka_unit_test(test_openrc_judge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

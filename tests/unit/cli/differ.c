@@ -85,6 +85,13 @@ static void says_each(void **state)
         /* the second of a kind is held against the second */
         {"e\nr s\np aescbc\n" A "p aescbc\n" B, "e\nr s\np aescbc\n" A "p aescbc\nk 00000000000000ff b\n",
          "other-key: aescbc key 1 (b) is another key than on s1\n"},
+        /* so is the second of a name */
+        {"e\nr s\np aescbc\n" A "k 000000000000001a a\n", "e\nr s\np aescbc\n" A "k 00000000000000ff a\n",
+         "other-key: aescbc key 2 (a) is another key than on s1\n"},
+        {"e\nr s\np aescbc\n" A A, "e\nr s\np aescbc\n" A,
+         "key-missing: aescbc key a is missing, which is number 2 on s1\n"},
+        {"e\nr s\np aescbc\n" A B, "e\nr s\np aescbc\n" A B A,
+         "key-extra: aescbc key 3 (a) is not there on s1\n"},
         /* a wrong key among several elements */
         {"e\nr s\np aescbc\n" A "e\nr t\np aescbc\n" A,
          "e\nr s\np aescbc\n" A "e\nr t\np aescbc\nk 00000000000000ff a\n",

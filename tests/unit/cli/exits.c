@@ -117,6 +117,18 @@ static void test_check_of_drift(void **state)
     expect_verdict(s, 3, "; s2: it is");
 }
 
+/* Put back to the generation before, everywhere, and loaded: alike, and not what they should have. */
+static void test_check_of_an_older_generation(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = fixture_cluster(2, "s");
+    s->bundles_count = 2;
+    s->bundles[1].generation = s->rotation.generation = s->rotation.issued = 2;
+    text_copy(s->bundles[1].hash, CLUSTER_HASH_MAX, NEW_HASH);
+    text_copy(s->rotation.hash, CLUSTER_HASH_MAX, NEW_HASH);
+    expect_verdict(s, 3, "s1: it is another file than as issued; no server has that one");
+}
+
 static void test_the_verdict_as_json(void **state)
 {
     (void)state;
@@ -136,7 +148,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codes_are_those_agreed), cmocka_unit_test(test_what_leads_to_which),
         cmocka_unit_test(test_the_document),           cmocka_unit_test(test_status_check),
-        cmocka_unit_test(test_check_of_drift),         cmocka_unit_test(test_the_verdict_as_json),
+        cmocka_unit_test(test_check_of_drift),         cmocka_unit_test(test_check_of_an_older_generation),
+        cmocka_unit_test(test_the_verdict_as_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

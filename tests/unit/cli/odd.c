@@ -44,7 +44,9 @@ static void expect(const struct cluster_snapshot *s, const char *kinds)
         size_t len = strlen(got);
         snprintf(got + len, sizeof(got) - len, "%s%s", i ? " " : "", odd_name(odd.servers[i].kind));
         assert_true((odd.servers[i].kind == ODD_NO) == (odd.servers[i].why[0] == 0));
-        assert_true(odd_drifted(s, &s->servers[i]) == (odd.servers[i].kind == ODD_DRIFT));
+        bool told = odd.servers[i].kind == ODD_DRIFT || odd.servers[i].kind == ODD_NOT_ISSUED ||
+                    odd.servers[i].kind == ODD_NEWER;
+        assert_true(odd_drifted(s, &s->servers[i]) == told);
     }
     assert_string_equal(got, kinds);
 }
@@ -128,6 +130,27 @@ static void an_older_generation(void **state)
     expect(s, "no no not-issued");
 }
 
+/* The state store was restored from a backup: what the servers have was issued, and it does not know of it.
+ */
+static void a_store_of_before(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = cluster(3);
+    for (int i = 0; i < 3; i++) {
+        fixture_foreign(s, i, WRONG);
+        s->servers[i].report.generation = 3;
+    }
+    expect(s, "newer newer newer");
+    assert_string_equal(odd.servers[0].why,
+                        "it has generation 3, and the state store knows of none after 1: the state store was "
+                        "restored from an older backup, or put back");
+    s->servers[2].report.generation = 0; /* an agent that has lost its memory */
+    expect(s, "newer newer drift");
+    fixture_operation(s, OP_ROTATE_KEYS, PHASE_PROMOTE, STAGE_ROTATE);
+    s->rotation.op.target = 3; /* made by a server, and not noted yet */
+    expect(s, "drift drift drift");
+}
+
 static void before_anything_was_issued(void **state)
 {
     (void)state;
@@ -145,6 +168,26 @@ static void before_anything_was_issued(void **state)
     fixture_foreign(four, 2, WRONG);
     expect(four, "tie tie tie tie");
     assert_string_equal(odd.servers[0].why, "2 of 4 differ: no majority; this file is on s1, s4");
+}
+
+/* Each is named with what is its own, and a pair is not all that is looked at. */
+static void two_of_five(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 2; n++) {
+        _cleanup_free_ struct cluster_snapshot *s = n ? fresh_cluster(5) : cluster(5);
+        fixture_foreign(s, 1, WRONG);
+        fixture_foreign(s, 4, "e\nr secrets\np aescbc\nk 0000000000000001 new\np identity\n");
+        text_copy(s->servers[4].report.hash, CLUSTER_HASH_MAX, NEW_HASH);
+        expect(s, n ? "no minority no no minority" : "no drift no no drift");
+        assert_non_null(strstr(odd.servers[1].why, "aescbc key 2 (old) is another key than on s1, s3, s4"));
+        assert_non_null(
+            strstr(odd.servers[4].why, "aescbc key old is missing, which is number 2 on s1, s3, s4"));
+        s->servers[0].reports = false; /* two of the four that are left */
+        expect(s, n ? "silent tie tie tie tie" : "silent drift no no drift");
+        assert_int_equal(odd.silent, 1);
+        assert_int_equal(odd.odd, n ? 4 : 2);
+    }
 }
 
 static void who_does_not_count(void **state)
@@ -282,6 +325,12 @@ static void diff_of_nobody(void **state)
     _cleanup_(buf_freep) struct buf text = BUF_INIT(65536);
     assert_int_equal(render_diff_text(s, &(struct diff_ask){NULL, NULL}, &text, NULL), 0);
     assert_non_null(strstr(buf_str(&text), "No server reports what it has\n"));
+    char why[CLUSTER_TEXT_MAX];
+    assert_int_equal(diff_code(s, &(struct diff_ask){"s1", "s1"}, why), EXIT_SERVER);
+    assert_non_null(strstr(why, "1 server reports nothing"));
+    s->servers_count = s->spec.servers_count = 0; /* nobody has said yet which servers there are */
+    assert_int_equal(diff_code(s, &(struct diff_ask){NULL, NULL}, why), EXIT_SERVER);
+    assert_non_null(strstr(why, "no server reports what it has"));
 }
 
 int main(void)
@@ -292,7 +341,9 @@ int main(void)
         cmocka_unit_test(a_majority_that_was_changed),
         cmocka_unit_test(both_are_right_during_a_phase),
         cmocka_unit_test(an_older_generation),
+        cmocka_unit_test(a_store_of_before),
         cmocka_unit_test(before_anything_was_issued),
+        cmocka_unit_test(two_of_five),
         cmocka_unit_test(who_does_not_count),
         cmocka_unit_test(a_file_that_is_gone),
         cmocka_unit_test(many_servers),

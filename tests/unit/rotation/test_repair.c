@@ -343,6 +343,51 @@ static void policy_does_not_repeat_itself_without_end(void **state)
     world_free(&w);
 }
 
+/* The state store was put back to before the last rotation: what it would bring back lacks the newest key.
+ * And what is refused must not lead there either. */
+static void not_from_a_store_of_before(void **state)
+{
+    (void)state;
+    static const enum operation_kind kinds[] = {OP_REPAIR, OP_ROTATE_KEYS, OP_ROTATE, OP_RESTART};
+    for (int n = 0; n < 8; n++) {
+        int force = n % 2;
+        struct world w;
+        world_init_adopted(&w, 3);
+        for (size_t i = 0; i < 3; i++) {
+            load_foreign(&w, i);
+            w.s->servers[i].report.generation = 4;
+        }
+        world_ask(&w, kinds[n / 2], force, n < 2 ? "s2" : "", "");
+        world_step(&w);
+        assert_int_equal(w.last.action, ACTION_REFUSE);
+        assert_non_null(strstr(w.last.why, "s1: it has generation 4"));
+        assert_null(strstr(w.last.why, "put generation"));
+        assert_non_null(strstr(w.last.why, "older backup"));
+        assert_null(strstr(w.last.why, "--force"));
+        assert_false(w.s->servers[1].has_order);
+        world_free(&w);
+    }
+}
+
+/* In the middle of an operation: what is said leads to no repair. */
+static void a_store_of_before_is_told(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init_adopted(&w, 3);
+    world_request(&w, OP_ROTATE_KEYS, false, false, true);
+    world_until(&w, PHASE_PROMOTE, ACTION_ORDER);
+    for (size_t i = 0; i < 3; i++) {
+        load_foreign(&w, i);
+        w.s->servers[i].report.generation = 9;
+    }
+    world_run(&w);
+    assert_string_equal(w.last.row, "drift");
+    assert_non_null(strstr(w.last.why, "older backup"));
+    assert_null(strstr(w.last.why, "`secrets-encrypt repair`"));
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +397,8 @@ int main(void)
         cmocka_unit_test(repair_in_a_pause),
         cmocka_unit_test(foreign_config_needs_force),
         cmocka_unit_test(repair_is_refused),
+        cmocka_unit_test(not_from_a_store_of_before),
+        cmocka_unit_test(a_store_of_before_is_told),
         cmocka_unit_test(failed_repair_halts_nothing),
         cmocka_unit_test(policy_repairs_one_server),
         cmocka_unit_test(policy_does_not_answer_a_request),

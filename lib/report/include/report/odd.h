@@ -9,9 +9,11 @@ enum odd_kind {
     ODD_NO,
     ODD_DRIFT,      /* its file is none that was ever issued here: somebody changed it */
     ODD_NOT_ISSUED, /* its file was issued once, and is not the one that it should have now */
-    ODD_MINORITY,   /* nothing was issued yet, and most of the others have another file */
-    ODD_TIE,        /* nothing was issued yet, they differ, and there is no majority */
-    ODD_SILENT,     /* what it has is not known */
+    ODD_NEWER, /* its file was issued, and the state store does not know of it any more: that is the older one
+                */
+    ODD_MINORITY, /* nothing was issued yet, and most of the others have another file */
+    ODD_TIE,      /* nothing was issued yet, they differ, and there is no majority */
+    ODD_SILENT,   /* what it has is not known */
 };
 
 struct odd_server {
@@ -33,10 +35,11 @@ struct odd_verdict {
  * heap; what stands behind the snapshot's servers_count means nothing. */
 void odd_find(const struct cluster_snapshot *s, struct odd_verdict *ret);
 
-/* "no", "drift", "not-issued", "minority", "tie", "silent". */
+/* "no", "drift", "not-issued", "newer", "minority", "tie", "silent". */
 const char *odd_name(enum odd_kind kind);
 
-/* True when somebody changed that server's file: as odd_find's ODD_DRIFT, at no cost. */
+/* True when something was issued, and that server's file is not the one that it should have: as odd_find's
+ * ODD_DRIFT, ODD_NOT_ISSUED or ODD_NEWER, at no cost. */
 bool odd_drifted(const struct cluster_snapshot *s, const struct snapshot_server *v);
 
 /* "on s1, s2 and as issued": which servers have that file. */

@@ -80,6 +80,15 @@ enum cluster_cause rotation_gate(const struct cluster_snapshot *s, const struct 
  * way brings, and the like. Pure. */
 bool rotation_may_have(const struct cluster_snapshot *s, const struct snapshot_server *v, const char *hash);
 
+/* True when the server has a generation that was issued after the newest one that the state store knows of:
+ * the store was restored from an older backup, or put back, and what it would order is what the server had
+ * before. Pure. */
+bool rotation_is_newer(const struct cluster_snapshot *s, const struct snapshot_server *v);
+
+/* One line of that, without the server's name. */
+void rotation_say_newer(const struct cluster_snapshot *s, const struct snapshot_server *v,
+                        char out[CLUSTER_TEXT_MAX]);
+
 /* Whether `abort` is possible now; if not, why says so and what to do instead. Pure. */
 bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
 
