@@ -63,6 +63,7 @@ class Page:
                 block.lines.append((number, line))
             else:
                 self._read_prose(number, line)
+        self._read_spans()
         assert block is None, f"{self.path}:{block.line}: a block without an end"
 
     def _read_prose(self, number, line):
@@ -74,8 +75,20 @@ class Page:
         bare = re.sub(r"`[^`]*`", lambda m: "`" + "x" * (len(m.group(0)) - 2) + "`", line)
         for link in re.finditer(r"\]\(([^)\s]+)\)", bare):
             self.links.append(Link(self.path, number, link.group(1)))
-        for span in re.finditer(r"`([^`]+)`", line):
-            self.spans.append((number, span.group(1).replace("\\|", "|")))
+
+    def _read_spans(self):
+        """Code in running text; it may go on in the next line of its paragraph."""
+        for paragraph in re.split(r"(?m)^\n", "\n".join(f"{n}\0{line}" if line.strip() else "" for n, line in self.prose) + "\n"):
+            number = 0
+            for piece in re.split(r"(`[^`]+`)", paragraph):
+                for found in re.finditer(r"(?:^|\n)(\d+)\0", piece):
+                    if not piece.startswith("`"):
+                        number = int(found.group(1))
+                if piece.startswith("`"):
+                    text = re.sub(r"\n\d+\0", " ", piece[1:-1])
+                    self.spans.append((number, text.replace("\\|", "|")))
+                    for found in re.finditer(r"\n(\d+)\0", piece):
+                        number = int(found.group(1))
 
     def _add_anchor(self, heading):
         """As the forges make them: small letters, no punctuation, a hyphen for each space, -1 for the second."""

@@ -55,10 +55,13 @@ def example_of(text):
     return [re.sub(r"^([A-Z]|SERVER|NAME|OPERATION)$", lambda m: "5" if m.group(0) == "N" else "s2", w) for w in words]
 
 
+def programs():
+    return Path(os.environ.get("SECRETS_ENCRYPT_BIN", book.TOP / "build" / "debug" / "bin"))
+
+
 def parse_error(words):
     """What the program says when it does not know a command's words; None: it reads them."""
-    programs = Path(os.environ.get("SECRETS_ENCRYPT_BIN", book.TOP / "build" / "debug" / "bin"))
-    argv = [str(programs / words[0]), *words[1:]]
+    argv = [str(programs() / words[0]), *words[1:]]
     if words[1:2] == ["init"]:
         argv.append("--help")  # it needs no configuration, and would look at this machine
     env = {"PATH": "/usr/bin:/bin", "SECRETS_ENCRYPT_CONFIG": "/nonexistent/config.yaml"}

@@ -22,8 +22,8 @@ STEPS = [
     Step("secrets-encrypt repair s2", before="s2_edited", after="repaired"),
     Step("secrets-encrypt repair <server>", before="s2_edited", after="repaired"),
     Step("secrets-encrypt repair SERVER", before="s2_edited", after="repaired"),
-    Step("secrets-encrypt repair", 2),
     # rotations
+    Step("secrets-encrypt restart", after="followed"),
     Step("secrets-encrypt restart --reason \"kernel update\" --wait", after="all_restarted"),
     Step("secrets-encrypt rotate-keys", after="rotated"),
     Step("secrets-encrypt wait"),
@@ -34,7 +34,6 @@ STEPS = [
     Step("secrets-encrypt rotate-keys --idempotency-key \"$PIPELINE_ID\"", after="rotated"),
     Step("secrets-encrypt keys", after="a_key_is_retired"),
     Step("secrets-encrypt keys restore NAME", after="restored"),
-    Step("secrets-encrypt restart --server s2 --reason 'new disks'", after="followed"),
 ]
 
 

@@ -34,6 +34,18 @@ def names_of_tests():
     return tests | {p.stem: "" for p in (TOP / "tests" / "fuzz").glob("fuzz_*.c")}
 
 
+def table_of_commands():
+    """[(command, its own flags)], as the program has them."""
+    lines = [line.split("\t") for line in run(classify.programs() / "secrets-encrypt", "--table").stdout.splitlines()]
+    flags = {}
+    for line in lines:
+        if line[0] == "command":
+            flags.setdefault(line[1], set())
+        elif line[0] == "flag" and line[1] != "*":
+            flags.setdefault(line[1], set()).add(f"--{line[3]}")
+    return sorted(flags.items())
+
+
 class BookTest(unittest.TestCase):
     maxDiff = None
 
@@ -106,9 +118,7 @@ class BookTest(unittest.TestCase):
             if command.text.split()[0] in classify.OUR_PROGRAMS:
                 error = classify.parse_error(classify.example_of(command.text))
                 bad += [f"{at(command)}: `{command.text}`: {error}"] if error else []
-        known = {c for c in subprocess.run([Path(os.environ["SECRETS_ENCRYPT_BIN"]) / "secrets-encrypt", "--table"], check=True,
-                                           capture_output=True, text=True).stdout.split("\n") if c.startswith("command\t")}
-        known = {line.split("\t")[1].split()[0] for line in known}
+        known = {name.split()[0] for name, _ in table_of_commands()}
         short = 0
         for page in self.pages.values():  # as running text has them: `status -o wide`
             for number, text in page.spans:
@@ -118,6 +128,17 @@ class BookTest(unittest.TestCase):
                     bad += [f"{page.path}:{number}: `{text}`: {error}"] if error else []
         self.assertEqual([], bad)
         self.assertGreater(short, 20)
+
+    def test_the_reference_has_every_command_and_flag(self):
+        page = self.pages["docs/cli.md"]
+        first = page.text[:page.text.index("### Which server")]
+        rows = re.findall(r"(?m)^\| `([a-z][a-z -]*)[^`]*`(?:, `([a-z]+)`)? \|", first)
+        listed = sorted(name.split(" [")[0].strip() for row in rows for name in row if name)
+        names = sorted(name for name, _ in table_of_commands())
+        self.assertEqual(names, [re.sub(r" (SERVER|NAME|N|-.*)$", "", name).strip() for name in listed])
+        words = set(re.findall(r"--[a-z-]+", page.text + self.pages["docs/api.md"].text))
+        for _, flags in table_of_commands():
+            self.assertEqual(set(), flags - words, "flags that docs/cli.md and docs/api.md do not name")
 
     def test_nothing_is_listed_that_the_book_lacks(self):
         texts = {c.text for c in book.commands()}
@@ -246,7 +267,7 @@ class BookTest(unittest.TestCase):
             result = run("bash", "-c", command, cwd=folder)
             self.assertEqual(0, result.returncode, result.stderr)
             changed = Path(folder, path.name).read_text()
-        place = re.search(r"https://[^#|]+", command).group(0)
+        place = re.search(r"https://[^|]+", command).group(0)
         self.assertEqual({f"{place}/runbook.md"}, set(re.findall(r"runbook_url: (\S+)#", changed)))
         self.assertEqual(len(rules.splitlines()), len(changed.splitlines()))
 
@@ -257,6 +278,28 @@ class BookTest(unittest.TestCase):
         self.assertGreater(len(rows), 30)
         missing = [f"{row}: {why}" for row, _, why in rows if why.replace("`", "") not in text]
         self.assertEqual([], missing)
+
+    def test_what_is_refused_is_in_the_runbook(self):
+        """Every refusal of the gate, and what is said of servers: one of the runbook's quotations is a part of it."""
+        quotations = [re.split(r"…|\bs1\b|\bs2\b|\b12\b|\b90\b", text) for _, text in self.pages["docs/runbook.md"].spans]
+        said = [text for name in ("gate", "facts", "facts_servers", "facts_jobs")
+                for text in texts_of((TOP / "lib" / "rotation" / f"{name}.c").read_text(encoding="utf-8"))]
+        self.assertGreater(len(said), 50)
+        missing = [text for text in said if not any(quotes(parts, text) for parts in quotations)]
+        self.assertEqual([], missing)
+
+
+def texts_of(source):
+    """What stands in a C file for people: its literals of four words and more, formats without what is put in."""
+    literals = re.findall(r'((?:"(?:[^"\\\n]|\\.)*"\s*(?:PRId64\s*)?)+)', re.sub(r"(?m)^#include.*$|//.*$|/\*(?s:.*?)\*/", "", source))
+    joined = ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', text)) for text in literals]
+    return [text for text in joined if text[:1] not in ("", ":", ";") and len(re.findall(r"[a-z']{2,}", re.sub(r"%\w*", " ", text))) >= 4]
+
+
+def quotes(parts, text):
+    """Whether all parts of a quotation stand in a format, and are enough of it to be known by."""
+    parts = [p.strip(" ,:;'") for p in parts]
+    return len("".join(parts)) >= 10 and all(p in text.replace("`", "") for p in parts)
 
 
 def sections_of(block):
