@@ -27,10 +27,13 @@ def run(*argv, **more):
                           timeout=60, **more)
 
 
+def tests_of_ctest():
+    return json.loads(run("ctest", "--show-only=json-v1", cwd=BUILD).stdout)["tests"]
+
+
 def names_of_tests():
     """{name of a test of ctest: its command line}; of the fuzz preset, which is another build, the names alone."""
-    listed = json.loads(run("ctest", "--show-only=json-v1", cwd=BUILD).stdout)
-    tests = {t["name"]: " ".join(t.get("command", [])) for t in listed["tests"]}
+    tests = {t["name"]: " ".join(t.get("command", [])) for t in tests_of_ctest()}
     return tests | {p.stem: "" for p in (TOP / "tests" / "fuzz").glob("fuzz_*.c")}
 
 
@@ -97,6 +100,11 @@ class BookTest(unittest.TestCase):
                 if prefix.match(text):
                     self.assertIn(text, self.tests, f"{page.path}:{number}")
 
+    def test_labels_are_those_of_the_tests(self):
+        labels = {label for t in tests_of_ctest() for p in t["properties"] if p["name"] == "LABELS" for label in p["value"]}
+        table = self.pages["docs/testing.md"].text.split("| label |")[1].split("\n\n")[0]
+        self.assertEqual(sorted(labels | {"fuzz"}), sorted(re.findall(r"(?m)^\| `(\w+)` \|", table)))
+
     def test_files_that_are_named_exist(self):
         for page in self.pages.values():
             for number, text in page.spans:
@@ -140,6 +148,14 @@ class BookTest(unittest.TestCase):
         for _, flags in table_of_commands():
             self.assertEqual(set(), flags - words, "flags that docs/cli.md and docs/api.md do not name")
 
+    def test_every_kind_of_json_is_in_the_reference(self):
+        schema = (TOP / "docs" / "cli.schema.json").read_text(encoding="utf-8")
+        kinds = re.findall(r'"kind":\s*\{\s*"const":\s*"(\w+)"', schema)
+        self.assertGreater(len(kinds), 9)
+        table = self.pages["docs/cli.md"].text.split("| kind |")[1].split("\n\n")[0]
+        named = re.findall(r"`(\w+)`", "".join(re.findall(r"(?m)^\| ([^|]*) \|", table)))
+        self.assertEqual(sorted(kinds), sorted(named))
+
     def test_nothing_is_listed_that_the_book_lacks(self):
         texts = {c.text for c in book.commands()}
         self.assertEqual([], sorted(plan.texts() - texts), "plan.py")
@@ -160,6 +176,7 @@ class BookTest(unittest.TestCase):
             self.assertIn(entry.who, self.tests, f"elsewhere.txt: {entry.pattern}")
             if entry.file.endswith(".py"):  # the test is that file, or reads it
                 script = next((w for w in self.tests[entry.who].split() if w.endswith(".py")), "")
+                self.assertTrue(script, f"elsewhere.txt: {entry.who} is no script")
                 self.assertTrue(script.endswith(entry.file) or file.stem in Path(script).read_text(encoding="utf-8"),
                                 f"elsewhere.txt: {entry.who} is not {entry.file}")
 
