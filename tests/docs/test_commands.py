@@ -81,12 +81,14 @@ class CommandsTest(LabTest):
     def edit(self, name):
         """Somebody adds a key by hand."""
         server = self.lab_.server(name)
+        self.wait_report(self.lab_, name, "knows the generation of its file", lambda r: r["loaded_generation"] > 0)
         text = json.loads(server.encryption_config.read_bytes())
         text["resources"][0]["providers"][0]["aescbc"]["keys"].append(files.new_key("by-hand"))
         self.good = server.encryption_config.read_bytes()
         self.edited = server
         processes.write_atomic(server.encryption_config, json.dumps(text))
-        self.wait_report(self.lab_, name, "says that its file was changed", lambda r: "repair" in r["file_why"], 30)
+        odd = f"Odd ones out:\n  {name}: "
+        labs.wait_for(f"{name} is named as the odd one", lambda: odd in self.lab_.cli("status", "-o", "wide").stdout, 60)
 
     def s3_edited(self):
         self.edit("s3")
