@@ -2,15 +2,18 @@
 #include "plan.h"
 #include "table.h"
 
-static const char head[] = "# The planner\n\n"
-                           "Drawn from the program itself by `docs/draw.sh`; a test compares. "
-                           "`docs/safety.md` says why it holds.\n\n"
-                           "## What each operation runs through\n\n"
-                           "Boxes bring a config to every server, one at a time; rounded ones are work of "
-                           "the coordinator, and over when "
-                           "their proof is made. What a cluster does not need is left out. From the drop on, "
-                           "`bring_back` is entered "
-                           "from where a value under a key that is going is seen, and leads to `rewrite`.\n";
+static const char head[] =
+    "# The planner\n\n"
+    "What each operation runs through, and the table by which the leading coordinator decides its "
+    "next step: for whoever reads `explain`, and wants to know what comes before and "
+    "after. Drawn from the program itself by `docs/draw.sh`; a test compares. "
+    "[Safety](safety.md) says why it holds.\n\n"
+    "## What each operation runs through\n\n"
+    "Boxes bring a config to every server, one at a time; rounded ones are work of "
+    "the coordinator, and over when "
+    "their proof is made. What a cluster does not need is left out. From the drop on, "
+    "`bring_back` is entered "
+    "from where a value under a key that is going is seen, and leads to `rewrite`.\n";
 
 static int draw_phase(struct buf *out, enum phase phase, struct error *err)
 {

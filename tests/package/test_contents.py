@@ -7,6 +7,7 @@ from pathlib import Path
 
 import packages
 
+DOCS = packages.TOP / "docs"
 PROGRAMS = ("secrets-encrypt", "secrets-encrypt-agent", "secrets-encrypt-coordinator")
 DOC, SHARE = "/usr/share/doc/secrets-encrypt", "/usr/share/secrets-encrypt"
 # Every file, and its mode; what is not here must not be there.
@@ -30,6 +31,9 @@ FILES = {
     **{f"{DOC}/examples/{name}": 0o644 for name in ("config.yaml", "agent-folders.conf", "kube-apiserver-sync.conf")},
     **{f"{DOC}/examples/ci/{name}": 0o644 for name in ("github/rotate.yml", "github/secrets-encrypt/action.yml",
                                                        "gitlab/secrets-encrypt.gitlab-ci.yml")},
+    # The book: an alert's runbook_url leads into it.
+    **{f"{DOC}/docs/{path.relative_to(DOCS)}": 0o644 for pattern in ("*.md", "*.schema.json", "images/*")
+       for path in DOCS.glob(pattern)},
 }
 SCRIPTS = ("postinst", "prerm", "postrm")
 LIBRARIES = ("libc6", "libgrpc29", "libcurl4", "libssl3", "libcjson1", "libyaml-0-2", "libsodium23", "libprotobuf-c1",

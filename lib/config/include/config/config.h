@@ -33,7 +33,7 @@
  *   ready_timeout: 180                 # seconds after a restart until /readyz must answer
  *   lease_ttl: 10                      # seconds after which a silent agent or coordinator counts as gone
  *   key_type: ""                       # provider of new keys: aescbc, aesgcm, secretbox; default: as today's
- *   reencrypt: {max_rate: 0, in_flight: 32, page: 500}
+ *   reencrypt: {max_rate: 0, in_flight: 64, page: 500}
  *   snapshots: {enabled: on, dir: /var/lib/secrets-encrypt/snapshots, keep: 4}
  *   canaries: {enabled: on, namespace: kube-system}
  *   repair: manual                     # or auto: a file that somebody changed is put right at once
