@@ -61,6 +61,9 @@ run_cppcheck() {
         --suppressions-list=tests/analysis/cppcheck.txt -D__cppcheck__ -DPROTOBUF_C_VERSION_NUMBER=1004001 \
         --template='{file}:{line}: {severity}: {message} [{id}]' --error-exitcode=0 2>"$OUT/cppcheck.txt" || status=$?
     [ "$status" -eq 0 ] || { cat "$OUT/cppcheck.txt"; fail "cppcheck ended with $status"; }
+    # Whether its own list matches a file depends on where the tree stands: the same list once more.
+    sed "s|^$ROOT/||" "$OUT/cppcheck.txt" | without tests/analysis/cppcheck.txt >"$OUT/cppcheck.left"
+    mv "$OUT/cppcheck.left" "$OUT/cppcheck.txt"
     count cppcheck "$OUT/cppcheck.txt"
 }
 
