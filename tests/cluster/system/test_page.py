@@ -135,6 +135,10 @@ class PageTest(LabTest):
             self.assertEqual((200, "ok\n"), self.get(server, "/healthz"))
             status, text = self.get(server, "/metrics")
             self.assertEqual((200, True), (status, text.endswith("# EOF\n")))
+            for other in lab.servers:  # what each agent found when it looked whether a rotation would go through
+                line = f'secrets_encrypt_preflight_checks{{server="{other.name}",result="fail"}} 0\n'
+                labs.wait_for(f"{server.name} tells of {other.name}'s checks",
+                              lambda s=server, wanted=line: wanted in self.get(s, "/metrics")[1], 60)
 
     def wait_finished(self, pages):
         for page in pages:
