@@ -26,8 +26,9 @@ GONE = 10  # seconds until the audit trail says that it is over: of one server n
 class DriftTest(LabTest):
     def test_second_key(self):
         with self.lab(10, servers=3, members=1) as lab:
-            self.run_cli(lab, "prepare")  # a second key on every server
             self.s3 = lab.server("s3")
+            self.first = self.s3.encryption_config.read_bytes()
+            self.run_cli(lab, "prepare")  # a second key on every server
             self.good = self.s3.encryption_config.read_bytes()
             self.name = files.keys_in(self.good.decode())[1][0]
             self.assertIn("The same encryption config on s1, s2, s3 and as issued", self.run_cli(lab, "diff").stdout)
@@ -36,6 +37,7 @@ class DriftTest(LabTest):
                 self.another_key(lab)
                 self.edited_back(lab)
                 self.formatting(lab)
+                self.put_back(lab)
                 self.nobody_else_can_compare(lab)
             finally:
                 self.end_watch()
@@ -91,6 +93,17 @@ class DriftTest(LabTest):
         self.assertIn("formatting only", self.run_cli(lab, "diff", code=3).stdout)
         self.put(self.good)
         self.wait_audit(lab, "gone", 2, GONE)
+
+    def put_back(self, lab):
+        """The file of before, as from a backup of the machine: it was issued, and is not the one that is due."""
+        self.put(self.first)
+        entry = self.wait_audit(lab, "noticed", 3, SOON * 2)
+        self.assertIn(f"aescbc key {self.name} is missing, which is number 2 on s1, s2 and as issued", entry["why"])
+        wide = lab.cli("status", "-o", "wide").stdout
+        self.assertTrue(re.search(r"^s3 .* not-issued ", wide, re.M), wide)
+        self.run_cli(lab, "status", "--check", code=3)
+        self.put(self.good)
+        self.wait_audit(lab, "gone", 3, GONE)
 
     def nobody_else_can_compare(self, lab):
         """What the state store has of a key cannot be had from the key alone."""
