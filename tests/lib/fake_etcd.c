@@ -476,6 +476,13 @@ static void change(size_t member, bool down, bool paused)
     pthread_mutex_unlock(&etcd.lock);
 }
 
+const char *etcd_fixture_path(struct etcd_fixture *f, const char *name)
+{
+    (void)f;
+    fprintf(stderr, "a fake etcd has no folder for %s\n", name);
+    abort();
+}
+
 void etcd_fixture_kill(struct etcd_fixture *f, size_t member)
 {
     (void)f;
