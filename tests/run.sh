@@ -13,10 +13,15 @@ for label in "$@"; do
     [[ $label =~ ^[a-z0-9_-]+$ ]] || { printf 'tests/run.sh: not a label: %s\n' "$label" >&2; exit 2; }
     labels+=("$label")
 done
-cluster= machines= # most labels do without API servers, and without booted machines
-[ "${#labels[@]}" -gt 0 ] || cluster=1 machines=1
+cluster= machines= fuzz= # most labels do without API servers, booted machines and fuzzers
+[ "${#labels[@]}" -gt 0 ] || cluster=1 machines=1 fuzz=1
 for label in "${labels[@]}"; do
-    case "$label" in unit | fuzz | model | analysis) ;; chaos | cluster) cluster=1 machines=1 ;; *) cluster=1 ;; esac
+    case "$label" in
+    unit | model | analysis) ;;
+    fuzz) fuzz=1 ;;
+    chaos | cluster) cluster=1 machines=1 ;;
+    *) cluster=1 ;;
+    esac
 done
 
 say() { printf '== %s (%s s)\n' "$1" "$SECONDS"; }
@@ -24,8 +29,13 @@ say() { printf '== %s (%s s)\n' "$1" "$SECONDS"; }
 say "packages"
 deploy/lab/install-packages.sh build run test ${machines:+machines} </dev/null
 say "build"
-cmake --preset release </dev/null
+cmake --preset release -DSECRETS_ENCRYPT_FUZZERS="${fuzz:+$PWD/build/fuzz}" </dev/null
 cmake --build --preset release </dev/null
+if [ -n "$fuzz" ]; then # by another compiler; ctest finds them by the variable above
+    say "build: fuzzers"
+    cmake --preset fuzz </dev/null
+    cmake --build --preset fuzz --target fuzzers </dev/null
+fi
 if [ -n "$cluster" ]; then
     say "kube-apiserver"
     KUBE_APISERVER=$(deploy/lab/get-kube-apiserver.sh </dev/null)

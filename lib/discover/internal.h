@@ -19,7 +19,9 @@ bool found_file(const struct finder *d, const char *path);                     /
 struct json *found_yaml(const struct finder *d, const char *path);
 struct secret *found_secret(const struct finder *d, const char *path, size_t max);
 void note(struct discover_facts *f, const char *format, ...) _printf_(2, 3);
-/* Takes the text over when it fits and is absolute, or (`any`) of any kind. */
+/* What no line of a text file can hold (control characters, bytes that are no UTF-8) becomes '?'. */
+void make_line(char *text);
+/* Takes the text over when it fits, is absolute, and can be written into a configuration (UTF-8). */
 bool keep_path(char out[DISCOVER_PATH_MAX], const char *path);
 
 /* --- flags.c: a kube-apiserver's arguments --- */

@@ -7,18 +7,29 @@
 #include <base/text.h>
 #include <yaml/yaml.h>
 
+void make_line(char *text)
+{
+    size_t left = strlen(text), len = 0;
+    for (char *c = text; left > 0; c += len, left -= len) {
+        len = text_utf8_sequence(c, left);
+        if (len == 0 || (unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+            len = 1;
+        }
+    }
+}
+
 void note(struct discover_facts *f, const char *format, ...)
 {
     va_list ap;
-    struct error line = ERROR_INIT;
     char text[DISCOVER_TEXT_MAX];
     if (f->notes_count == DISCOVER_NOTES_MAX)
         return;
     va_start(ap, format);
     vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
-    error_set(&line, ERR_STATE, "%s", text); /* control characters go: each note is one line of comment */
-    (void)text_copy(f->notes[f->notes_count++], DISCOVER_TEXT_MAX, line.text);
+    make_line(text); /* each note is one line of comment; it may have been cut within a character */
+    (void)text_copy(f->notes[f->notes_count++], DISCOVER_TEXT_MAX, text);
 }
 
 bool found_path(const struct finder *d, const char *path, char out[PATH_MAX])
@@ -63,7 +74,7 @@ struct json *found_yaml(const struct finder *d, const char *path)
 
 bool keep_path(char out[DISCOVER_PATH_MAX], const char *path)
 {
-    if (path[0] != '/' || strlen(path) >= DISCOVER_PATH_MAX)
+    if (path[0] != '/' || strlen(path) >= DISCOVER_PATH_MAX || !text_is_utf8(path, strlen(path)))
         return false;
     return text_copy(out, DISCOVER_PATH_MAX, path);
 }

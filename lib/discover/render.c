@@ -1,4 +1,4 @@
-#include <discover/discover.h>
+#include "internal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -57,8 +57,13 @@ static void need(struct sheet *s, const char *indent, const char *name, const ch
 
 static void put_head(struct sheet *s, const struct discover_facts *f)
 {
-    put(s, "# Written by `secrets-encrypt init` on %s: %s (%s).\n", *f->server ? f->server : "this server",
-        discover_kind_name(f->kind), f->where);
+    char server[CONFIG_NAME_MAX], where[DISCOVER_PATH_MAX];
+    snprintf(server, sizeof(server), "%s", *f->server ? f->server : "this server");
+    snprintf(where, sizeof(where), "%s", f->where);
+    make_line(server); /* node-name and data-dir are K3s's own, and may hold anything */
+    make_line(where);
+    put(s, "# Written by `secrets-encrypt init` on %s: %s (%s).\n", server, discover_kind_name(f->kind),
+        where);
     put(s, "# The same on every server but for `server`. docs/configuration.md has all fields.\n");
     for (size_t i = 0; i < f->notes_count; i++)
         put(s, "# Note: %s\n", f->notes[i]);

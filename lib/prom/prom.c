@@ -27,7 +27,9 @@ static void add_name(char names[PROM_TEXT_MAX], const struct json *metric)
     const char *instance = json_string(json_get(metric, "instance"), "");
     size_t used = strlen(names);
     if (!*name)
-        name = json_string(json_get(metric, "__name__"), "a series without a name");
+        name = json_string(json_get(metric, "__name__"), "");
+    if (!*name)
+        name = "a series without a name";
     snprintf(names + used, PROM_TEXT_MAX - used, "%s%.*s%s%.*s%s", used ? ", " : "", NAME_MAX_BYTES, name,
              *instance ? " (" : "", NAME_MAX_BYTES / 2, instance, *instance ? ")" : "");
     for (char *s = names + used; *s; s++)

@@ -128,11 +128,11 @@ static void as_records(bool whole, Secretsencrypt__V1__Record *const *items, siz
                        char *const *deleted, size_t deleted_count)
 {
     static char key[] = "spec", value[] = "{}";
+    static struct fuzz_room room;
     Secretsencrypt__V1__Record before = SECRETSENCRYPT__V1__RECORD__INIT, *list = &before;
-    struct cluster_snapshot *s = calloc(1, sizeof(*s));
+    struct cluster_snapshot *s = fuzz_zeroes(&room, sizeof(*s));
     struct records r = {0};
     struct error err = ERROR_INIT;
-    MUST(s);
     before.key = key;
     before.value = (ProtobufCBinaryData){2, (uint8_t *)value};
     MUST(records_apply(&r, "demo", true, &list, 1, NULL, 0, &err) == 0);
@@ -147,7 +147,6 @@ static void as_records(bool whole, Secretsencrypt__V1__Record *const *items, siz
         MUST(rc == 0 || (err.code == rc && *err.text));
     }
     records_free(&r);
-    free(s);
 }
 
 static void as_audit(const Secretsencrypt__V1__AuditReply *m)

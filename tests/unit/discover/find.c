@@ -298,6 +298,52 @@ static void damaged_files_become_notes(void **state)
     assert_int_equal(found->resources_count, 0);
 }
 
+/* What is written is a text file in any case: one that is no YAML would be of no use to any program. */
+static void the_text_is_well_formed(void)
+{
+    size_t missing = 0;
+    _cleanup_(buf_freep) struct buf out = BUF_INIT(65536);
+    assert_int_equal(discover_render(found, "/etc/secrets-encrypt/token", &out, &missing, NULL), 0);
+    assert_true(text_is_utf8(out.data, out.len));
+    assert_null(strstr(buf_str(&out), "\ninjected"));
+}
+
+static void a_path_that_is_no_utf8_is_left_to_fill_in(void **state)
+{
+    (void)state;
+    static const char *const odd[] = {"kube-apiserver", "--encryption-provider-config=/etc/\xce.json",
+                                      "--etcd-servers=http://10.1.0.1:2379", NULL};
+    make_process("4711", odd, "0::/system.slice/a.service\n");
+    assert_int_equal(find(NULL), 0);
+    assert_string_equal(found->encryption_config, "");
+    assert_non_null(strstr(found->notes[0], "/etc/?.json"));
+    the_text_is_well_formed();
+}
+
+static void a_note_is_not_cut_within_a_character(void **state)
+{
+    (void)state;
+    char path[DISCOVER_PATH_MAX] = "/var/lib/e", more[DISCOVER_PATH_MAX + 64];
+    for (size_t i = 0; i < 150; i++)
+        snprintf(path + strlen(path), sizeof(path) - strlen(path), "\xc3\xa9");
+    snprintf(more, sizeof(more), "    - --encryption-provider-config=%s\n", path);
+    make_kubeadm(more);
+    assert_int_equal(find(NULL), 0);
+    assert_int_equal(found->notes_count, 1); /* that it is not there */
+    assert_true(text_is_utf8(found->notes[0], strlen(found->notes[0])));
+    the_text_is_well_formed();
+}
+
+static void names_of_two_lines_stay_in_their_comment(void **state)
+{
+    (void)state;
+    make_k3s("/srv/a\ninjected: x");
+    tree_file("/etc/rancher/k3s/config.yaml",
+              "data-dir: \"/srv/a\\ninjected: x\"\nnode-name: \"s1\\ninjected: y\"\n");
+    assert_int_equal(find(NULL), 0);
+    the_text_is_well_formed();
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -313,6 +359,9 @@ int main(void)
         TEST(service_that_nobody_runs),
         TEST(nothing_here),
         TEST(damaged_files_become_notes),
+        TEST(a_path_that_is_no_utf8_is_left_to_fill_in),
+        TEST(a_note_is_not_cut_within_a_character),
+        TEST(names_of_two_lines_stay_in_their_comment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

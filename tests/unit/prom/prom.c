@@ -38,6 +38,9 @@ static void test_names(void **state)
     static const char nameless[] = VECTOR("{\"metric\":{},\"value\":[1,\"1\"]}");
     assert_int_equal(prom_read(nameless, strlen(nameless), &count, names, NULL), 0);
     assert_string_equal(names, "a series without a name");
+    static const char empty[] = VECTOR("{\"metric\":{\"__name__\":\"\"},\"value\":[1,\"1\"]}");
+    assert_int_equal(prom_read(empty, strlen(empty), &count, names, NULL), 0);
+    assert_string_equal(names, "a series without a name");
 }
 
 static void test_anything_else_is_an_error(void **state)
