@@ -111,12 +111,17 @@ run_sanitize() {
     tests_of sanitize -R '^cluster_(etcd|store)|^cluster_api_feed$|^cli_requests$'
 }
 
-# Of what has threads: the door, the probes and the engine that touches objects (against a server of the test's own), the alert
-# gate, the agent's drivers. Nothing over gRPC: its libraries hand things over by atomics that ThreadSanitizer does not
-# see, as they are not built with it, and every one of them is reported.
+# Of what has threads: the door, the page's server, the probes and the engine that touches objects (against a server of
+# the test's own), the alert gate, the agent's drivers; and over a fake etcd (tests/lib/fake_*.c) all of lib/etcd, the
+# API's reader, the jobs and the datastore engine. Nothing over gRPC: its libraries hand things over by atomics that
+# ThreadSanitizer does not see, as they are not built with it, and every one of them is reported.
 threaded=(
-    base_log door_numbers door_notes door_unix_socket door_listen door_certificates door_names door_hostile door_limits
+    base_log base_secret_heap metrics_process
+    door_numbers door_notes door_unix_socket door_listen door_certificates door_names door_hostile door_limits
+    http_server http_streams
     kube_kube kube_session kube_probe kube_touch coordinator_maintenance agent_static_pod agent_owned
+    etcd_pager fake_etcd_kv fake_etcd_lease fake_etcd_watch fake_etcd_election fake_etcd_many fake_etcd_writes
+    fake_api_feed fake_coordinator_job fake_proofs_values fake_reencrypt_datastore fake_reencrypt_fenced
 )
 
 run_threads() {
