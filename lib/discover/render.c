@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 #include <base/cleanup.h>
+#include <base/text.h>
 #include <json/json.h>
 
 /* The file as it grows; the first failure is remembered. */
@@ -28,12 +29,33 @@ static void put(struct sheet *s, const char *format, ...)
         s->rc = buf_adds(s->out, text, s->err);
 }
 
+/* What JSON lets stand in a string, and YAML does not: DEL, U+0080 to U+009F, U+FEFF, U+FFFE and U+FFFF; and
+ * what is a line break to some readers of it. 0 for others. */
+static unsigned escaped(const unsigned char *p, size_t len)
+{
+    static const unsigned codes[] = {0x7f, 0x2028, 0x2029, 0xfeff, 0xfffe, 0xffff};
+    unsigned code = len == 3   ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                    : len == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                               : p[0];
+    bool is = len == 2 && code < 0xa0;
+    for (size_t i = 0; i < array_len(codes) && len < 4; i++)
+        is |= code == codes[i];
+    return is ? code : 0;
+}
+
 /* A text in JSON's quotes, which YAML reads as well. */
 static void put_text(struct sheet *s, const char *text)
 {
     _cleanup_(json_freep) struct json *node = json_new_string(text);
+    _cleanup_(buf_freep) struct buf quoted = BUF_INIT(16 * PATH_MAX);
     if (s->rc == 0)
-        s->rc = node ? json_print(node, s->out, s->err) : error_no_memory(s->err);
+        s->rc = node ? json_print(node, &quoted, s->err) : error_no_memory(s->err);
+    for (size_t at = 0, len; s->rc == 0 && at < quoted.len; at += len) {
+        const char *c = buf_str(&quoted) + at;
+        len = text_utf8_sequence(c, quoted.len - at); /* never 0: json_print writes UTF-8 */
+        unsigned code = escaped((const unsigned char *)c, len);
+        s->rc = code ? buf_addf(s->out, s->err, "\\u%04x", code) : buf_add(s->out, c, len, s->err);
+    }
 }
 
 static void put_member(struct sheet *s, const char *indent, const char *name, const char *text)
