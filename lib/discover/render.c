@@ -29,20 +29,6 @@ static void put(struct sheet *s, const char *format, ...)
         s->rc = buf_adds(s->out, text, s->err);
 }
 
-/* What JSON lets stand in a string, and YAML does not: DEL, U+0080 to U+009F, U+FEFF, U+FFFE and U+FFFF; and
- * what is a line break to some readers of it. 0 for others. */
-static unsigned escaped(const unsigned char *p, size_t len)
-{
-    static const unsigned codes[] = {0x7f, 0x2028, 0x2029, 0xfeff, 0xfffe, 0xffff};
-    unsigned code = len == 3   ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
-                    : len == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
-                               : p[0];
-    bool is = len == 2 && code < 0xa0;
-    for (size_t i = 0; i < array_len(codes) && len < 4; i++)
-        is |= code == codes[i];
-    return is ? code : 0;
-}
-
 /* A text in JSON's quotes, which YAML reads as well. */
 static void put_text(struct sheet *s, const char *text)
 {
@@ -53,7 +39,7 @@ static void put_text(struct sheet *s, const char *text)
     for (size_t at = 0, len; s->rc == 0 && at < quoted.len; at += len) {
         const char *c = buf_str(&quoted) + at;
         len = text_utf8_sequence(c, quoted.len - at); /* never 0: json_print writes UTF-8 */
-        unsigned code = escaped((const unsigned char *)c, len);
+        unsigned code = odd_character((const unsigned char *)c, len);
         s->rc = code ? buf_addf(s->out, s->err, "\\u%04x", code) : buf_add(s->out, c, len, s->err);
     }
 }
