@@ -19,7 +19,10 @@ bool found_file(const struct finder *d, const char *path);                     /
 struct json *found_yaml(const struct finder *d, const char *path);
 struct secret *found_secret(const struct finder *d, const char *path, size_t max);
 void note(struct discover_facts *f, const char *format, ...) _printf_(2, 3);
-/* What no line of a text file can hold (control characters, bytes that are no UTF-8) becomes '?'. */
+/* The code point of a well-formed sequence of UTF-8 that JSON lets stand in a string, and YAML nowhere (DEL,
+ * U+0080 to U+009F, U+FEFF, U+FFFE, U+FFFF), or that is a line break to some readers of it; 0 for others. */
+unsigned odd_character(const unsigned char *p, size_t len);
+/* What no line of a YAML file can hold (these, control characters, bytes that are no UTF-8) becomes '?'. */
 void make_line(char *text);
 /* Takes the text over when it fits, is absolute, and can be written into a configuration (UTF-8). */
 bool keep_path(char out[DISCOVER_PATH_MAX], const char *path);

@@ -7,14 +7,26 @@
 #include <base/text.h>
 #include <yaml/yaml.h>
 
+unsigned odd_character(const unsigned char *p, size_t len)
+{
+    static const unsigned codes[] = {0x7f, 0x2028, 0x2029, 0xfeff, 0xfffe, 0xffff};
+    unsigned code = len == 3   ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                    : len == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                               : p[0];
+    bool is = len == 2 && code < 0xa0;
+    for (size_t i = 0; i < array_len(codes) && len < 4; i++)
+        is |= code == codes[i];
+    return is ? code : 0;
+}
+
 void make_line(char *text)
 {
     size_t left = strlen(text), len = 0;
     for (char *c = text; left > 0; c += len, left -= len) {
         len = text_utf8_sequence(c, left);
-        if (len == 0 || (unsigned char)*c < ' ' || *c == 0x7f) {
-            *c = '?';
-            len = 1;
+        if (len == 0 || (unsigned char)*c < ' ' || odd_character((const unsigned char *)c, len)) {
+            len = len ? len : 1;
+            memset(c, '?', len);
         }
     }
 }

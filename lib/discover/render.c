@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 #include <base/cleanup.h>
+#include <base/text.h>
 #include <json/json.h>
 
 /* The file as it grows; the first failure is remembered. */
@@ -32,8 +33,15 @@ static void put(struct sheet *s, const char *format, ...)
 static void put_text(struct sheet *s, const char *text)
 {
     _cleanup_(json_freep) struct json *node = json_new_string(text);
+    _cleanup_(buf_freep) struct buf quoted = BUF_INIT(16 * PATH_MAX);
     if (s->rc == 0)
-        s->rc = node ? json_print(node, s->out, s->err) : error_no_memory(s->err);
+        s->rc = node ? json_print(node, &quoted, s->err) : error_no_memory(s->err);
+    for (size_t at = 0, len; s->rc == 0 && at < quoted.len; at += len) {
+        const char *c = buf_str(&quoted) + at;
+        len = text_utf8_sequence(c, quoted.len - at); /* never 0: json_print writes UTF-8 */
+        unsigned code = odd_character((const unsigned char *)c, len);
+        s->rc = code ? buf_addf(s->out, s->err, "\\u%04x", code) : buf_add(s->out, c, len, s->err);
+    }
 }
 
 static void put_member(struct sheet *s, const char *indent, const char *name, const char *text)

@@ -3,6 +3,7 @@
  * do not have is never loaded. */
 #include "fuzz.h"
 
+#include <math.h>
 #include <string.h>
 
 #include <agent/reload.h>
@@ -87,7 +88,7 @@ static void as_metrics(const char *text)
          strstr(text, "status=\"success\""));
     MUST(s != RELOAD_REFUSED || strstr(text, "status=\"failure\""));
     MUST(s == RELOAD_UNTOLD || strstr(text, "apiserver_encryption_config_controller_"));
-    MUST(reload_read(text, HASH, 1e300) != RELOAD_REFUSED); /* nothing was tried after the end of time */
+    MUST(reload_read(text, HASH, INFINITY) != RELOAD_REFUSED); /* nothing was tried after the end of time */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -22,14 +22,39 @@ static inline ProtobufCMessage *message_of(const ProtobufCMessageDescriptor *typ
     return m;
 }
 
+/* The library takes field number 0, which there is not, when it is written in more bytes than it needs; it
+ * writes it in one, and refuses that. */
+static inline bool has_field_zero(const ProtobufCMessage *m)
+{
+    for (unsigned i = 0; i < m->n_unknown_fields; i++)
+        if (m->unknown_fields[i].tag == 0)
+            return true;
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        const char *at = (const char *)m + f->offset;
+        bool many = f->label == PROTOBUF_C_LABEL_REPEATED;
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        MUST(!(f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)); /* no message of ours has one */
+        size_t count = many ? *(const size_t *)(const void *)((const char *)m + f->quantifier_offset) : 1;
+        ProtobufCMessage *const *list =
+            many ? *(ProtobufCMessage *const *const *)(const void *)at : (const void *)at;
+        for (size_t k = 0; k < count; k++)
+            if (list[k] && has_field_zero(list[k]))
+                return true;
+    }
+    return false;
+}
+
 static inline void must_pack_again(ProtobufCMessage *m)
 {
     size_t size = protobuf_c_message_get_packed_size(m);
     uint8_t *first = malloc(size + 1), *second = malloc(size + 1);
     MUST(first && second && protobuf_c_message_pack(m, first) == size);
     ProtobufCMessage *again = message_of(m->descriptor, first, size);
-    MUST(again && protobuf_c_message_get_packed_size(again) == size);
-    MUST(protobuf_c_message_pack(again, second) == size && memcmp(first, second, size) == 0);
+    MUST(again || has_field_zero(m));
+    MUST(!again || protobuf_c_message_get_packed_size(again) == size);
+    MUST(!again || (protobuf_c_message_pack(again, second) == size && memcmp(first, second, size) == 0));
     rpc_message_free(again);
     free(first);
     free(second);

@@ -10,6 +10,8 @@
 #include <base/file.h>
 #include <base/text.h>
 #include <discover/discover.h>
+#include <json/json.h>
+#include <yaml/yaml.h>
 
 #include "tree.h"
 
@@ -302,10 +304,23 @@ static void damaged_files_become_notes(void **state)
 static void the_text_is_well_formed(void)
 {
     size_t missing = 0;
+    _cleanup_(json_freep) struct json *tree = NULL;
     _cleanup_(buf_freep) struct buf out = BUF_INIT(65536);
     assert_int_equal(discover_render(found, "/etc/secrets-encrypt/token", &out, &missing, NULL), 0);
     assert_true(text_is_utf8(out.data, out.len));
     assert_null(strstr(buf_str(&out), "\ninjected"));
+    assert_int_equal(yaml_parse(buf_str(&out), out.len, "the text", &tree, NULL), 0);
+}
+
+static void what_yaml_lets_not_stand_is_escaped(void **state)
+{
+    (void)state;
+    static const char *const odd[] = {"kube-apiserver", "--etcd-servers=http://a\x7f,http://b\xc2\x85",
+                                      "--encryption-provider-config=/etc/\xef\xbb\xbf\xef\xbf\xbe\xc3\xa9",
+                                      NULL};
+    make_process("4711", odd, "0::/system.slice/a.service\n");
+    assert_int_equal(find(NULL), 0);
+    the_text_is_well_formed();
 }
 
 static void a_path_that_is_no_utf8_is_left_to_fill_in(void **state)
@@ -362,6 +377,7 @@ int main(void)
         TEST(a_path_that_is_no_utf8_is_left_to_fill_in),
         TEST(a_note_is_not_cut_within_a_character),
         TEST(names_of_two_lines_stay_in_their_comment),
+        TEST(what_yaml_lets_not_stand_is_escaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
