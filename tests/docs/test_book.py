@@ -34,7 +34,8 @@ def tests_of_ctest():
 def names_of_tests():
     """{name of a test of ctest: its command line}; of the fuzz preset, which is another build, the names alone."""
     tests = {t["name"]: " ".join(t.get("command", [])) for t in tests_of_ctest()}
-    return tests | {p.stem: "" for p in (TOP / "tests" / "fuzz").glob("fuzz_*.c")}
+    named = re.findall(r"add_test\(NAME (\w+) ", (TOP / "tests" / "fuzz" / "CMakeLists.txt").read_text(encoding="utf-8"))
+    return tests | {p.stem: "" for p in (TOP / "tests" / "fuzz").glob("fuzz_*.c")} | {name: "" for name in named}
 
 
 def table_of_commands():
