@@ -310,7 +310,8 @@ static void test_bad_start(void **state)
     assert_ptr_equal(strchr(out, '\n'), out + strlen(out) - 1);
     daemon_write(b->token, "short");
     assert_int_equal(daemon_run(b, b->config_path[0], NULL, out, sizeof(out)), 1);
-    assert_has(out, "secrets-encrypt-agent: ");
+    assert_has(out, "level=error");
+    assert_has(out, "msg=ended");
     assert_has(out, b->token);
     assert_ptr_equal(strchr(out, '\n'), out + strlen(out) - 1);
     daemon_write(b->token, "a-token-of-the-test-cluster-1234567890\n");
