@@ -83,8 +83,10 @@ run_tidy() {
     local folders=("$@") status=0 build
     build=$(commands)
     [ "${#folders[@]}" -gt 0 ] || folders=(lib agent coordinator cli tests)
+    # One file at a time: for a second one it says of every va_list that nobody began it.
     find "${folders[@]}" -name '*.c' -not -path 'tests/fuzz/*' -print0 | sort -z |
-        xargs -0 -n 4 -P "$jobs" clang-tidy -p "$build" --quiet --extra-arg=-Wno-unknown-warning-option >"$OUT/tidy.log" 2>"$OUT/tidy.err" || status=$?
+        xargs -0 -n 1 -P "$jobs" clang-tidy -p "$build" --quiet --extra-arg=-Wno-unknown-warning-option \
+            --extra-arg=-DSECRETS_ENCRYPT_ANALYZE >"$OUT/tidy.log" 2>"$OUT/tidy.err" || status=$?
     sed "s|^$ROOT/||" "$OUT/tidy.log" | grep -E '^[^ ]+:[0-9]+:[0-9]+: (warning|error):' >"$OUT/tidy.txt" || true
     [ "$status" -eq 0 ] || [ -s "$OUT/tidy.txt" ] || { tail -20 "$OUT/tidy.err"; fail "clang-tidy ended with $status"; }
     count tidy "$OUT/tidy.txt"

@@ -245,7 +245,8 @@ static void must_be_right(void)
 {
     bool reads = strcmp(http.method, "GET") == 0 || strcmp(http.method, "HEAD") == 0;
     bool body = strcmp(header("Content-Length", "0"), "0") != 0 || header("Transfer-Encoding", NULL);
-    bool foreign = strcmp(header("Sec-Fetch-Site", ""), "cross-site") == 0 &&
+    const char *site = header("Sec-Fetch-Site", "none");
+    bool foreign = strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 &&
                    strcmp(header("Sec-Fetch-Mode", ""), "navigate") != 0;
     bool refused = !reads || body || foreign || !http_host_is_ours(header("Host", ""), OWN);
     bool unready = strcmp(http.path, "/readyz") == 0;

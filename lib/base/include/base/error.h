@@ -58,7 +58,7 @@ const char *error_code_name(int code);
 /* True for codes after which trying again later may succeed: UNAVAILABLE, TIMEOUT, CONFLICT, COMPACTED. */
 int error_is_transient(int code);
 
-/* gcc's analyzer looks at one file at a time: it is told here that what these return is no success. */
+/* gcc's and clang's analyzers look at one file at a time: they are told here that what these return is no success. */
 #if defined(SECRETS_ENCRYPT_ANALYZE) && !defined(BASE_ERROR_C)
 #define error_set(err, code, ...)    (error_set(err, code, __VA_ARGS__), (code))
 #define error_errno(err, num, ...)   (error_errno(err, num, __VA_ARGS__), ERR_IO)
