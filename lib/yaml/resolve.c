@@ -129,6 +129,13 @@ static bool strip(const char *text, char *out, size_t size)
     return true;
 }
 
+static enum scalar_kind resolve_number(const char *text, char number[SCALAR_NUMBER_MAX])
+{
+    if (resolve_int(text, number))
+        return SCALAR_INT;
+    return resolve_float(text, number) ? SCALAR_FLOAT : SCALAR_STRING;
+}
+
 enum scalar_kind scalar_resolve(const char *text, char number[SCALAR_NUMBER_MAX])
 {
     for (size_t i = 0; i < array_len(words); i++)
@@ -136,10 +143,12 @@ enum scalar_kind scalar_resolve(const char *text, char number[SCALAR_NUMBER_MAX]
             return words[i].kind;
     if (*text == '.')
         return resolve_float(text, number) ? SCALAR_FLOAT : SCALAR_STRING;
-    char plain[1024];
-    if (!strchr("+-0123456789", *text) || !strip(text, plain, sizeof(plain)))
+    if (!strchr("+-0123456789", *text))
         return SCALAR_STRING;
-    if (resolve_int(plain, number))
-        return SCALAR_INT;
-    return resolve_float(plain, number) ? SCALAR_FLOAT : SCALAR_STRING;
+    if (!strchr(text, '_'))
+        return resolve_number(text, number);
+    char plain[1024];
+    enum scalar_kind kind = strip(text, plain, sizeof(plain)) ? resolve_number(plain, number) : SCALAR_STRING;
+    explicit_bzero(plain, sizeof(plain)); /* a key may look like this, too */
+    return kind;
 }
