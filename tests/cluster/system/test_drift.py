@@ -101,7 +101,8 @@ class DriftTest(LabTest):
         self.assertIn(f"aescbc key {self.name} is missing, which is number 2 on s1, s2 and as issued", entry["why"])
         wide = lab.cli("status", "-o", "wide").stdout
         self.assertTrue(re.search(r"^s3 .* not-issued\b", wide, re.M), wide)
-        self.run_cli(lab, "status", "--check", code=3)
+        checked = lab.cli("status", "--check")  # it notes that, too, before it says why
+        self.assertEqual(3, checked.returncode, checked.stderr)
         self.put(self.good)
         self.wait_audit(lab, "gone", 3, GONE)
 

@@ -133,7 +133,7 @@ static void test_surroundings(void **state)
     char script[256];
     snprintf(script, sizeof(script),
              "env | sed 's/=.*//' | sort | tr '\\n' ' '; umask; [ -e /proc/$$/fd/%d ] && echo LEAK; "
-             "grep SigBlk /proc/$$/status; readlink /proc/$$/fd/0",
+             "grep SigBlk /proc/self/status; readlink /proc/$$/fd/0",
              leak);
     assert_int_equal(run(r, script, 5), COMMAND_OK);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
