@@ -268,7 +268,8 @@ int rpc_stream_open(struct rpc_channel *c, const struct rpc_method *method, cons
 int rpc_stream_send(struct rpc_stream *s, const ProtobufCMessage *message, struct error *err)
 {
     pthread_mutex_lock(&s->lock);
-    bool over = s->canceled;
+    bool over =
+        s->canceled || (s->ended && !s->first); /* as the room's; what came before the end is read first */
     pthread_mutex_unlock(&s->lock);
     if (over)
         return error_set(err, ERR_UNAVAILABLE, "the stream has ended");
