@@ -118,9 +118,10 @@ static bool has_resource(const struct side *in, const char *name)
     return false;
 }
 
+/* Elements for no resources at all are alike in that. */
 static size_t shared_resources(const struct side *a, const struct side *b)
 {
-    size_t n = 0;
+    size_t n = a->item->resources_count == 0 && b->item->resources_count == 0;
     for (size_t i = 0; i < a->item->resources_count; i++)
         n += has_resource(b, resource_at(a, i));
     return n;
