@@ -16,7 +16,7 @@
 #define PROCESS_IDLE_MS 2000
 #define LOCK_MS         2000
 
-_Static_assert((int)CLUSTER_LAYOUT_MAX - (int)LAYOUT_TEXT_MAX == 0, "what is written fits into a report");
+_Static_assert((int)CLUSTER_LAYOUT_MAX == (int)LAYOUT_TEXT_MAX, "what is written fits into a report");
 
 static void no_layout(struct observation *o)
 {

@@ -87,8 +87,9 @@ run_tidy() {
     find "${folders[@]}" -name '*.c' -not -path 'tests/fuzz/*' -print0 | sort -z |
         xargs -0 -n 1 -P "$jobs" clang-tidy -p "$build" --quiet --extra-arg=-Wno-unknown-warning-option \
             --extra-arg=-DSECRETS_ENCRYPT_ANALYZE >"$OUT/tidy.log" 2>"$OUT/tidy.err" || status=$?
-    sed "s|^$ROOT/||" "$OUT/tidy.log" | grep -E '^[^ ]+:[0-9]+:[0-9]+: (warning|error):' >"$OUT/tidy.txt" || true
-    [ "$status" -eq 0 ] || [ -s "$OUT/tidy.txt" ] || { tail -20 "$OUT/tidy.err"; fail "clang-tidy ended with $status"; }
+    sed "s|^$ROOT/||" "$OUT/tidy.log" | grep -E '^[^ ]+:[0-9]+:[0-9]+: (warning|error):' |
+        without tests/analysis/tidy.txt >"$OUT/tidy.txt" || true
+    [ "$status" -eq 0 ] || grep -q 'warning: ' "$OUT/tidy.log" || { tail -20 "$OUT/tidy.err"; fail "clang-tidy ended with $status"; }
     count tidy "$OUT/tidy.txt"
 }
 
