@@ -85,14 +85,27 @@ def spawn(folder, name, argv, log, pid_file=None, env=None):
     return child
 
 
+def stands(entry):
+    """True when all threads of a process are stopped, or it is gone."""
+    try:
+        return all((task / "stat").read_bytes().rpartition(b")")[2].split()[0] in b"TtZX"
+                   for task in Path(f"/proc/{entry['pid']}/task").iterdir())
+    except OSError:  # a thread, or all of it, ended meanwhile
+        return not is_same(entry)
+
+
 def send(entry, number):
-    """Sends a signal to a process that is still ours; False when it is gone."""
+    """Sends a signal to a process that is still ours; False when it is gone. After SIGSTOP it stands: the signal alone
+    lets it go on for some milliseconds on a busy machine."""
     if not is_same(entry):
         return False
     try:
         os.kill(entry["pid"], number)
     except ProcessLookupError:
         return False
+    deadline = time.monotonic() + 10
+    while number == signal.SIGSTOP and not stands(entry) and time.monotonic() < deadline:
+        time.sleep(0.001)
     return True
 
 

@@ -1,4 +1,5 @@
 """etcd and kube-apiserver as children that do not outlive this process. In K3s both are threads of it."""
+import contextlib
 import ctypes
 import os
 import shutil
@@ -81,9 +82,14 @@ def read_from_copy(given, paths, read, seconds=60):
     """Calls read(etcd) on a copy of the own member's data that nobody else is part of, as K3s does before it joins
     the others: it has what this member had when it went down."""
     folder = Path(tempfile.mkdtemp(prefix="etcd-tmp-", dir=paths.etcd_data.parent))
+    closing = contextlib.ExitStack()
     try:
         shutil.copytree(paths.etcd_data, folder / "data")
-        url = f"https://127.0.0.1:{2399 if not given.bind_address.startswith('127.') else _free_port()}"
+        port = 2399
+        if given.bind_address.startswith("127."):  # many stand-ins on one machine
+            hold, port = _hold_port()
+            closing.callback(hold.close)
+        url = f"https://127.0.0.1:{port}"
         argv = [given.stand_in_etcd, "--name", member_name(given.node_name), "--data-dir", str(folder / "data"),
                 "--force-new-cluster", "--listen-client-urls", url, "--advertise-client-urls", url,
                 "--listen-peer-urls", "http://127.0.0.1:0", "--heartbeat-interval", "50", "--election-timeout", "250",
@@ -102,13 +108,16 @@ def read_from_copy(given, paths, read, seconds=60):
         finally:
             end(child, 5)
     finally:
+        closing.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _hold_port():
+    """A port that nobody else is given while the socket is open, on which etcd, which sets SO_REUSEADDR, can listen."""
+    hold = socket.socket()
+    hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    hold.bind(("127.0.0.1", 0))
+    return hold, hold.getsockname()[1]
 
 
 def apiserver_argv(given, paths, etcd_urls, etcd_tls):

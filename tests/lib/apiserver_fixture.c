@@ -1,4 +1,5 @@
 #include "apiserver_fixture.h"
+#include "real.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,6 +35,8 @@ struct apifix {
     } servers[APIFIX_SERVERS];
     char paths[PATHS][128];
     size_t paths_count;
+    int holds[APIFIX_SERVERS + 2]; /* the sockets that keep the ports */
+    size_t holds_count;
 };
 
 static bool complain(const char *what, const char *detail)
@@ -183,17 +186,12 @@ bool apifix_write(struct apifix *f, const char *name, const char *text)
     return true;
 }
 
-static int free_port(void)
+/* Until the fixture ends: a server that is down for a while must not find another one's in its place. */
+static int take_port(struct apifix *f)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = -1;
-
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
-        getsockname(fd, (struct sockaddr *)&a, &len) == 0)
-        port = ntohs(a.sin_port);
-    if (fd >= 0)
-        close(fd);
+    int fd = -1, port = port_hold(&fd);
+    if (port > 0)
+        f->holds[f->holds_count++] = fd;
     return port;
 }
 
@@ -303,11 +301,11 @@ static bool can_connect(int port)
 static bool start_etcd(struct apifix *f)
 {
     char cluster[96];
-    int port = free_port();
+    int port = take_port(f);
     int64_t until;
 
     snprintf(f->etcd_url, sizeof(f->etcd_url), "http://127.0.0.1:%d", port);
-    snprintf(f->peer_url, sizeof(f->peer_url), "http://127.0.0.1:%d", free_port());
+    snprintf(f->peer_url, sizeof(f->peer_url), "http://127.0.0.1:%d", take_port(f));
     snprintf(cluster, sizeof(cluster), "fixture=%s", f->peer_url);
     f->etcd =
         spawn(apifix_path(f, "etcd.log"),
@@ -424,7 +422,11 @@ void apifix_stop(struct apifix *f, size_t i, int signal_number)
 
 void apifix_signal(struct apifix *f, size_t i, int signal_number)
 {
-    if (f->servers[i].pid > 0)
+    if (f->servers[i].pid <= 0)
+        return;
+    if (signal_number == SIGSTOP)
+        child_stop(f->servers[i].pid);
+    else
         kill(f->servers[i].pid, signal_number);
 }
 
@@ -468,6 +470,8 @@ void apifix_free(struct apifix *f)
     for (size_t i = 0; i < APIFIX_SERVERS; i++)
         end(&f->servers[i].pid, SIGKILL);
     end(&f->etcd, SIGKILL);
+    while (f->holds_count > 0)
+        close(f->holds[--f->holds_count]);
     if (f->dir[0])
         nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(f);
@@ -481,7 +485,7 @@ struct apifix *apifix_new(void)
         return NULL;
     snprintf(f->dir, sizeof(f->dir), "/tmp/apiserver-fixture-XXXXXX");
     for (size_t i = 0; i < APIFIX_SERVERS; i++) {
-        f->servers[i].port = free_port();
+        f->servers[i].port = take_port(f);
         snprintf(f->servers[i].url, sizeof(f->servers[i].url), "https://127.0.0.1:%d", f->servers[i].port);
     }
     if (!mkdtemp(f->dir)) {

@@ -1,4 +1,5 @@
 #include "etcd_fixture.h"
+#include "real.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ struct member {
     pid_t pid; /* 0: not running */
     bool paused;
     int client_port, peer_port;
+    int holds[2]; /* the sockets that keep the two ports; 0: none */
     char endpoint[64];
 };
 
@@ -204,44 +206,18 @@ static int make_certificates(struct etcd_fixture *f)
 
 /* --- members --- */
 
-static int bind_free_port(int *ret_fd)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(in);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&in, len) < 0 ||
-        getsockname(fd, (struct sockaddr *)&in, &len) < 0)
-        return -1;
-    *ret_fd = fd;
-    return ntohs(in.sin_port);
-}
-
-int etcd_fixture_free_port(void)
-{
-    int fd = -1, port = bind_free_port(&fd);
-    if (fd >= 0)
-        close(fd);
-    return port;
-}
-
-/* All ports are held until the last one is found, so that none is given out twice. */
+/* Held for as long as the fixture lives: a member that is down for a while must not find another one's server
+ * there. */
 static int choose_ports(struct etcd_fixture *f)
 {
-    int fds[2 * FIXTURE_MEMBERS_MAX], rc = 0;
-    size_t open_fds = 0;
-    for (size_t i = 0; i < f->count && rc == 0; i++) {
-        int *ports[] = {&f->members[i].client_port, &f->members[i].peer_port};
-        for (size_t p = 0; p < 2 && rc == 0; p++) {
-            *ports[p] = bind_free_port(&fds[open_fds]);
-            if (*ports[p] < 0)
-                rc = -1;
-            else
-                open_fds++;
-        }
+    for (size_t i = 0; i < f->count; i++) {
+        struct member *m = &f->members[i];
+        m->client_port = port_hold(&m->holds[0]);
+        m->peer_port = m->client_port < 0 ? -1 : port_hold(&m->holds[1]);
+        if (m->peer_port < 0)
+            return -1;
     }
-    while (open_fds > 0)
-        close(fds[--open_fds]);
-    return rc;
+    return 0;
 }
 
 static void name_members(struct etcd_fixture *f)
@@ -302,7 +278,7 @@ void etcd_fixture_kill(struct etcd_fixture *f, size_t i)
 void etcd_fixture_pause(struct etcd_fixture *f, size_t i)
 {
     if (f->members[i].pid > 0)
-        kill(f->members[i].pid, SIGSTOP);
+        child_stop(f->members[i].pid);
     f->members[i].paused = true;
 }
 
@@ -457,12 +433,20 @@ void etcd_fixture_wipe(struct etcd_fixture *f, size_t member)
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static void member_free(struct etcd_fixture *f, size_t i)
+{
+    etcd_fixture_kill(f, i);
+    for (size_t h = 0; h < 2; h++)
+        if (f->members[i].holds[h] > 0)
+            close(f->members[i].holds[h]);
+}
+
 void etcd_fixture_free(struct etcd_fixture *f)
 {
     if (!f)
         return;
     for (size_t i = 0; i < f->count; i++)
-        etcd_fixture_kill(f, i);
+        member_free(f, i);
     nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(f);
 }

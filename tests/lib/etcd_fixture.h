@@ -1,4 +1,4 @@
-/* Real etcd members for tests: free loopback ports, data in a temp folder, ended by their process ids. They
+/* Real etcd members for tests: loopback ports that stay theirs while they are down, data in a temp folder, ended by their process ids. They
  * also end with the test's main thread, however that ends (PR_SET_PDEATHSIG). Start and free on one thread.
  */
 #ifndef TEST_ETCD_FIXTURE_H
@@ -42,13 +42,10 @@ const char *etcd_fixture_path(struct etcd_fixture *f, const char *name);
 void etcd_fixture_kill(struct etcd_fixture *f, size_t member);   /* SIGKILL, and waits */
 int etcd_fixture_restart(struct etcd_fixture *f, size_t member); /* same data and ports; does not wait */
 void etcd_fixture_wipe(struct etcd_fixture *f, size_t member);   /* removes a killed member's data */
-void etcd_fixture_pause(struct etcd_fixture *f, size_t member);  /* SIGSTOP: it hangs, its connections stay */
-void etcd_fixture_resume(struct etcd_fixture *f, size_t member); /* SIGCONT */
+void etcd_fixture_pause(struct etcd_fixture *f, size_t member);  /* it hangs, its connections stay */
+void etcd_fixture_resume(struct etcd_fixture *f, size_t member); /* also of one that was not paused */
 
 /* The member that leads, by asking all that run; waits up to timeout_ms. -1: none. */
 int etcd_fixture_leader(struct etcd_fixture *f, int timeout_ms);
-
-/* A port that was free a moment ago. */
-int etcd_fixture_free_port(void);
 
 #endif

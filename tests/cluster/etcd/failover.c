@@ -1,9 +1,11 @@
 #include "check.h"
 
 #include <etcd/watch.h>
+#include <real.h>
 
 static struct etcd_fixture *fixture;
 static struct etcd *client;
+static struct etcd_watch *watches[3]; /* one on each member */
 
 static int setup(void **state)
 {
@@ -78,7 +80,6 @@ static void a_member_hangs(void **state)
     assert_true(leader >= 0);
     size_t hung = ((size_t)leader + 1) % 3;
     time_to_write(3);
-    struct etcd_watch *watches[3] = {NULL}; /* one on each member */
     struct etcd_range now;
     must(etcd_get(client, "/failover/k", 3000, &now, &err));
     for (int i = 0; i < 3; i++) /* not "from now": a member's own now may lag behind that write */
@@ -105,10 +106,21 @@ static void a_member_hangs(void **state)
         must(etcd_watch_next(watches[i], 15000, &ev, &err));
         assert_string_equal((char *)ev.kv.value, "4");
         etcd_event_free(&ev);
-        etcd_watch_free(watches[i]);
     }
     etcd_fixture_resume(fixture, hung);
     wait_members(3);
+}
+
+/* What a test that failed has left: nobody stands still for the next one, no watch outlives its client. */
+static int end_of_test(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        etcd_fixture_resume(fixture, i);
+        etcd_watch_free(watches[i]);
+        watches[i] = NULL;
+    }
+    return 0;
 }
 
 static void the_leader_hangs(void **state)
@@ -129,8 +141,9 @@ static void nobody_is_there(void **state)
     (void)state;
     char endpoint[2][64];
     const char *endpoints[2] = {endpoint[0], endpoint[1]};
+    int holds[2];
     for (int i = 0; i < 2; i++)
-        snprintf(endpoint[i], sizeof(endpoint[i]), "http://127.0.0.1:%d", etcd_fixture_free_port());
+        snprintf(endpoint[i], sizeof(endpoint[i]), "http://127.0.0.1:%d", port_hold(&holds[i]));
     struct etcd_options o = {.endpoints = endpoints, .endpoints_count = 2};
     struct etcd *e = NULL;
     struct etcd_range r;
@@ -143,15 +156,17 @@ static void nobody_is_there(void **state)
     /* Asked nobody: a call after its deadline is refused, not sent. */
     must_fail(ERR_TIMEOUT, "no answer within 0 ms", etcd_get(e, "/k", 0, &r, &err));
     etcd_close(e);
+    for (int i = 0; i < 2; i++)
+        close(holds[i]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_there),
-        cmocka_unit_test(the_leader_is_killed),
-        cmocka_unit_test(a_member_hangs),
-        cmocka_unit_test(the_leader_hangs),
+        cmocka_unit_test_teardown(the_leader_is_killed, end_of_test),
+        cmocka_unit_test_teardown(a_member_hangs, end_of_test),
+        cmocka_unit_test_teardown(the_leader_hangs, end_of_test),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

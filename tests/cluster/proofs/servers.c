@@ -9,6 +9,7 @@
 #include <apiserver_fixture.h>
 #include <base/clock.h>
 #include <base/file.h>
+#include <real.h>
 
 #define CANARIES "/registry/secrets/kube-system/secrets-encrypt-canary-"
 #define SECRETS  "/api/v1/secrets?limit=500"
@@ -345,7 +346,7 @@ static void a_killed_job_leaves_a_canary_that_vanishes(void **state)
         must(etcd_list(etcd, &list, 5000, &r, &err));
         if (r.count == 0)
             continue;
-        kill(pid, SIGSTOP);
+        child_stop(pid);
         etcd_range_free(&r);
         must(etcd_list(etcd, &list, 5000, &r, &err));
         if (r.count == 0)

@@ -14,6 +14,7 @@
 #include <crypto/crypto.h>
 #include <encryption/config.h>
 #include <encryption/envelope.h>
+#include <real.h>
 
 #define FLAG    "--encryption-provider-config="
 #define CALL_MS 3000
@@ -155,7 +156,7 @@ void daemon_open(struct daemon_bench *b)
     make_paths(b);
     make_certificate(b);
     assert_int_equal(etcd_fixture_start(&(struct etcd_fixture_options){.members = 1}, &b->etcd), 0);
-    b->port = etcd_fixture_free_port();
+    b->port = port_hold(&b->hold); /* for the API server of the moment */
     b->next_order = 1;
     daemon_write(b->token, "a-token-of-the-test-cluster-1234567890\n");
     for (int64_t g = 0; g < DAEMON_TEXTS; g++) {
@@ -184,6 +185,7 @@ void daemon_close(struct daemon_bench *b)
     store_free(b->store);
     config_free(b->config);
     etcd_fixture_free(b->etcd);
+    close(b->hold);
     free(b->snapshot);
     const char *argv[] = {"rm", "-rf", "--", b->dir, NULL};
     run(argv);

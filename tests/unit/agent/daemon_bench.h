@@ -29,7 +29,7 @@ struct daemon_bench {
     struct config *config;
     struct store *store;
     struct cluster_snapshot *snapshot;
-    int port;
+    int port, hold; /* hold: the socket that keeps the port */
     int64_t next_order;
     char hashes[DAEMON_TEXTS][CLUSTER_HASH_MAX]; /* of the generations' texts */
 };

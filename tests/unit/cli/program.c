@@ -7,16 +7,16 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <base/buf.h>
 #include <base/clock.h>
 #include <base/file.h>
+
+#include <real.h>
 
 #define OUTPUT_MAX 65536
 #define WORDS_MAX  12
@@ -93,19 +93,6 @@ static void expect_refusal(const struct run *r, int code, const char *expected)
     assert_memory_equal(text, "secrets-encrypt: ", 17);
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
     assert_int_equal(r->out.len, 0);
-}
-
-/* A port of loopback on which nobody listens. */
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    close(fd);
-    return ntohs(a.sin_port);
 }
 
 static void write_config(int port)
@@ -199,7 +186,8 @@ static void test_token(void **state)
 {
     (void)state;
     struct run r;
-    write_config(free_port());
+    int nobody = -1; /* no one listens there */
+    write_config(port_hold(&nobody));
     run(&r, "status", NULL);
     expect_refusal(&r, 1, "/token: No such file or directory\n");
     run_free(&r);
@@ -230,6 +218,7 @@ static void test_token(void **state)
     assert_int_equal(unlink(path_of("server/token")), 0);
     assert_int_equal(rmdir(path_of("server")), 0);
     assert_int_equal(unlink(path_of("token")), 0);
+    close(nobody);
     assert_int_equal(unlink(path_of("c.yaml")), 0);
 }
 
@@ -239,7 +228,7 @@ static void test_state_store_away(void **state)
     (void)state;
     static const char *const commands[] = {"status", "rotate-keys", "pause", "explain", "keys"};
     char endpoint[64];
-    int port = free_port();
+    int nobody = -1, port = port_hold(&nobody); /* no one listens */
     write_config(port);
     write_file("token", "0123456789abcdef0123456789abcdef\n");
     snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d", port);
@@ -251,6 +240,7 @@ static void test_state_store_away(void **state)
         run_free(&r);
     }
     assert_int_equal(unlink(path_of("token")), 0);
+    close(nobody);
     assert_int_equal(unlink(path_of("c.yaml")), 0);
 }
 

@@ -27,10 +27,13 @@ def page(name):
                           check=True, timeout=30).stdout
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def hold_port(cleanup):
+    """A port that nobody else is given, on which a server that sets SO_REUSEADDR (Prometheus does) can listen."""
+    s = socket.socket()
+    cleanup(s.close)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    return s.getsockname()[1]
 
 
 class Coordinator(http.server.ThreadingHTTPServer):
@@ -78,7 +81,7 @@ class ScrapeTest(unittest.TestCase):
             cls.addClassCleanup(c.shutdown)
         config = Path(folder.name) / "prometheus.yml"
         config.write_text(configuration(cls.coordinators), encoding="utf-8")
-        cls.port = free_port()
+        cls.port = hold_port(cls.addClassCleanup)
         cls.log = open(Path(folder.name) / "log", "wb+")
         cls.addClassCleanup(cls.log.close)
         cls.process = subprocess.Popen(
