@@ -60,7 +60,9 @@ struct members {
     size_t asked, answered;
     char version[32]; /* of the first */
     bool mixed;
-    int64_t bytes; /* the largest database */
+    uint64_t cluster; /* of the first */
+    bool strange;     /* another's is of another etcd cluster */
+    int64_t bytes;    /* the largest database */
     struct error why;
 };
 
@@ -74,8 +76,11 @@ static void ask_members(struct etcd *e, const atomic_bool *stop, struct members 
             m->why = err;
             continue;
         }
-        if (m->answered++ == 0)
+        if (m->answered++ == 0) {
             (void)text_copy(m->version, sizeof(m->version), s.version);
+            m->cluster = s.cluster;
+        }
+        m->strange |= s.cluster != m->cluster;
         m->mixed |= strcmp(m->version, s.version) != 0;
         m->bytes = s.db_size > m->bytes ? s.db_size : m->bytes;
     }
@@ -93,6 +98,11 @@ static int64_t check_etcd(const char *name, const struct config_etcd *c, const a
         ask_members(e, stop, &m);
     if (m.answered == 0)
         checks_add(out, name, CHECK_FAIL, mend, "no endpoint answers: %s", m.why.text);
+    else if (m.strange)
+        checks_add(out, name, CHECK_FAIL,
+                   "take the endpoints that are not of this cluster out of the configuration",
+                   "the endpoints belong to different etcd clusters: `etcdctl endpoint status` tells which "
+                   "(CLUSTER ID)");
     else if (m.answered < m.asked)
         checks_add(out, name, CHECK_WARN, mend, "%zu of %zu endpoints answer (%s): %s", m.answered, m.asked,
                    m.version, m.why.text);

@@ -222,7 +222,7 @@ static void judge_members(struct preflight *p, const struct preflight_etcd *e)
     static const char mend[] = "`etcdctl endpoint status --cluster` tells more; mend or remove that member";
     char name[CLUSTER_CHECK_NAME];
     size_t good = 0, voters = 0;
-    const struct preflight_member *bad = NULL, *odd = NULL;
+    const struct preflight_member *bad = NULL, *odd = NULL, *led = NULL, *apart = NULL;
     snprintf(name, sizeof(name), "%s-members", e->name);
     for (size_t i = 0; i < e->count; i++) {
         const struct preflight_member *m = &e->members[i];
@@ -231,6 +231,10 @@ static void judge_members(struct preflight *p, const struct preflight_etcd *e)
             bad = m;
         else
             good += !m->learner;
+        if (m->answers && m->leader != 0 && led && m->leader != led->leader)
+            apart = m;
+        else if (m->answers && m->leader != 0)
+            led = m;
         if (m->answers && (m->learner || m->behind > 1000 || strcmp(m->version, e->members[0].version) != 0))
             odd = m;
     }
@@ -242,6 +246,11 @@ static void judge_members(struct preflight *p, const struct preflight_etcd *e)
     else if (bad)
         add(p, "", name, CHECK_FAIL, mend, "%zu of %zu members are well; %s knows no leader", good, voters,
             bad->name);
+    else if (apart)
+        add(p, "", name, CHECK_FAIL,
+            "ask again in a moment; if it stays, one was made a cluster of its own: stop it, remove its "
+            "data, join it anew",
+            "%s and %s follow different leaders: they do not share what is written", led->name, apart->name);
     else if (odd)
         add(p, "", name, CHECK_WARN, "finish what is under way (an upgrade, a new member) before a rotation",
             "%s: %s", odd->name,

@@ -158,6 +158,7 @@ static int client_open(const struct etcd_options *options, size_t max_message, s
     struct etcd *e = calloc(1, sizeof(*e));
     if (!e)
         return error_no_memory(err);
+    identity_init(&e->identity);
     int rc = open_client(options, max_message, e, err);
     if (rc < 0)
         etcd_close(e);
@@ -196,6 +197,7 @@ void etcd_close(struct etcd *e)
     free(e->cert_file);
     free(e->key_file);
     free(e->server_name);
+    identity_free(&e->identity);
     free(e);
 }
 

@@ -41,6 +41,7 @@ int etcd_member_status(struct etcd *e, size_t endpoint, int deadline_ms, struct 
         .db_size_in_use = reply->dbsizeinuse,
         .leader = reply->leader,
         .member = reply->header ? reply->header->member_id : 0,
+        .cluster = reply->header ? reply->header->cluster_id : 0,
         .revision = revision_of(reply->header),
         .raft_index = reply->raftindex,
         .raft_applied_index = reply->raftappliedindex,

@@ -29,6 +29,26 @@ struct endpoint {
 };
 int endpoint_parse(const char *text, struct endpoint *ret, struct error *err) _must_check_;
 
+/* --- identity.c --- */
+struct identity {
+    _Atomic uint64_t cluster; /* id of the etcd cluster that we talk to; 0: nobody has said it yet */
+    atomic_bool doubtful;     /* something else has answered since: all are asked before the next call */
+    pthread_mutex_t lock;     /* of what follows, while all are asked */
+    int64_t asked_at;         /* clock_mono_ms; 0: never */
+    struct error found;       /* what was wrong then */
+};
+void identity_init(struct identity *id);
+void identity_free(struct identity *id);
+/* Before a call: at the first one of several endpoints, and in doubt, they are asked (within 1 s, and until
+ * `until`, clock_mono_ms). ERR_UNAVAILABLE: they are of two clusters, or no longer of the one that is known.
+ */
+int identity_before(struct etcd *e, int64_t until, struct error *err) _must_check_;
+/* The same of an answer. */
+int identity_check(struct etcd *e, const ProtobufCMessage *reply, int64_t until,
+                   struct error *err) _must_check_;
+/* Without waiting: true, and an error, for an answer of another cluster than the known one. */
+bool identity_is_other(struct etcd *e, const ProtobufCMessage *reply, struct error *err);
+
 /* --- client.c --- */
 struct etcd {
     struct rpc_channel *channel;
@@ -38,6 +58,7 @@ struct etcd {
     bool tls;
     char *ca_file, *cert_file, *key_file, *server_name; /* for client_open_one */
     atomic_size_t snapshot_next;                        /* the endpoint that the next snapshot tries first */
+    struct identity identity;
 };
 /* A client of one of e's endpoints over a connection of its own, for answers of up to max_message bytes. */
 int client_open_one(const struct etcd *e, size_t endpoint, size_t max_message, struct etcd **ret,
@@ -180,13 +201,19 @@ int intake_add(struct snapshot_intake *in, uint64_t remaining, const void *data,
 bool intake_complete(const struct snapshot_intake *in);
 
 /* --- waiting, on the monotonic clock --- */
-static inline void cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
+static inline struct timespec monotonic_in(int64_t ms)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     int64_t ns = ts.tv_nsec + (ms > 0 ? ms % 1000 : 0) * 1000000;
     ts.tv_sec += (ms > 0 ? ms / 1000 : 0) + ns / 1000000000;
     ts.tv_nsec = ns % 1000000000;
+    return ts;
+}
+
+static inline void cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
+{
+    struct timespec ts = monotonic_in(ms);
     pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &ts);
 }
 

@@ -114,6 +114,10 @@ static int exchange(struct etcd_lease *l, int64_t *ret_ttl_s)
         rpc_stream_distrust(l->stream);
     if (rc < 0)
         return rc;
+    if (identity_is_other(l->etcd, &reply->base, NULL)) {
+        rpc_stream_distrust(l->stream);
+        return ERR_UNAVAILABLE;
+    }
     if (reply->id != l->id)
         return ERR_INVALID;
     *ret_ttl_s = reply->ttl;

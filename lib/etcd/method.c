@@ -1,5 +1,7 @@
 #include "internal.h"
 
+#include <base/clock.h>
+
 #define ROW(service, call, type, repeat)                                                                     \
     {                                                                                                        \
         {"/etcdserverpb." service "/" call, &etcdserverpb__##type##__descriptor}, (repeat)                   \
@@ -71,15 +73,39 @@ int etcd_fail(const char *name, int code, struct error *err, const char *what, c
                      key ? key : "");
 }
 
-int etcd_call_at(struct etcd *e, int which, enum method m, const void *request, int deadline_ms,
-                 const char *what, const char *key, void *ret_reply, struct error *err)
+static int call(struct etcd *e, int which, enum method m, const void *request, int deadline_ms,
+                ProtobufCMessage **ret, struct error *err)
 {
-    ProtobufCMessage **ret = ret_reply;
     const struct rpc_method *method = &methods[m].rpc;
     int64_t begun_us = observe_begin();
     int rc = methods[m].repeat ? rpc_call_repeat(e->channel, which, method, request, deadline_ms, ret, err)
                                : rpc_call(e->channel, method, request, deadline_ms, ret, err);
     observe_end(m, rc, begun_us);
+    return rc;
+}
+
+/* The same, of the one etcd cluster that the client belongs to. */
+static int call_known(struct etcd *e, int which, enum method m, const void *request, int deadline_ms,
+                      ProtobufCMessage **ret, struct error *err)
+{
+    int64_t until = clock_mono_ms() + deadline_ms;
+    int rc = identity_before(e, until, err);
+    int64_t left = until - clock_mono_ms();
+    if (rc == 0)
+        rc = call(e, which, m, request, left > 0 ? (int)left : 0, ret, err);
+    if (rc < 0)
+        return rc;
+    rc = identity_check(e, *ret, until, err);
+    if (rc < 0)
+        rpc_message_free(take(*ret));
+    return rc;
+}
+
+int etcd_call_at(struct etcd *e, int which, enum method m, const void *request, int deadline_ms,
+                 const char *what, const char *key, void *ret_reply, struct error *err)
+{
+    int rc = m == METHOD_STATUS ? call(e, which, m, request, deadline_ms, ret_reply, err)
+                                : call_known(e, which, m, request, deadline_ms, ret_reply, err);
     if (rc == 0)
         return 0;
     return etcd_fail(which < 0 ? e->name : e->endpoints[which].url, rc, err, what, key);

@@ -48,6 +48,7 @@ struct etcd_pager {
     uint64_t claims, turn; /* tickets given out; the one whose pages are handed over now */
     struct bounds bounds;
     int64_t revision; /* 0: the first page decides */
+    uint64_t cluster; /* the first page's; 0: none yet, or it said none */
     int64_t page;
     bool full;  /* `next` waits to be taken */
     bool ended; /* nothing follows `next` */
@@ -218,6 +219,20 @@ static void drop(struct etcd_range *page)
     etcd_range_free(page);
 }
 
+/* A store that was restored meanwhile counts its revisions anew: its pages are no part of this list. */
+static int same_cluster(struct etcd_pager *p, const struct etcd_range *page, struct error *err)
+{
+    pthread_mutex_lock(&p->lock);
+    if (!p->cluster)
+        p->cluster = page->cluster;
+    bool same = p->cluster == page->cluster;
+    pthread_mutex_unlock(&p->lock);
+    return same ? 0
+                : error_set(err, ERR_UNAVAILABLE,
+                            "etcd %.300s: another etcd cluster than before answers (list %.200s)",
+                            p->etcd->name, p->prefix);
+}
+
 /* What a page teaches; under lock. True: the claim is over with it. */
 static bool learn(struct reader *r, const struct etcd_range *page, int64_t limit, bool more)
 {
@@ -258,6 +273,8 @@ static bool one_page(struct reader *r, bool *ret_over)
     struct error err = ERROR_INIT;
     int64_t limit = 0;
     int rc = read_page(r, &page, &limit, &err);
+    if (rc == 0)
+        rc = same_cluster(r->pager, &page, &err);
     bool more = rc == 0 && page.more && page.count > 0;
     if (more)
         rc = behind(&r->from, page.kvs[page.count - 1].key, page.kvs[page.count - 1].key_len, &err);

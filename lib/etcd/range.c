@@ -228,6 +228,10 @@ static int add_page(struct etcd *e, const char *prefix, const char *to, int dead
         all->term = page.term;
     }
     all->more = page.more;
+    if (page.cluster != all->cluster)
+        return error_set(err, ERR_UNAVAILABLE,
+                         "etcd %.300s: another etcd cluster than before answers (snapshot %.200s)", e->name,
+                         prefix);
     if (all->revision <= 0 || (page.more && !page.count))
         return error_set(err, ERR_INVALID,
                          "etcd %.300s: a page without a revision or without keys (snapshot %.200s)", e->name,

@@ -46,7 +46,8 @@ static int current_revision(struct etcd *e, int deadline_ms, int64_t *ret, struc
 
 static bool serves(const struct snapshot *s, const struct etcd_status *st)
 {
-    return !st->learner && st->leader && st->revision >= s->needed;
+    uint64_t known = atomic_load(&s->etcd->identity.cluster);
+    return !st->learner && st->leader && st->revision >= s->needed && (!known || st->cluster == known);
 }
 
 /* Asks all in turn, from `start` on; a follower is taken at once, the leader when there is no other. */

@@ -313,6 +313,8 @@ static void ended(void *arg, int code, ProtobufCMessage *message, const struct e
     if (why)
         err = *why;
     observe_end(METHOD_TXN, code, s->begun_us);
+    if (code == 0 && identity_is_other(s->etcd, reply, &err))
+        code = ERR_UNAVAILABLE;
     int rc = code < 0 ? etcd_fail(s->etcd->name, code, &err, WHAT, key)
                       : outcome(s->etcd->name, key, (const void *)reply, &revision, &err);
     s->done(s->arg, rc, revision, rc < 0 ? &err : NULL);

@@ -118,6 +118,11 @@ static int on_created(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r
     uint64_t cluster = r->header ? r->header->cluster_id : 0;
     if (now <= 0)
         return error_set(err, ERR_INVALID, "a watch answer without a revision");
+    int rc = identity_check(w->etcd, &r->base, clock_mono_ms() + CREATE_MS, err);
+    if (rc < 0) {
+        rpc_stream_distrust(w->stream);
+        return rc;
+    }
     /* Another store under the same address (restored from a backup): its revisions say nothing of ours. */
     if (w->cluster && cluster != w->cluster) {
         w->next = 0;

@@ -266,14 +266,14 @@ static void cancel_ends_it(void **state)
 {
     readers = *(const unsigned *)*state;
     atomic_bool cancel = false;
-    put_all(205);
+    put_all(600); /* more pages than readers and the pager hold, however far they are ahead */
     struct etcd_pager *p = pager("", 0, &cancel);
     struct etcd_range r = {0};
     must(etcd_pager_next(p, &r, &err));
     etcd_range_free(&r);
     atomic_store(&cancel, true);
     int rc = 0;
-    for (int i = 0; rc == 0 && i < 4; i++) {
+    for (int i = 0; rc == 0 && i < 10; i++) {
         rc = etcd_pager_next(p, &r, NULL);
         if (rc == 0)
             etcd_range_free(&r);

@@ -238,6 +238,9 @@ static void etcd_members(void **state)
     w->etcds[0].members[1].learner = false;
     w->etcds[0].members[2].behind = 5000;
     expect(w, "", "datastore-members", CHECK_WARN, "lags behind");
+    w->etcds[0].members[2].leader = 9;
+    expect(w, "", "datastore-members", CHECK_FAIL,
+           "https://10.0.0.2:2379 and https://10.0.0.3:2379 follow different leaders");
     w->etcds[0].members[2].leader = 0;
     expect(w, "", "datastore-members", CHECK_FAIL,
            "2 of 3 members are well; https://10.0.0.3:2379 knows no leader");

@@ -33,8 +33,11 @@ struct etcd_options {
 
 struct etcd;
 
-/* Opens a client. Does not wait for a connection; a missing or malformed file or endpoint is ERR_INVALID
- * naming it. Strings are copied. Caller closes after every watch, lease and election on it is freed. */
+/* Opens a client. All its endpoints are to be of one etcd cluster: the first that answers decides, and as
+ * long as another cluster answers at one of them every call fails with ERR_UNAVAILABLE, naming it. Where most
+ * of them have come to answer for another one, and none for the first (a restored backup), that is the one
+ * from then on. Does not wait for a connection; a missing or malformed file or endpoint is ERR_INVALID naming
+ * it. Strings are copied. Caller closes after every watch, lease and election on it is freed. */
 int etcd_open(const struct etcd_options *options, struct etcd **ret, struct error *err) _must_check_;
 void etcd_close(struct etcd *e);
 DEFINE_CLEANUP(struct etcd *, etcd_close);
@@ -198,13 +201,14 @@ struct etcd_status {
     int64_t db_size_in_use; /* bytes */
     uint64_t leader;        /* member id, 0: none */
     uint64_t member;        /* the one that answered */
+    uint64_t cluster;       /* id of its etcd cluster */
     int64_t revision;
     uint64_t raft_index;
     uint64_t raft_applied_index;
     uint64_t raft_term;
     bool learner;
 };
-/* Asks one endpoint by its index in the options (a connection of its own). */
+/* Asks one endpoint by its index in the options (a connection of its own), whatever cluster it belongs to. */
 int etcd_member_status(struct etcd *e, size_t endpoint, int deadline_ms, struct etcd_status *ret,
                        struct error *err) _must_check_;
 
