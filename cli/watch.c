@@ -3,16 +3,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include <cli/screen.h>
+
 #include "console.h"
 #include "look.h"
 
 #define TEXT_MAX     (1024 * 1024)
 #define ROWS_DEFAULT 24
 
-/* What a terminal is told. Long lines are cut at its edge, not wrapped: a row is a line. */
-#define BEGIN     "\033[?7l\033[H"
-#define LINE_END  "\033[K\r\n"
-#define END       "\033[J\033[?7h"
 #define CLEAR_ALL "\033[2J"
 
 struct watch {
@@ -35,21 +33,10 @@ static int rows(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 ? size.ws_row : ROWS_DEFAULT;
 }
 
-/* As many lines as there are rows; the last row stays empty, so that nothing scrolls. */
 static int draw(const struct buf *text, struct error *err)
 {
     _cleanup_(buf_freep) struct buf out = BUF_INIT(2 * TEXT_MAX);
-    const char *at = buf_str(text);
-    int rc = buf_adds(&out, BEGIN, err);
-    for (int left = rows() - 1; rc == 0 && left > 0 && *at; left--) {
-        size_t len = strcspn(at, "\n");
-        rc = buf_add(&out, at, len, err);
-        if (rc == 0)
-            rc = buf_adds(&out, LINE_END, err);
-        at += len + (at[len] == '\n');
-    }
-    if (rc == 0)
-        rc = buf_adds(&out, END, err);
+    int rc = screen_draw(buf_str(text), rows(), &out, err);
     return rc < 0 ? rc : result_text(&out) ? 0 : ERR_IO;
 }
 
