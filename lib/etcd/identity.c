@@ -15,10 +15,12 @@
 void identity_init(struct identity *id)
 {
     pthread_mutex_init(&id->lock, NULL);
+    pthread_cond_init(&id->asked, NULL);
 }
 
 void identity_free(struct identity *id)
 {
+    pthread_cond_destroy(&id->asked);
     pthread_mutex_destroy(&id->lock);
 }
 
@@ -104,25 +106,39 @@ static int judge(struct etcd *e, const struct survey *s, struct error *err)
     return 0;
 }
 
+/* The lock is let go meanwhile. */
+static void ask_locked(struct etcd *e, int64_t until, struct error *ret_found)
+{
+    struct identity *id = &e->identity;
+    id->asking = true;
+    pthread_mutex_unlock(&id->lock);
+    struct survey s = survey(e, until);
+    bool ok = judge(e, &s, ret_found) == 0;
+    atomic_store(&id->doubtful, !ok);
+    pthread_mutex_lock(&id->lock);
+    id->found = *ret_found;
+    id->asked_at = clock_mono_ms();
+    id->asking = false;
+    pthread_cond_broadcast(&id->asked);
+}
+
 /* One thread asks; the others wait for what it finds. */
 static int ask(struct etcd *e, int64_t until, struct error *err)
 {
     struct identity *id = &e->identity;
-    struct timespec at = monotonic_in(until - clock_mono_ms());
-    if (pthread_mutex_clocklock(&id->lock, CLOCK_MONOTONIC, &at) != 0)
-        return error_set(err, ERR_TIMEOUT, "the endpoints did not say in time which etcd cluster they are");
-    if (!id->asked_at || clock_mono_ms() - id->asked_at >= SURVEY_MS) {
-        struct survey s = survey(e, until);
-        id->found = (struct error)ERROR_INIT;
-        bool ok = judge(e, &s, &id->found) == 0;
-        id->asked_at = clock_mono_ms();
-        atomic_store(&id->doubtful, !ok);
-    }
-    int rc = id->found.code;
-    if (rc < 0)
-        pass_on(err, &id->found);
+    struct error found = ERROR_INIT;
+    int64_t left;
+    pthread_mutex_lock(&id->lock);
+    while (id->asking && (left = until - clock_mono_ms()) > 0)
+        cond_wait_ms(&id->asked, &id->lock, left);
+    if (id->asking)
+        error_set(&found, ERR_TIMEOUT, "the endpoints did not say in time which etcd cluster they are");
+    else if (!id->asked_at || clock_mono_ms() - id->asked_at >= SURVEY_MS)
+        ask_locked(e, until, &found);
+    else
+        found = id->found;
     pthread_mutex_unlock(&id->lock);
-    return rc;
+    return found.code < 0 ? pass_on(err, &found) : 0;
 }
 
 /* ---------- around each call ---------- */

@@ -33,9 +33,11 @@ int endpoint_parse(const char *text, struct endpoint *ret, struct error *err) _m
 struct identity {
     _Atomic uint64_t cluster; /* id of the etcd cluster that we talk to; 0: nobody has said it yet */
     atomic_bool doubtful;     /* something else has answered since: all are asked before the next call */
-    pthread_mutex_t lock;     /* of what follows, while all are asked */
-    int64_t asked_at;         /* clock_mono_ms; 0: never */
-    struct error found;       /* what was wrong then */
+    pthread_mutex_t lock;     /* of what follows */
+    pthread_cond_t asked;
+    bool asking;        /* a thread asks all of them */
+    int64_t asked_at;   /* clock_mono_ms; 0: never */
+    struct error found; /* what was wrong then */
 };
 void identity_init(struct identity *id);
 void identity_free(struct identity *id);
@@ -201,19 +203,13 @@ int intake_add(struct snapshot_intake *in, uint64_t remaining, const void *data,
 bool intake_complete(const struct snapshot_intake *in);
 
 /* --- waiting, on the monotonic clock --- */
-static inline struct timespec monotonic_in(int64_t ms)
+static inline void cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     int64_t ns = ts.tv_nsec + (ms > 0 ? ms % 1000 : 0) * 1000000;
     ts.tv_sec += (ms > 0 ? ms / 1000 : 0) + ns / 1000000000;
     ts.tv_nsec = ns % 1000000000;
-    return ts;
-}
-
-static inline void cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
-{
-    struct timespec ts = monotonic_in(ms);
     pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &ts);
 }
 

@@ -459,6 +459,7 @@ static int do_ops(struct fake_store *s, Etcdserverpb__RequestOp **ops, size_t co
     reply->n_responses = count;
     reply->responses = r.ptrs;
     int rc = fake_rpc_copy(&reply->base, ret, err);
+    reply->header = NULL;
     for (size_t i = 0; i < count; i++)
         answer_free(&r.parts[i].range);
     free(r.ops);

@@ -57,7 +57,7 @@ static int serve(struct board *board, struct http_server *server, struct error *
 int main(void)
 {
     struct error err = ERROR_INIT;
-    struct sockaddr_in at;
+    struct sockaddr_in at = {0};
     socklen_t len = sizeof(at);
     struct http_server *server = NULL;
     _cleanup_(board_freep) struct board *board = NULL;
