@@ -463,20 +463,22 @@ static bool foreign_blocks_repair(struct gate *g, const struct snapshot_server *
 }
 
 /* What the state store would have written is what the servers had before: it may lack the key that values are
- * under by now. No --force helps. */
+ * under by now. No --force helps. A store that has lost its records takes nothing over by itself: what was
+ * under way is not known any more, and agents refuse the orders of a cluster that begins with its first one
+ * again. */
 static bool older_store_blocks(struct gate *g)
 {
+    bool empty = g->s->rotation.generation == 0;
     char newer[CLUSTER_TEXT_MAX];
     for (size_t i = 0; i < g->s->servers_count; i++) {
         const struct snapshot_server *v = &g->s->servers[i];
         if (!v->in_spec || !rotation_is_newer(g->s, v))
             continue;
         rotation_say_newer(g->s, v, newer);
-        return mismatch_refuses(
-            g,
-            "%s: %s; what it would order is a config of before: restore the state store's newest backup, or "
-            "see the runbook (The state store is older than the servers)",
-            v->name, newer);
+        return mismatch_refuses(g, "%s: %s%s", v->name, newer,
+                                empty ? "; nothing is taken over: see the runbook (The state store was lost)"
+                                      : "; what it would order is a config of before: see the runbook (The "
+                                        "state store is older than the servers)");
     }
     return false;
 }

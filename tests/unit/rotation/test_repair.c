@@ -369,6 +369,37 @@ static void not_from_a_store_of_before(void **state)
     }
 }
 
+/* The state store has lost its records, and the servers are in any stage: the files are not taken over by
+ * themselves, and nobody is ordered anything. One server that remembers is enough. */
+static void not_from_a_store_that_was_lost(void **state)
+{
+    (void)state;
+    static const enum operation_kind kinds[] = {OP_ADOPT,   OP_REPAIR, OP_ROTATE_KEYS,
+                                                OP_PREPARE, OP_ROTATE, OP_RESTART};
+    for (size_t n = 0; n < array_len(kinds) * 2; n++) {
+        struct world w;
+        world_init(&w, 3);
+        w.s->servers[2].report.generation = 4;
+        bool asked = kinds[n / 2] != OP_ADOPT; /* that is nobody's to ask for */
+        if (asked)
+            world_ask(&w, kinds[n / 2], n % 2, kinds[n / 2] == OP_REPAIR ? "s3" : "", "");
+        world_step(&w);
+        if (asked)
+            assert_int_equal(w.last.action, ACTION_REFUSE);
+        if (asked && kinds[n / 2] != OP_REPAIR)
+            assert_non_null(strstr(w.last.why, "The state store was lost"));
+        world_run(&w);
+        assert_int_equal(w.s->rotation.generation, 0);
+        assert_string_equal(w.s->rotation.op.id, "");
+        for (size_t i = 0; i < 3; i++)
+            assert_false(w.s->servers[i].has_order);
+        w.s->servers[2].report.generation = 0; /* its agent was made to forget, as the runbook says */
+        world_run(&w);
+        assert_int_equal(w.s->rotation.generation, 1);
+        world_free(&w);
+    }
+}
+
 /* In the middle of an operation: what is said leads to no repair. */
 static void a_store_of_before_is_told(void **state)
 {
@@ -398,6 +429,7 @@ int main(void)
         cmocka_unit_test(foreign_config_needs_force),
         cmocka_unit_test(repair_is_refused),
         cmocka_unit_test(not_from_a_store_of_before),
+        cmocka_unit_test(not_from_a_store_that_was_lost),
         cmocka_unit_test(a_store_of_before_is_told),
         cmocka_unit_test(failed_repair_halts_nothing),
         cmocka_unit_test(policy_repairs_one_server),
