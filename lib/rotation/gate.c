@@ -426,8 +426,12 @@ static bool abort_blocks(struct gate *g, bool *ret_resumes)
     return blocks;
 }
 
-static bool others_block_repair(struct gate *g)
+/* One server at a time, so that the others serve meanwhile. Where this one does not serve either, --force may
+ * say that there is nothing to be lost: with a datastore from before, no API server is ready until it has the
+ * keys of before. */
+static bool others_block_repair(struct gate *g, const struct snapshot_server *repaired)
 {
+    bool down = g->r->force && !repaired->report.ready;
     for (size_t i = 0; i < g->s->servers_count; i++) {
         const struct snapshot_server *v = &g->s->servers[i];
         if (!v->in_spec)
@@ -438,7 +442,7 @@ static bool others_block_repair(struct gate *g)
             continue;
         if (!v->reports)
             return server_refuses(g, "%s: %s: one server at a time", v->name, v->report_why);
-        if (!v->report.ready)
+        if (!v->report.ready && !down)
             return server_refuses(g, "%s is not ready: one server at a time", v->name);
     }
     return false;
@@ -493,7 +497,7 @@ static bool repair_blocks(struct gate *g, bool *ret_resumes)
         return refuse(g, "no config was issued yet that %s could get back", v->name);
     if (!v->reports)
         return server_refuses(g, "%s: %s: its agent has to run to be told", v->name, v->report_why);
-    if (older_store_blocks(g) || others_block_repair(g) || foreign_blocks_repair(g, v))
+    if (older_store_blocks(g) || others_block_repair(g, v) || foreign_blocks_repair(g, v))
         return true;
     bool file = facts_hash_allowed(g->s, v, v->report.hash);
     bool running = v->report.loaded_known && facts_hash_allowed(g->s, v, v->report.loaded_hash);

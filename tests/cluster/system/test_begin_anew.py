@@ -22,6 +22,7 @@ import book  # noqa: E402
 
 SECRETS = 40
 LOST, OLDER = "The state store was lost", "The state store is older than the servers"
+DATASTORE = "The datastore is older than the servers"
 PORTS = 20  # above those of the lab's own etcd
 FENCE = "/registry/secrets-encrypt/lab/fence"
 
@@ -93,9 +94,9 @@ class AnewTest(LabTest):
             labs.wait_for("every agent reports anew", lambda b=before: len(revisions()) == len(lab.servers) and all(
                 r != b.get(n) for n, r in revisions().items()), 40)
 
-    def nothing_moves(self, lab, words, before, logs):
-        """It is said what is wrong, for each server, in status and in the leader's log; commands are refused."""
-        for server in lab.servers:
+    def nothing_moves(self, lab, words, before, logs, servers=("s1", "s2", "s3")):
+        """It is said what is wrong, for each of these servers, in status and in the leader's log; commands are refused."""
+        for server in map(lab.server, servers):
             labs.wait_for(f"status says it of {server.name}", lambda n=server.name: any(
                 line.startswith(f"  {n}: ") and words in line for line in lab.cli("status", "-o", "wide").stdout.splitlines()), 40)
         labs.wait_for("the leader's log says it", lambda: any(
@@ -117,7 +118,8 @@ class AnewTest(LabTest):
         return {s: len(s.coordinator.log.read_text()) for s in lab.servers}
 
     def clean(self, lab):
-        """As `status -o wide` is to be before one rotates."""
+        """As `status -o wide` is to be before one rotates; not by what agents that have ended left behind."""
+        self.all_have_looked(lab)
         def look():
             status = lab.cli("status", "-o", "wide")
             rows = [line.split() for line in status.stdout.splitlines() if re.match(r"s\d ", line)]
@@ -138,18 +140,27 @@ class AnewTest(LabTest):
             self.assert_rotated(lab, seen, old=name)
         self.clean(lab)
 
-    def lose(self, lab, when, loss):
-        """The records go, and somebody begins anew as the runbook says, up to the rotation."""
+    def lose(self, lab, when, loss, half=None):
+        """The records go, and somebody begins anew as the runbook says, up to the rotation. `half`: what s3 still has,
+        the rotation did not come that far."""
+        if half:
+            self.put(lab, half)
         say(f"the state store is lost {when}, and everybody runs")
         before, logs = self.untouched(lab), self.logs(lab)
         loss()
-        self.nothing_moves(lab, "the state store has lost its records", before, logs)
+        self.nothing_moves(lab, "the state store has lost its records", before, logs, ("s1", "s2") if half else ("s1", "s2", "s3"))
         for server in lab.servers:
             for path in (server.dir / "state").glob("agent.json.*"):
                 path.unlink()
         runbook = Runbook(self, lab, LOST)
         (runbook.desk / "state-store-lost.db").unlink(missing_ok=True)
+        runbook.step("etcdctl get")
+        self.assertNotIn("/rotation", runbook.last)
         runbook.step("systemctl stop", "cp -p", "mv /var/lib/secrets-encrypt/agent.json", "sha256sum /etc/kubernetes/encryption-config.json")
+        self.assertEqual(2 if half else 1, len({s.encryption_config.read_bytes() for s in lab.servers}))
+        if half:  # step 2
+            self.put(lab, lab.servers[0].encryption_config.read_bytes())
+            before = self.untouched(lab)
         runbook.step("etcdctl snapshot", "etcdctl del", "etcdctl del")
         self.assertEqual([], lab.etcd.range(lab.key("")))
         runbook.step("systemctl start")
@@ -161,6 +172,11 @@ class AnewTest(LabTest):
         self.assert_readable(lab, SECRETS)
         return runbook
 
+    def put(self, lab, content):
+        """s3 has another file, and its API server runs with it."""
+        processes.write_atomic(lab.server("s3").encryption_config, content)
+        lab.restart("s3")
+
     def forget(self, lab):
         """Every record goes at once, as by somebody's `etcdctl del --prefix`."""
         prefix = lab.key("")
@@ -170,6 +186,9 @@ class AnewTest(LabTest):
 class LostTest(AnewTest):
     def test_lost(self):
         with self.lab(SECRETS, members=1) as lab:
+            first = lab.servers[2].encryption_config.read_bytes()
+            self.run_cli(lab, "prepare")
+            self.lose(lab, "during prepare, which has not reached s3", lambda: self.forget(lab), first)
             self.run_cli(lab, "prepare")
             self.lose(lab, "after prepare", lambda: self.forget(lab))
             self.run_cli(lab, "prepare")
@@ -179,7 +198,7 @@ class LostTest(AnewTest):
                 old = list(seen.keys)
                 runbook.step("secrets-encrypt rotate-keys")
                 runbook.over()
-            self.assertEqual(3, len(old))
+            self.assertEqual(4, len(old))
             self.assert_all_new(lab, seen, old)
             self.lose(lab, "idle after a rotation", lambda: self.forget(lab))
             self.run_cli(lab, "prepare")
@@ -298,6 +317,7 @@ class RestoredTest(AnewTest):
         self.lead_long(lab)
         runbook.step("systemctl stop", "mv /var/lib/secrets-encrypt/agent.json", "systemctl start")
         runbook.step("etcdctl del", "secrets-encrypt status")
+        runbook.over()
         self.clean(lab)
         self.assertEqual(before, self.untouched(lab))
 
@@ -322,24 +342,26 @@ class RestoredTest(AnewTest):
             restore_member(lab.dir, member["argv"], backup)
             lab.start_etcd()
             for server in lab.servers:
-                lab._run_restart(server.name, "--start")
-            for server in lab.servers:
-                lab.wait_ready(server)
+                lab._run_restart(server.name, "--start")  # not that they would get ready
             before = self.untouched(lab)
             labs.wait_for("status says newer", lambda: lab.cli("status", "-o", "wide").stdout.count(
                 "the state store was restored from an older backup") == 3, 60)
+            labs.wait_for("the API servers answer", lambda: all(s.kube.ready(2) is not None for s in lab.servers), 60)
             self.refused(lab, OLDER, "repair", "s1", "--force", code=3)
             self.assertTrue(support.kube.read_errors(lab.clients(), support.SEED, range(SECRETS)), "the old key is gone, so what is this?")
             self.assertEqual(before, self.untouched(lab))
-            runbook = Runbook(self, lab, OLDER)
-            runbook.step("systemctl stop", "mv /var/lib/secrets-encrypt/agent.json", "systemctl start", block=3)
-            labs.wait_for("nobody is newer any more", lambda: "newer" not in lab.cli("status", "-o", "wide").stdout, 60)
-            runbook.step(*["secrets-encrypt repair"] * 3, block=5)
-            runbook.over()
+            runbook = Runbook(self, lab, DATASTORE)
+            runbook.step("systemctl stop", "cp -p", "mv /var/lib/secrets-encrypt/agent.json", "systemctl start")
+            labs.wait_for("nobody is newer any more", lambda: not re.search(
+                "newer|silent|older backup", lab.cli("status", "-o", "wide").stdout), 60)
+            runbook.step(*["secrets-encrypt repair"] * 3)
             self.assert_readable(lab, SECRETS)
             self.clean(lab)
-            self.run_cli(lab, "prepare")
-            self.assert_readable(lab, SECRETS)
+            with observe.Files(lab) as seen:
+                old = list(seen.keys)
+                runbook.step("secrets-encrypt status", "secrets-encrypt rotate-keys")
+                runbook.over()
+            self.assert_all_new(lab, seen, old)
 
 
 if __name__ == "__main__":

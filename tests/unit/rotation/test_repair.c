@@ -369,6 +369,28 @@ static void not_from_a_store_of_before(void **state)
     }
 }
 
+/* The datastore was restored with the state store: no API server comes up before it has the keys of before.
+ */
+static void repair_where_nobody_is_ready(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        bool force = n & 1, ready = n & 2; /* of the one that is to be repaired */
+        struct world w;
+        world_init_adopted(&w, 3);
+        for (size_t i = 0; i < 3; i++) {
+            load_foreign(&w, i);
+            w.s->servers[i].report.ready = i == 1 && ready;
+        }
+        world_ask(&w, OP_REPAIR, force, "s2", "");
+        world_step(&w);
+        assert_int_equal(w.last.action, force && !ready ? ACTION_REPAIR : ACTION_REFUSE);
+        if (!force || ready)
+            assert_non_null(strstr(w.last.why, "one server at a time"));
+        world_free(&w);
+    }
+}
+
 /* The state store has lost its records, and the servers are in any stage: the files are not taken over by
  * themselves, and nobody is ordered anything. One server that remembers is enough. */
 static void not_from_a_store_that_was_lost(void **state)
@@ -430,6 +452,7 @@ int main(void)
         cmocka_unit_test(repair_is_refused),
         cmocka_unit_test(not_from_a_store_of_before),
         cmocka_unit_test(not_from_a_store_that_was_lost),
+        cmocka_unit_test(repair_where_nobody_is_ready),
         cmocka_unit_test(a_store_of_before_is_told),
         cmocka_unit_test(failed_repair_halts_nothing),
         cmocka_unit_test(policy_repairs_one_server),
