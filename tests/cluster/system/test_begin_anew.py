@@ -24,6 +24,7 @@ SECRETS = 40
 LOST, OLDER = "The state store was lost", "The state store is older than the servers"
 DATASTORE = "The datastore is older than the servers"
 PORTS = 20  # above those of the lab's own etcd
+REVISIONS = 1500
 FENCE = "/registry/secrets-encrypt/lab/fence"
 
 
@@ -190,19 +191,14 @@ class LostTest(AnewTest):
             self.run_cli(lab, "prepare")
             self.lose(lab, "during prepare, which has not reached s3", lambda: self.forget(lab), first)
             self.run_cli(lab, "prepare")
-            self.lose(lab, "after prepare", lambda: self.forget(lab))
-            self.run_cli(lab, "prepare")
             self.run_cli(lab, "rotate")
             runbook = self.lose(lab, "after rotate", lambda: self.forget(lab))
             with observe.Files(lab) as seen:
                 old = list(seen.keys)
                 runbook.step("secrets-encrypt rotate-keys")
                 runbook.over()
-            self.assertEqual(4, len(old))
+            self.assertEqual(3, len(old))
             self.assert_all_new(lab, seen, old)
-            self.lose(lab, "idle after a rotation", lambda: self.forget(lab))
-            self.run_cli(lab, "prepare")
-            self.assert_readable(lab, SECRETS)
 
 
 class Both:
@@ -288,7 +284,7 @@ class RestoredTest(AnewTest):
             support.kube.make_secrets(lab.clients(), support.SEED, range(SECRETS))
             self.run_cli(lab, "prepare")
             self.lead_long(lab)
-            self.lose(lab, "with its etcd, which is made anew", lambda: setattr(lab.etcd, "state", own.restore(None)))
+            self.lose(lab, "after prepare, with its etcd, which is made anew", lambda: setattr(lab.etcd, "state", own.restore(None)))
             before_rotation = save(lab, own.url, lab.dir / "before.db")
             self.rotates(lab)
             self.restore(lab, own, before_rotation, save(lab, own.url, lab.dir / "after.db"))
@@ -324,6 +320,8 @@ class RestoredTest(AnewTest):
     def another_leads(self, lab):
         """After the newest backup: s3 gets an order, of a leadership that the backup does not know."""
         s1 = lab.servers[0].coordinator
+        for number in range(REVISIONS):  # else what was restored would be past that leadership's revision at once
+            lab.etcd.state.put("/a-day-goes-by", str(number))
         s1.stop()
         labs.wait_for("another one leads", lambda: lab.leader() not in (None, "s1"), 40)
         self.run_cli(lab, "restart", "--server", "s3", "--wait")
@@ -362,6 +360,9 @@ class RestoredTest(AnewTest):
                 runbook.step("secrets-encrypt status", "secrets-encrypt rotate-keys")
                 runbook.over()
             self.assert_all_new(lab, seen, old)
+            self.lose(lab, "idle after a rotation", lambda: self.forget(lab))  # here, where there has just been one
+            self.run_cli(lab, "prepare")
+            self.assert_readable(lab, SECRETS)
 
 
 if __name__ == "__main__":
