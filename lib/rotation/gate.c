@@ -493,11 +493,13 @@ static bool repair_blocks(struct gate *g, bool *ret_resumes)
     const struct snapshot_server *v = snapshot_server(g->s, g->r->server);
     if (!v || !v->in_spec)
         return refuse(g, "'%s' is not among the cluster's servers", g->r->server);
+    if (older_store_blocks(g))
+        return true;
     if (g->s->rotation.generation == 0 || (is_live(g) && g->op->phase == PHASE_ADOPT))
         return refuse(g, "no config was issued yet that %s could get back", v->name);
     if (!v->reports)
         return server_refuses(g, "%s: %s: its agent has to run to be told", v->name, v->report_why);
-    if (older_store_blocks(g) || others_block_repair(g, v) || foreign_blocks_repair(g, v))
+    if (others_block_repair(g, v) || foreign_blocks_repair(g, v))
         return true;
     bool file = facts_hash_allowed(g->s, v, v->report.hash);
     bool running = v->report.loaded_known && facts_hash_allowed(g->s, v, v->report.loaded_hash);
