@@ -52,7 +52,7 @@ static bool was_issued(const struct cluster_snapshot *s, const char *hash)
 
 bool odd_drifted(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
-    return any_issued(s) && counts(s, v) && v->reports && !is_right(s, v);
+    return counts(s, v) && v->reports && (any_issued(s) ? !is_right(s, v) : rotation_is_newer(s, v));
 }
 
 /* ---------- the reference ---------- */
@@ -175,6 +175,8 @@ static enum odd_kind judge(const struct cluster_snapshot *s, const struct odd_ve
         return ODD_NO;
     if (!v->reports)
         return ODD_SILENT;
+    if (!any_issued(s) && rotation_is_newer(s, v))
+        return ODD_NEWER;
     if (!any_issued(s)) {
         if (!*o->reference && !o->model)
             return having(s, v->report.hash) == reporting(s) ? ODD_NO : ODD_TIE;

@@ -136,21 +136,28 @@ bool rotation_may_have(const struct cluster_snapshot *s, const struct snapshot_s
     return facts_hash_allowed(s, v, hash);
 }
 
-/* An agent remembers on its own disk which generation it wrote. */
+/* An agent remembers on its own disk which generation it wrote. A store that has taken nothing over yet knows
+ * of no config that would be right. */
 bool rotation_is_newer(const struct cluster_snapshot *s, const struct snapshot_server *v)
 {
     const struct cluster_rotation *r = &s->rotation;
-    return v->reports && r->generation > 0 && v->report.generation > r->issued &&
-           v->report.generation > r->op.target && !facts_hash_allowed(s, v, v->report.hash);
+    return v->reports && v->report.generation > r->issued && v->report.generation > r->op.target &&
+           (r->generation == 0 || !facts_hash_allowed(s, v, v->report.hash));
 }
 
 void rotation_say_newer(const struct cluster_snapshot *s, const struct snapshot_server *v,
                         char out[CLUSTER_TEXT_MAX])
 {
-    snprintf(out, CLUSTER_TEXT_MAX,
-             "it has generation %" PRId64 ", and the state store knows of none after %" PRId64
-             ": the state store was restored from an older backup, or put back",
-             v->report.generation, s->rotation.issued);
+    if (s->rotation.generation == 0)
+        snprintf(out, CLUSTER_TEXT_MAX,
+                 "it has generation %" PRId64
+                 ", and the state store knows of none: the state store has lost its records",
+                 v->report.generation);
+    else
+        snprintf(out, CLUSTER_TEXT_MAX,
+                 "it has generation %" PRId64 ", and the state store knows of none after %" PRId64
+                 ": the state store was restored from an older backup, or put back",
+                 v->report.generation, s->rotation.issued);
 }
 
 /* What to say of a file that a server may not have. */

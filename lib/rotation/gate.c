@@ -426,8 +426,12 @@ static bool abort_blocks(struct gate *g, bool *ret_resumes)
     return blocks;
 }
 
-static bool others_block_repair(struct gate *g)
+/* One server at a time, so that the others serve meanwhile. Where this one does not serve either, --force may
+ * say that there is nothing to be lost: with a datastore from before, no API server is ready until it has the
+ * keys of before. */
+static bool others_block_repair(struct gate *g, const struct snapshot_server *repaired)
 {
+    bool down = g->r->force && !repaired->report.ready;
     for (size_t i = 0; i < g->s->servers_count; i++) {
         const struct snapshot_server *v = &g->s->servers[i];
         if (!v->in_spec)
@@ -438,7 +442,7 @@ static bool others_block_repair(struct gate *g)
             continue;
         if (!v->reports)
             return server_refuses(g, "%s: %s: one server at a time", v->name, v->report_why);
-        if (!v->report.ready)
+        if (!v->report.ready && !down)
             return server_refuses(g, "%s is not ready: one server at a time", v->name);
     }
     return false;
@@ -463,20 +467,22 @@ static bool foreign_blocks_repair(struct gate *g, const struct snapshot_server *
 }
 
 /* What the state store would have written is what the servers had before: it may lack the key that values are
- * under by now. No --force helps. */
+ * under by now. No --force helps. A store that has lost its records takes nothing over by itself: what was
+ * under way is not known any more, and agents refuse the orders of a cluster that begins with its first one
+ * again. */
 static bool older_store_blocks(struct gate *g)
 {
+    bool empty = g->s->rotation.generation == 0;
     char newer[CLUSTER_TEXT_MAX];
     for (size_t i = 0; i < g->s->servers_count; i++) {
         const struct snapshot_server *v = &g->s->servers[i];
         if (!v->in_spec || !rotation_is_newer(g->s, v))
             continue;
         rotation_say_newer(g->s, v, newer);
-        return mismatch_refuses(
-            g,
-            "%s: %s; what it would order is a config of before: restore the state store's newest backup, or "
-            "see the runbook (The state store is older than the servers)",
-            v->name, newer);
+        return mismatch_refuses(g, "%s: %s%s", v->name, newer,
+                                empty ? "; nothing is taken over: see the runbook (The state store was lost)"
+                                      : "; what it would order is a config of before: see the runbook (The "
+                                        "state store is older than the servers)");
     }
     return false;
 }
@@ -487,11 +493,13 @@ static bool repair_blocks(struct gate *g, bool *ret_resumes)
     const struct snapshot_server *v = snapshot_server(g->s, g->r->server);
     if (!v || !v->in_spec)
         return refuse(g, "'%s' is not among the cluster's servers", g->r->server);
+    if (older_store_blocks(g))
+        return true;
     if (g->s->rotation.generation == 0 || (is_live(g) && g->op->phase == PHASE_ADOPT))
         return refuse(g, "no config was issued yet that %s could get back", v->name);
     if (!v->reports)
         return server_refuses(g, "%s: %s: its agent has to run to be told", v->name, v->report_why);
-    if (older_store_blocks(g) || others_block_repair(g) || foreign_blocks_repair(g, v))
+    if (others_block_repair(g, v) || foreign_blocks_repair(g, v))
         return true;
     bool file = facts_hash_allowed(g->s, v, v->report.hash);
     bool running = v->report.loaded_known && facts_hash_allowed(g->s, v, v->report.loaded_hash);

@@ -239,6 +239,8 @@ IGNORED = "order is not authentic, ignored"
 LATER = "a later order was taken before"
 OLDER = "the state store was restored from an older backup, or put back"
 DRIFT = {"explain": OLDER, "status -o wide": OLDER}
+GONE = "the state store has lost its records"
+LOST = {"explain": GONE, "status -o wide": GONE, "coordinators": GONE}
 COPY = {"coordinators": "it is a copy of a request that was made before", "audit": "it is a copy of a request"}
 WELL = {"explain": "A rotation could start now"}
 
@@ -262,12 +264,12 @@ ATTACKS = [
     (rotation_forged, UNDECIDED),
     (rotation_replayed, DRIFT),
     (rotation_replayed_before_the_drop, DRIFT),
-    (rotation_deleted, {"explain": "adopt"}),
+    (rotation_deleted, LOST),
     (everything_replayed, DRIFT),
     (replay_then_ask("repair", "s1"), {"said": OLDER}),
     (replay_then_ask("repair", "s1", "--force"), {"said": OLDER}),
     (replay_then_ask("abort"), DRIFT),
-    (everything_deleted, {"explain": "adopt"}),
+    (everything_deleted, LOST),
     (bundle_of_another_generation, UNDECIDED),
     (bundle_forged, UNDECIDED),
     (bundle_of_another_cluster, UNDECIDED),

@@ -33,6 +33,8 @@ static struct cluster_snapshot *fresh_cluster(int count)
     struct cluster_snapshot *s = cluster(count);
     s->bundles_count = 0;
     memset(&s->rotation, 0, sizeof(s->rotation));
+    for (int i = 0; i < count; i++)
+        s->servers[i].report.generation = 0;
     return s;
 }
 
@@ -149,6 +151,24 @@ static void a_store_of_before(void **state)
     fixture_operation(s, OP_ROTATE_KEYS, PHASE_PROMOTE, STAGE_ROTATE);
     s->rotation.op.target = 3; /* made by a server, and not noted yet */
     expect(s, "drift drift drift");
+}
+
+/* The state store was lost, or is another one: what the servers have was issued, and it knows of nothing. */
+static void a_store_that_was_lost(void **state)
+{
+    (void)state;
+    _cleanup_free_ struct cluster_snapshot *s = fresh_cluster(3);
+    for (int i = 0; i < 2; i++)
+        s->servers[i].report.generation = 4;
+    expect(s, "newer newer no"); /* the third one's agent has lost its memory */
+    assert_string_equal(odd.servers[1].why,
+                        "it has generation 4, and the state store knows of none: the state "
+                        "store has lost its records");
+    fixture_operation(s, OP_ADOPT, PHASE_ADOPT, STAGE_START);
+    s->rotation.op.target = s->rotation.issued = 1;
+    expect(s, "newer newer no");
+    s->servers[0].report.generation = s->servers[1].report.generation = 1; /* the first day */
+    expect(s, "no no no");
 }
 
 static void before_anything_was_issued(void **state)
@@ -342,6 +362,7 @@ int main(void)
         cmocka_unit_test(both_are_right_during_a_phase),
         cmocka_unit_test(an_older_generation),
         cmocka_unit_test(a_store_of_before),
+        cmocka_unit_test(a_store_that_was_lost),
         cmocka_unit_test(before_anything_was_issued),
         cmocka_unit_test(two_of_five),
         cmocka_unit_test(who_does_not_count),

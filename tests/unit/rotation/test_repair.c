@@ -369,6 +369,59 @@ static void not_from_a_store_of_before(void **state)
     }
 }
 
+/* The datastore was restored with the state store: no API server comes up before it has the keys of before.
+ */
+static void repair_where_nobody_is_ready(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        bool force = n & 1, ready = n & 2; /* of the one that is to be repaired */
+        struct world w;
+        world_init_adopted(&w, 3);
+        for (size_t i = 0; i < 3; i++) {
+            load_foreign(&w, i);
+            w.s->servers[i].report.ready = i == 1 && ready;
+        }
+        world_ask(&w, OP_REPAIR, force, "s2", "");
+        world_step(&w);
+        assert_int_equal(w.last.action, force && !ready ? ACTION_REPAIR : ACTION_REFUSE);
+        if (!force || ready)
+            assert_non_null(strstr(w.last.why, "one server at a time"));
+        world_free(&w);
+    }
+}
+
+/* The state store has lost its records, and the servers are in any stage: the files are not taken over by
+ * themselves, and nobody is ordered anything. One server that remembers is enough. */
+static void not_from_a_store_that_was_lost(void **state)
+{
+    (void)state;
+    static const enum operation_kind kinds[] = {OP_ADOPT,   OP_REPAIR, OP_ROTATE_KEYS,
+                                                OP_PREPARE, OP_ROTATE, OP_RESTART};
+    for (size_t n = 0; n < array_len(kinds) * 2; n++) {
+        struct world w;
+        world_init(&w, 3);
+        w.s->servers[2].report.generation = 4;
+        bool asked = kinds[n / 2] != OP_ADOPT; /* that is nobody's to ask for */
+        if (asked)
+            world_ask(&w, kinds[n / 2], n % 2, kinds[n / 2] == OP_REPAIR ? "s3" : "", "");
+        world_step(&w);
+        if (asked) {
+            assert_int_equal(w.last.action, ACTION_REFUSE);
+            assert_non_null(strstr(w.last.why, "The state store was lost"));
+        }
+        world_run(&w);
+        assert_int_equal(w.s->rotation.generation, 0);
+        assert_string_equal(w.s->rotation.op.id, "");
+        for (size_t i = 0; i < 3; i++)
+            assert_false(w.s->servers[i].has_order);
+        w.s->servers[2].report.generation = 0; /* its agent was made to forget, as the runbook says */
+        world_run(&w);
+        assert_int_equal(w.s->rotation.generation, 1);
+        world_free(&w);
+    }
+}
+
 /* In the middle of an operation: what is said leads to no repair. */
 static void a_store_of_before_is_told(void **state)
 {
@@ -398,6 +451,8 @@ int main(void)
         cmocka_unit_test(foreign_config_needs_force),
         cmocka_unit_test(repair_is_refused),
         cmocka_unit_test(not_from_a_store_of_before),
+        cmocka_unit_test(not_from_a_store_that_was_lost),
+        cmocka_unit_test(repair_where_nobody_is_ready),
         cmocka_unit_test(a_store_of_before_is_told),
         cmocka_unit_test(failed_repair_halts_nothing),
         cmocka_unit_test(policy_repairs_one_server),

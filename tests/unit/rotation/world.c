@@ -268,7 +268,10 @@ static void step_repair(struct world *w, struct cluster_rotation *r)
 {
     struct cluster_order o;
     bool asked = w->last.request != SIZE_MAX;
-    others_are_well(w, w->last.server);
+    const struct cluster_request *q = &w->s->requests[0].request;
+    /* Where it does not serve itself, --force takes nothing from anybody. */
+    if (!asked || !q->force || w->s->servers[w->last.server].report.ready)
+        others_are_well(w, w->last.server);
     rotation_repair(w->s, &w->last, w->self.fence, asked ? w->s->requests[0].request.id : "policy", r, &o);
     put_order(w, &o);
     if (asked)

@@ -38,8 +38,8 @@ void odd_find(const struct cluster_snapshot *s, struct odd_verdict *ret);
 /* "no", "drift", "not-issued", "newer", "minority", "tie", "silent". */
 const char *odd_name(enum odd_kind kind);
 
-/* True when something was issued, and that server's file is not the one that it should have: as odd_find's
- * ODD_DRIFT, ODD_NOT_ISSUED or ODD_NEWER, at no cost. */
+/* True when that server's file is not the one that it should have: as odd_find's ODD_DRIFT, ODD_NOT_ISSUED or
+ * ODD_NEWER, at no cost. */
 bool odd_drifted(const struct cluster_snapshot *s, const struct snapshot_server *v);
 
 /* "on s1, s2 and as issued": which servers have that file. */

@@ -82,7 +82,7 @@ bool rotation_may_have(const struct cluster_snapshot *s, const struct snapshot_s
 
 /* True when the server has a generation that was issued after the newest one that the state store knows of:
  * the store was restored from an older backup, or put back, and what it would order is what the server had
- * before. Pure. */
+ * before; or it has lost its records. Pure. */
 bool rotation_is_newer(const struct cluster_snapshot *s, const struct snapshot_server *v);
 
 /* One line of that, without the server's name. */
