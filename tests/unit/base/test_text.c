@@ -101,12 +101,8 @@ static void integers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),
-        cmocka_unit_test(utf8),
-        cmocka_unit_test(utf8_anywhere),
-        cmocka_unit_test(plain_runs),
-        cmocka_unit_test(copies_and_hex),
-        cmocka_unit_test(integers),
+        cmocka_unit_test(names),      cmocka_unit_test(utf8),           cmocka_unit_test(utf8_anywhere),
+        cmocka_unit_test(plain_runs), cmocka_unit_test(copies_and_hex), cmocka_unit_test(integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
