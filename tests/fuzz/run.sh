@@ -15,7 +15,7 @@ set -euo pipefail
 cd -- "$(dirname -- "$(readlink -f -- "$0")")/../.."
 executions=10000000
 bulk=fuzz-fast
-if [ "${1:-}" = --asan ]; then
+if [ "${1:-}" = "--asan" ]; then
     bulk=fuzz
     shift
 fi
