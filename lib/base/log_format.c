@@ -45,10 +45,10 @@ static int add_quoted(struct buf *b, const char *v)
     bool cut = left > LOG_VALUE_MAX;
     int rc = buf_adds(b, "\"", NULL);
     for (left -= cut; left > 0 && rc == 0;) {
-        size_t n = text_utf8_sequence(p, left);
+        size_t plain = text_plain_run(p, left), n = plain ? plain : text_utf8_sequence(p, left);
         if (n == 0 && cut && left < 4)
             break; /* the cut went through a sign */
-        rc = n ? add_escaped(b, p, n) : buf_adds(b, "\\ufffd", NULL);
+        rc = plain ? buf_add(b, p, n, NULL) : n ? add_escaped(b, p, n) : buf_adds(b, "\\ufffd", NULL);
         p += n ? n : 1;
         left -= n ? n : 1;
     }

@@ -49,17 +49,41 @@ size_t text_utf8_sequence(const void *at, size_t left)
     return 0;
 }
 
+/* Bytes of the whole words at `at` that are ASCII: most texts are nothing else. */
+static size_t ascii_words(const unsigned char *p, size_t left)
+{
+    size_t n = 0;
+    for (uint64_t word; left - n >= sizeof(word); n += sizeof(word)) {
+        memcpy(&word, p + n, sizeof(word));
+        if (word & 0x8080808080808080u)
+            break;
+    }
+    return n;
+}
+
 bool text_is_utf8(const void *data, size_t len)
 {
     const unsigned char *p = data;
     while (len > 0) {
-        size_t n = text_utf8_sequence(p, len);
+        size_t ascii = ascii_words(p, len);
+        p += ascii;
+        len -= ascii;
+        size_t n = len > 0 ? text_utf8_sequence(p, len) : 0;
         if (n == 0)
-            return false;
+            return len == 0;
         p += n;
         len -= n;
     }
     return true;
+}
+
+size_t text_plain_run(const void *at, size_t left)
+{
+    const unsigned char *p = at;
+    size_t n = 0;
+    while (n < left && p[n] >= ' ' && p[n] < 0x7f && p[n] != '"' && p[n] != '\\')
+        n++;
+    return n;
 }
 
 void text_hex(const void *data, size_t len, char *out)

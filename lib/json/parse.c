@@ -154,9 +154,12 @@ static int decode_string(struct reader *r, char *out)
             return bad(r, "a string without end");
         if (c == '"')
             break;
-        size_t used = 0;
-        int rc;
-        if (c == '\\') {
+        size_t used = text_plain_run(r->text + r->pos, r->len - r->pos);
+        int rc = 0;
+        if (used > 0) {
+            memcpy(out + len, r->text + r->pos, used);
+            r->pos += used;
+        } else if (c == '\\') {
             r->pos++;
             rc = read_escape(r, out + len, &used);
         } else {

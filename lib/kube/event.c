@@ -42,6 +42,8 @@ static int read_object(const char *what, const struct json *object, const char *
 
     if (rc < 0)
         return error_prefix(err, rc, "%s", what);
+    if (!e->version[0]) /* a watch from there on would be one from any time */
+        return error_set(err, ERR_INVALID, "%s: member \"resourceVersion\" is empty", what);
     if (text_int(number, 0, INT64_MAX, &e->number, NULL) < 0)
         e->number = 0;
     return 0;

@@ -47,6 +47,34 @@ static void utf8(void **state)
         assert_int_equal(text_is_utf8(cases[i].bytes, cases[i].len), cases[i].ok);
 }
 
+/* A byte that is none, at each place of a text that is read by words of eight. */
+static void utf8_anywhere(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < 20; at++) {
+        char text[] = "01234567890123456789";
+        text[at] = '\xff';
+        assert_false(text_is_utf8(text, 20));
+        assert_true(text_is_utf8(text, at));
+        assert_true(text_is_utf8(text + at + 1, 19 - at));
+        memcpy(text + at, "\xc3\xa9", at < 19 ? 2 : 1);
+        assert_int_equal(text_is_utf8(text, 20), at < 19);
+    }
+}
+
+static void plain_runs(void **state)
+{
+    (void)state;
+    char all[256];
+    for (int c = 0; c < 256; c++)
+        all[c] = (char)c;
+    for (int c = 0; c < 256; c++)
+        assert_int_equal(text_plain_run(all + c, 1), c >= ' ' && c < 0x7f && c != '"' && c != '\\');
+    assert_int_equal(text_plain_run("a b\"c", 5), 3);
+    assert_int_equal(text_plain_run("abc\"", 2), 2);
+    assert_int_equal(text_plain_run("", 0), 0);
+}
+
 static void copies_and_hex(void **state)
 {
     (void)state;
@@ -73,10 +101,8 @@ static void integers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),
-        cmocka_unit_test(utf8),
-        cmocka_unit_test(copies_and_hex),
-        cmocka_unit_test(integers),
+        cmocka_unit_test(names),      cmocka_unit_test(utf8),           cmocka_unit_test(utf8_anywhere),
+        cmocka_unit_test(plain_runs), cmocka_unit_test(copies_and_hex), cmocka_unit_test(integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,7 @@ static void test_nonsense(void **state)
         "{\"type\":\"GUESSED\"," META("\"resourceVersion\":\"1\""),
         "{\"type\":\"ADDED\"}",
         "{\"type\":\"ADDED\"," META("\"resourceVersion\":7"),
+        "{\"type\":\"ADDED\"," META("\"resourceVersion\":\"\""),
         "{\"type\":\"ADDED\"," META("\"resourceVersion\":\"1234567890123456789012345678901234567890123456789"
                                     "0123456789012345\""),
     };

@@ -21,6 +21,10 @@ bool text_is_utf8(const void *data, size_t len);
 /* Length of the well-formed sequence at `at`, of at most `left` (> 0) bytes; 0 when there is none. */
 size_t text_utf8_sequence(const void *at, size_t left);
 
+/* How many bytes from `at` on, of at most `left`, are ASCII that stands for itself in quotes: no control
+ * character, no quote, no backslash. */
+size_t text_plain_run(const void *at, size_t left);
+
 /* Lower-case hex; out needs 2 * len + 1. */
 void text_hex(const void *data, size_t len, char *out);
 
