@@ -255,7 +255,6 @@ static int open_and_run(struct etcd_watch *w, bool *ret_created, struct error *e
     if (rc < 0)
         return rc;
     rc = set_stream(w, s) ? session(w, s, ret_created, err) : ERR_CANCELED;
-    set_connected(w, false);
     set_stream(w, NULL);
     return rc;
 }
@@ -269,6 +268,7 @@ static void pause_unless_stopped(struct etcd_watch *w, int64_t ms)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Why it is no longer connected is there before it is seen not to be. */
 static bool note_failure(struct etcd_watch *w, int rc, struct error *err)
 {
     etcd_fail(w->etcd->name, rc, err, "watch", w->key);
@@ -287,7 +287,9 @@ static void *run(void *arg)
         bool created = false;
         struct error err = ERROR_INIT;
         int rc = open_and_run(w, &created, &err);
-        if (!note_failure(w, rc, &err))
+        bool go_on = note_failure(w, rc, &err);
+        set_connected(w, false);
+        if (!go_on)
             return NULL;
         failures = created ? 0 : failures + 1;
         if (rc != ERR_COMPACTED || failures > 3)
