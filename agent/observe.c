@@ -251,15 +251,25 @@ static void observe_ready(struct agent *a, int64_t now_ms, bool force)
                   LOG_S("why", o->ready_why));
 }
 
+/* A server that writes its file itself, at its start: that it was not ready yet when the file stood there
+ * proves what it loads. At the next turn it may be ready, and then nobody would ever know. */
+static bool wants_early_look(const struct agent *a, const struct file_seen *before)
+{
+    const struct file_seen *now = &a->seen.file;
+    bool written = strcmp(before->hash, now->hash) != 0 || before->ctime_us != now->ctime_us;
+    return a->finder.program && !a->seen.ready && written;
+}
+
 /* In this order: whoever was found before the file was looked at cannot have read a later one; and a server
  * is ready only if it was so after its process was found. */
 void agent_observe(struct agent *a, int64_t now_ms, bool force)
 {
     a->seen.sighted = false;
     bool other = observe_process(a, now_ms, force);
+    struct file_seen before = a->seen.file;
     observe_file(a, force);
     observe_own(a, now_ms);
     agent_check_vector(a);
-    observe_ready(a, now_ms, force || other);
+    observe_ready(a, now_ms, force || other || wants_early_look(a, &before));
     observe_loaded(a);
 }

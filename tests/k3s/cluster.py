@@ -196,8 +196,7 @@ class Cluster(machine_cluster.Cluster):
         for server in self.servers:
             self.wait_up(server.name, seconds)
         if self.bin:
-            labs.wait_for("agents publish, a coordinator leads and has taken over their files", self.published,
-                          seconds)
+            self.wait_published(seconds)
 
     def client(self, server, timeout=machine_cluster.CLIENT_TIMEOUT):
         folder = self.dir / "pki"

@@ -243,7 +243,25 @@ class Cluster:
             labs.wait_for(f"{server.name}: API server ready", lambda s=server: s.kube.ready(2), seconds, 0.2)
 
     def wait_published(self, seconds=120):
-        labs.wait_for("agents publish, a coordinator leads and has taken over their files", self.published, seconds)
+        try:
+            labs.wait_for("agents publish, a coordinator leads and has taken over their files", self.published, seconds)
+        except labs.LabError:
+            print(self.what_is_wrong(), flush=True)
+            raise
+
+    def what_is_wrong(self):
+        """What an operator would look at, as one text."""
+        told = []
+        for argv in (("status", "-o", "wide"), ("explain",), ("preflight",), ("rotate-keys", "--dry-run")):
+            try:
+                result = self.cli(*argv, timeout=30)
+                told.append(f"$ secrets-encrypt {' '.join(argv)}  -> {result.returncode}\n{result.stdout}{result.stderr}")
+            except (MachineError, subprocess.TimeoutExpired, StopIteration) as error:
+                told.append(f"$ secrets-encrypt {' '.join(argv)}: {error}\n")
+        for server in self.servers:
+            lines = [line for line in server.machine.journal().splitlines() if "secrets-encrypt-" in line]
+            told.append("\n".join([f"{server.name}, the end of our journal:", *lines[-20:]]) + "\n")
+        return "\n".join(told)
 
     def client(self, server, timeout=CLIENT_TIMEOUT):
         return kube.Kube(server.name, server.url, self.dir / "certs" / "ca.crt", self.admin_token, timeout)

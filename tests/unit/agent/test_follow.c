@@ -199,6 +199,22 @@ static void test_without_an_api_server(void **state)
     }
 }
 
+/* The file comes right behind a look at the server, which is ready before the next one is due. */
+static void test_file_and_ready_between_two_looks(void **state)
+{
+    struct bench *b = *state;
+    split_roles(b, "");
+    b->ready = false;
+    bench_start_server(b);
+    agent_observe(&b->agent, clock_mono_ms(), true);
+    bench_write(b, b->texts[2]);
+    agent_observe(&b->agent, clock_mono_ms(), false);
+    b->ready = true;
+    agent_observe(&b->agent, clock_mono_ms() + 60000, false);
+    assert_true(bench_report(b)->ready);
+    assert_string_equal(bench_report(b)->loaded_hash, b->hashes[2]);
+}
+
 /* Restarted once: it writes the file after its process was there, and is ready after that. */
 static void test_follow_without_an_api_server(void **state)
 {
@@ -293,6 +309,7 @@ int main(int argc, char **argv)
         TEST(test_foreign_file_is_copied_first),
         TEST(test_no_copy_no_restart),
         TEST(test_without_an_api_server),
+        TEST(test_file_and_ready_between_two_looks),
         TEST(test_follow_without_an_api_server),
         TEST(test_started_while_it_is_asked),
     };
