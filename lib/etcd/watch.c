@@ -165,10 +165,14 @@ static void on_asked(struct etcd_watch *w, int64_t revision)
 }
 
 /* All events of one revision come in one answer, so `next` moves on at its end only. */
-static int on_answer(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r, struct error *err)
+static int on_answer(struct etcd_watch *w, const Etcdserverpb__WatchResponse *r, bool created,
+                     struct error *err)
 {
     if (r->canceled)
         return on_canceled(w, r, err);
+    if (r->created != !created) /* what comes before may be of any store, and says nothing of ours */
+        return error_set(err, ERR_INVALID, "%s",
+                         created ? "the watch was set up twice" : "an answer before the watch was set up");
     if (r->created)
         return on_created(w, r, err);
     if (r->watch_id < 0 && !r->n_events) {
@@ -226,7 +230,7 @@ static int session(struct etcd_watch *w, struct rpc_stream *s, bool *ret_created
         if (rc == ERR_TIMEOUT)
             rpc_stream_distrust(s);
         if (rc == 0)
-            rc = on_answer(w, r, err);
+            rc = on_answer(w, r, *ret_created, err);
         if (rc == 0)
             tell_progress(w);
         if (rc == 0 && r->created)
