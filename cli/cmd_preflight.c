@@ -51,7 +51,8 @@ const struct command command_preflight = {
         "5 minutes (at once after SIGHUP); this command adds what concerns the cluster, names what is wrong "
         "and "
         "how to mend\n"
-        "it. Nothing is changed. On a server only, not through the API. Exit code 0 when a rotation can "
-        "begin (warnings are allowed), 1 when not.\n",
+        "it. An agent that was started a moment ago is waited for, 15 seconds at most. Nothing is changed.\n"
+        "On a server only, not through the API. Exit code 0 when a rotation can begin (warnings are "
+        "allowed), 1 when not.\n",
     .run = run,
 };

@@ -1,18 +1,24 @@
 #include "gather.h"
 
+#include <base/clock.h>
 #include <base/text.h>
 #include <etcd/maintenance.h>
 #include <kube/kube.h>
 #include <store/store.h>
 
-#define CALL_MS    3000
-#define HOOKS_MS   5000
-#define RECORD_MAX (256 * 1024)
-#define HOOKS_PATH "/apis/admissionregistration.k8s.io/v1/"
+#include "console.h"
+#include "look.h"
+
+#define CALL_MS        3000
+#define HOOKS_MS       5000
+#define FIRST_ROUND_MS 15000
+#define RECORD_MAX     (256 * 1024)
+#define HOOKS_PATH     "/apis/admissionregistration.k8s.io/v1/"
 
 /* --- agents --- */
 
-static void read_agent(struct session *s, const char *server, struct preflight_agent *ret)
+/* False: it has published none. */
+static bool read_agent(struct session *s, const char *server, struct preflight_agent *ret)
 {
     _cleanup_(buf_freep) struct buf body = BUF_INIT(RECORD_MAX);
     struct error err = ERROR_INIT;
@@ -23,19 +29,43 @@ static void read_agent(struct session *s, const char *server, struct preflight_a
         rc = cluster_checks_decode(buf_str(&body), body.len, &ret->checks, &err);
     ret->has = rc == 0;
     text_copy(ret->why, sizeof(ret->why), rc == 0 ? "" : err.text);
+    return rc != ERR_NOT_FOUND;
+}
+
+/* What is not there yet, of agents that report; the first of them that has published none, NULL: all have. */
+static const char *read_missing(struct session *s, struct gathered *g)
+{
+    const struct cluster_spec *spec = &s->snapshot->spec;
+    const char *missing = NULL;
+    for (size_t i = 0; i < spec->servers_count; i++) {
+        const char *name = spec->servers[i].name;
+        const struct snapshot_server *v = snapshot_server(s->snapshot, name);
+        if (v && v->reports && !g->agents[i].has && !read_agent(s, name, &g->agents[i]) && !missing)
+            missing = name;
+    }
+    return missing;
+}
+
+/* An agent that was started a moment ago is at its first round, which asks the API server and etcd. */
+static void await_first_round(struct session *s, struct gathered *g, const char *missing)
+{
+    int64_t until = clock_mono_ms() + FIRST_ROUND_MS;
+    struct look l;
+    say_more("waiting for the checks of %s's agent, for %d s at most", missing, FIRST_ROUND_MS / 1000);
+    look_open(&l, s);
+    while (read_missing(s, g) && clock_mono_ms() < until)
+        look_pause(&l);
+    look_close(&l);
 }
 
 static int read_agents(struct session *s, struct gathered *g, struct error *err)
 {
-    const struct cluster_spec *spec = &s->snapshot->spec;
-    g->agents = calloc(spec->servers_count + 1, sizeof(*g->agents));
+    g->agents = calloc(s->snapshot->spec.servers_count + 1, sizeof(*g->agents));
     if (!g->agents)
         return error_no_memory(err);
-    for (size_t i = 0; i < spec->servers_count; i++) {
-        const struct snapshot_server *v = snapshot_server(s->snapshot, spec->servers[i].name);
-        if (v && v->reports)
-            read_agent(s, spec->servers[i].name, &g->agents[i]);
-    }
+    const char *missing = read_missing(s, g);
+    if (missing)
+        await_first_round(s, g, missing);
     return 0;
 }
 

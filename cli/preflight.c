@@ -66,8 +66,7 @@ static void judge_server(struct preflight *p, const struct preflight_facts *f, s
     }
     if (!a->has) {
         add(p, name, "agent", CHECK_FAIL,
-            "wait some seconds where the agent has just been started; else bring it to this version", "%s",
-            a->why);
+            "look at the agent's log on this server, and bring it to this version", "%s", a->why);
         return;
     }
     int64_t age = f->snapshot->now_ms - a->checks.time_ms;

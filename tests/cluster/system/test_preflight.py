@@ -24,6 +24,7 @@ class PreflightTest(LabTest):
             self.certificate_expired(lab)
             self.disk_full(lab)
             self.webhook(lab)
+            self.first_round(lab)
             self.api_server_down(lab)
             self.etcd_member_down(lab)
             self.agent_stopped(lab)
@@ -176,6 +177,21 @@ class PreflightTest(LabTest):
         shutil.rmtree(copy)
         server.agent.start()
         self.mended(lab)
+
+    def first_round(self, lab):
+        """An agent that reports, and has not published its checks yet, is waited for; not for ever."""
+        key = lab.key("servers/s2/checks")
+        lab.etcd.delete(key)
+        asked = lab.cli_start("preflight")
+        labs.wait_for("preflight says what it waits for", lambda: "the checks of s2's agent" in asked.log.read_text(), 20)
+        lab.server("s2").agent.signal(signal.SIGHUP)
+        labs.wait_for("preflight ends", lambda: asked.exit_code is not None, 30)
+        self.assertEqual(0, asked.exit_code, asked.log.read_text())
+        lab.etcd.delete(key)
+        _, checks = self.look(lab)
+        self.assertIn("has not published its checks", checks[("s2", "agent")]["text"])
+        self.mended(lab)
+        say("an agent's first round is waited for")
 
     def webhook(self, lab):
         rule = {"operations": ["UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}
