@@ -180,15 +180,19 @@ class PreflightTest(LabTest):
 
     def first_round(self, lab):
         """An agent that reports, and has not published its checks yet, is waited for; not for ever."""
-        key = lab.key("servers/s2/checks")
+        key, agent = lab.key("servers/s2/checks"), lab.server("s2").agent
+        agent.pause()  # its lease stands for some seconds
         lab.etcd.delete(key)
         asked = lab.cli_start("preflight")
         labs.wait_for("preflight says what it waits for", lambda: "the checks of s2's agent" in asked.log.read_text(), 20)
-        lab.server("s2").agent.signal(signal.SIGHUP)
+        agent.resume()
+        agent.signal(signal.SIGHUP)
         labs.wait_for("preflight ends", lambda: asked.exit_code is not None, 30)
         self.assertEqual(0, asked.exit_code, asked.log.read_text())
+        agent.pause()
         lab.etcd.delete(key)
         _, checks = self.look(lab)
+        agent.resume()
         self.assertIn("has not published its checks", checks[("s2", "agent")]["text"])
         self.mended(lab)
         say("an agent's first round is waited for")
