@@ -90,9 +90,14 @@ static int call_known(struct etcd *e, int which, enum method m, const void *requ
 {
     int64_t until = clock_mono_ms() + deadline_ms;
     int rc = identity_before(e, until, err);
+    if (rc < 0)
+        return rc;
     int64_t left = until - clock_mono_ms();
-    if (rc == 0)
-        rc = call(e, which, m, request, left > 0 ? (int)left : 0, ret, err);
+    if (left <= 0)
+        return error_set(err, ERR_TIMEOUT,
+                         "no answer within %d ms: the endpoints were asked which etcd cluster they are",
+                         deadline_ms);
+    rc = call(e, which, m, request, (int)left, ret, err);
     if (rc < 0)
         return rc;
     rc = identity_check(e, *ret, until, err);
