@@ -113,6 +113,14 @@ class Etcd:
     def range(self, prefix, **more):
         return [kv for found in self.pages(prefix, **more) for kv in found]
 
+    def watch(self, prefix):
+        """(keys that stand under a prefix now, what becomes of them: https.Lines of answers, for events_of)."""
+        request = {"key": _encode(prefix), "range_end": _encode(prefix_end(prefix))}
+        answer = self.call("kv/range", {**request, "keys_only": True, "limit": 10000})
+        request["start_revision"] = int(answer["header"]["revision"]) + 1
+        lines = https.Lines(self.clients[self.first], "POST", "/v3/watch", {"create_request": request})
+        return [KeyValue(raw).key for raw in answer.get("kvs", [])], lines
+
     def put(self, key, value):
         return self.call("kv/put", {"key": _encode(key), "value": _encode(value)})
 
@@ -126,6 +134,12 @@ class Etcd:
             return True
         except EtcdError:
             return False
+
+
+def events_of(answer):
+    """Of an answer of a watch: (whether it was put, not deleted; its key) for each event."""
+    for event in answer.get("result", {}).get("events", []):
+        yield event.get("type") != "DELETE", base64.b64decode(event["kv"]["key"]).decode()
 
 
 def key_of(value, names):

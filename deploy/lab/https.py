@@ -23,6 +23,40 @@ def context(ca, cert=None, key=None):
     return settings
 
 
+class Lines:
+    """An answer that goes on, line by line, on a connection of its own, until close(), from any thread."""
+
+    def __init__(self, client, method, path, body):
+        self.closed = False
+        self.connection = http.client.HTTPSConnection(client.host, client.port, context=client.tls,
+                                                      timeout=client.timeout)
+        try:
+            self.connection.request(method, path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            self.answer = self.connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            raise Unreachable(f"{client.url}: {error}") from error
+        self.connection.sock.settimeout(None)
+
+    def __iter__(self):
+        """Ends with close(); Broken when it ends otherwise."""
+        while True:
+            try:
+                line = self.answer.readline()
+            except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
+                line = None if self.closed else error
+            if self.closed:
+                return
+            if not isinstance(line, bytes) or not line:
+                raise Broken(f"the answer ended: {line}")
+            yield json.loads(line)
+
+    def close(self):
+        self.closed = True
+        if self.connection.sock:
+            self.connection.sock.shutdown(socket.SHUT_RDWR)
+
+
 class Client:
     """Requests to one server. Thread-safe."""
 

@@ -295,28 +295,43 @@ class Reads(Watcher):
         return errors[-1][1] - errors[0][0] if errors else 0.0
 
 
-class Keys(Watcher):
-    """Which keys under a prefix of etcd came and went, as etcd tells it."""
+class Keys:
+    """Which keys under a prefix of etcd came and went between __enter__ and __exit__, as etcd tells it: none is missed,
+    however short it stood."""
 
-    def __init__(self, lab, prefix, every=0.005, found=None):
+    def __init__(self, lab, prefix, found=None):
         """`found` is called once, at once, when there is a first key."""
-        super().__init__(every)
-        self.lab, self.prefix, self.found = lab, prefix, found
+        self.lab, self.prefix, self.found, self.failure = lab, prefix, found, None
         self.present, self.spans = {}, []  # key -> since; (key, since, until)
 
-    def look(self):
+    def __enter__(self):
+        keys, self._lines = self.lab.etcd.watch(self.prefix)
+        self._thread = threading.Thread(target=self._run, args=(keys,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._lines.close()
+        self._thread.join(60)
+
+    def _run(self, keys):
         try:
-            now = {kv.key for kv in self.lab.etcd.range(self.prefix, keys_only=True)}
-        except etcd.EtcdError:
-            return
+            self._take((True, key) for key in keys)
+            for answer in self._lines:
+                self._take(etcd.events_of(answer))
+        except Exception as error:  # kept for the main thread, which asks for it at the end
+            self.failure = error
+
+    def _take(self, events):
         at = time.monotonic()
-        if now and self.found:
-            self.found()
-            self.found = None
-        for key in now - set(self.present):
-            self.present[key] = at
-        for key in set(self.present) - now:
-            self.spans.append((key, self.present.pop(key), at))
+        for stands, key in events:
+            if not stands:
+                self.spans.append((key, self.present.pop(key, at), at))
+                continue
+            self.present.setdefault(key, at)
+            if self.found:
+                self.found()
+                self.found = None
 
 
 class Limp(Watcher):

@@ -9,7 +9,7 @@ import threading
 import time
 
 import support
-from support import CANARIES, LabTest, names, observe, say
+from support import CANARIES, LabTest, labs, names, observe, say
 import writers
 
 SECRETS = 120
@@ -47,7 +47,8 @@ class CanaryTest(LabTest):
         canaries = observe.Keys(lab, CANARIES)
         with canaries, reads[0], reads[1], reads[2]:
             text = self.ends(lab, command, code=7)
-            time.sleep(1)
+            labs.wait_for("etcd tells of the canaries", lambda: canaries.spans and not canaries.present, 20)
+            labs.wait_for("reads enough to tell", lambda: all(r.count > 50 or r.failure for r in reads), 30)
         self.check_harm(reads, canaries)
         record = lab.record("rotation")
         operation = record["op"]

@@ -5,7 +5,7 @@ import os
 import signal
 
 import support
-from support import LabTest, labs, names, observe, say, without_repeats
+from support import LabTest, labs, names, observe, processes, say, without_repeats
 
 SECRETS = 30
 REFUSED = (4, 5)
@@ -96,15 +96,17 @@ class RestartTest(LabTest):
     def ended_halfway(self, lab):
         """Whoever waits for it is told; no further server restarts once the one at work is done."""
         count = len(lab.restarts())
-        command = lab.cli_start("restart", "--wait")
-        self.wait_operation(lab, "the restart", lambda op: op["kind"] == "restart" and op["state"] == "running")
-        labs.wait_for("s1's order", lambda: lab.record("orders/s1"), 30, every=0.02)
-        self.run_cli(lab, "abort", "--wait")
+        with processes.locked(lab.dir / "s1" / "restart.lock"):  # s1 stays at work until it was aborted
+            command = lab.cli_start("restart", "--wait")
+            self.wait_operation(lab, "the restart", lambda op: op["kind"] == "restart" and op["state"] == "running")
+            order = labs.wait_for("s1's order", lambda: lab.record("orders/s1"), 30, every=0.02)
+            self.run_cli(lab, "abort", "--wait")
         self.assertNotEqual(0, labs.wait_for("the command ends", lambda: command.exit_code, 60))
         self.assertIn("restart was aborted", command.tail())
         operation = self.operation(lab)
         self.assertEqual(("abort", "finished", True), (operation["kind"], operation["state"], operation["ends"]))
-        labs.wait_for("s1's order is over", lambda: lab.record("servers/s1/report")["order_state"] == "done", 60)
+        self.wait_report(lab, "s1", "its order is done",
+                         lambda r: (r["order_id"], r["order_state"]) == (order["id"], "done"))
         for server in lab.servers:
             lab.wait_ready(server, 60)
         self.assertEqual(["s1"], lab.restarts()[count:])
