@@ -2,30 +2,32 @@
 rewriting. Each time every server ends with the very file that it had, every value under the old key, nothing lost.
 
 Before that: the coordinator dies while a canary stands. The canary goes with its lease; the successor goes on."""
+import contextlib
 import signal
 import time
 
 import support
-from support import CANARIES, LabTest, labs, observe, say
+from support import CANARIES, LabTest, labs, observe, processes, say
 import writers
 
 SECRETS = 150
 OLD = "aescbckey"
 TRIES = 3
+PROMOTED, APPENDED = HELD = "promoted on s1 only", "appended on s1 only"  # s1's restart waits until that is aborted
 LEASE = 5  # seconds that a canary has, at most
 
 
 class AbortTest(LabTest):
     def test_ways_back(self):
         # Slow rewriting, so that there is a middle of it.
-        with self.lab(SECRETS, servers=2, members=1, settings={"reencrypt": {"max_rate": 40}}) as lab, \
+        with self.lab(SECRETS, servers=2, members=1, settings={"reencrypt": {"max_rate": 20}}) as lab, \
                 observe.Availability(lab) as availability:
             self.before = [s.encryption_config.read_bytes() for s in lab.servers]
             with writers.Writers(lab.clients(), threads=2, pause=0.2) as users:
                 self.canary_outlives_its_coordinator(lab)
-                self.abort_when(lab, users, "promoted on s1 only", 2, "rotate",
+                self.abort_when(lab, users, PROMOTED, 2, "rotate",
                                 lambda: self.s1_at_work(lab, "promote"))
-                self.abort_when(lab, users, "appended on s1 only", 1, "rotate-keys",
+                self.abort_when(lab, users, APPENDED, 1, "rotate-keys",
                                 lambda: self.s1_at_work(lab, "append"))
                 self.abort_when(lab, users, "rewriting", 4, "rotate-keys", lambda: self.rewriting(lab))
             say(f"users: {users.acknowledged}, {users.retries} retries")
@@ -97,7 +99,7 @@ class AbortTest(LabTest):
     def rewriting(self, lab):
         def middle():
             progress = lab.record("reencrypt")
-            return progress and progress["state"] == "running" and progress["done"] > SECRETS / 4
+            return progress and progress["state"] == "running" and progress["done"] > SECRETS / 5
         labs.wait_for("the middle of the rewriting", middle, 120, every=0.02)
         counts = lab.count_by_key()
         say(f"in the middle: {counts}")
@@ -105,10 +107,13 @@ class AbortTest(LabTest):
 
     def abort_when(self, lab, users, what, restarts, command, moment):
         before = len(lab.restarts())
-        process = lab.cli_start(command)
-        moment()
-        say(f"abort, {what}")
-        self.run_cli(lab, "abort", "--wait")
+        with processes.locked(lab.dir / "s1" / "restart.lock") if what in HELD else contextlib.nullcontext():
+            process = lab.cli_start(command)
+            moment()
+            say(f"abort, {what}")
+            abort = lab.cli_start("abort", "--wait")
+            self.wait_operation(lab, "the abort", lambda op: op["kind"] == "abort")
+        self.ends(lab, abort)
         self.assertIn("abort", self.ends(lab, process, code=1).splitlines()[-1])
         record = lab.record("rotation")
         self.assertEqual(("start", "abort", "finished", 0),

@@ -87,12 +87,15 @@ class RefusedTest(unittest.TestCase):
         silent."""
         s1, s2, _ = lab.servers
         both = f"{callers.address(s1)},{callers.address(s2)}"
+        began = time.monotonic()
+        self.assertEqual(0, callers.run(lab, "ci", callers.address(s2), "status").returncode)
+        alone = time.monotonic() - began  # on this machine, now
         s1.coordinator.signal(signal.SIGSTOP)
         try:
             began = time.monotonic()
             result = callers.run(lab, "ci", both, "status")
             self.assertEqual(0, result.returncode, result.stderr)
-            self.assertLess(time.monotonic() - began, 4)
+            self.assertLess(time.monotonic() - began, 4 + 3 * alone)
         finally:
             s1.coordinator.signal(signal.SIGCONT)
         s1.coordinator.stop()
@@ -126,11 +129,12 @@ class RefusedTest(unittest.TestCase):
 
 
 class HostileTest(unittest.TestCase):
+    quiet = 60.0  # seconds that an answer takes when nobody is hostile; at first not known
+
     def test_bounded_and_beside_the_others(self):
         with coordinators(1) as lab:
             server = lab.servers[0]
-            self.served(lab)
-            time.sleep(1)
+            self.quiet = self.served(lab)
             before = callers.memory(server.coordinator)
             for attack in (self.large_message, self.garbage, self.idle, self.never_reads, self.half_open):
                 with contextlib.ExitStack() as stack:
@@ -146,11 +150,13 @@ class HostileTest(unittest.TestCase):
             self.assertLess(len(log.splitlines()), 1000, "each refusal a line of its own")
 
     def served(self, lab):
-        """Somebody else is answered, in time."""
+        """Somebody else is answered, as soon as without all this, but for what the machine is busy with."""
         began = time.monotonic()
         result = callers.run(lab, "ci", callers.address(lab.servers[0]), "status")
         self.assertEqual(0, result.returncode, result.stderr)
-        self.assertLess(time.monotonic() - began, SERVED_WITHIN)
+        took = time.monotonic() - began
+        self.assertLess(took, SERVED_WITHIN + 3 * self.quiet)
+        return took
 
     def large_message(self, lab, stack):
         """100 MB, said and sent as far as it is taken, by some connections at once."""

@@ -9,7 +9,7 @@ import threading
 import time
 
 import support
-from support import CANARIES, LabTest, labs, names, observe, say
+from support import CANARIES, LabTest, labs, names, observe, processes, say
 import writers
 
 SECRETS = 120
@@ -40,8 +40,11 @@ class CanaryTest(LabTest):
             self.assertEqual([], lab.etcd.range(CANARIES))
 
     def halts_and_names(self, lab, seen):
-        command = lab.cli_start("rotate-keys")
-        self.pause_after_s1(lab)
+        with processes.locked(lab.dir / "s1" / "restart.lock"):  # s1 stays at work until the pause was taken
+            command = lab.cli_start("rotate-keys")
+            self.wait_order(lab, "s1", 2)
+            self.said(self.run_cli(lab, "pause"), "rotate-keys paused")
+        self.stands_after_s1(lab)
         self.wait_order(lab, "s3", 2)
         reads = [observe.Reads(client, CANARYS_LIST) for client in lab.clients()]
         canaries = observe.Keys(lab, CANARIES)
@@ -65,10 +68,8 @@ class CanaryTest(LabTest):
         self.watches_work(lab)
         self.assertEqual(1, len(seen.new_names()))
 
-    def pause_after_s1(self, lab):
+    def stands_after_s1(self, lab):
         """S1, which is at work, finishes; no order is given while the operation is paused; `resume` goes on."""
-        self.wait_order(lab, "s1", 2)
-        self.said(self.run_cli(lab, "pause"), "rotate-keys paused")
         self.wait_report(lab, "s1", "ready with generation 2", lambda r: r["loaded_generation"] == 2 and r["ready"])
         began = time.monotonic()
         while time.monotonic() - began < 3:
