@@ -60,8 +60,8 @@ static void survey_add(struct survey *s, size_t endpoint, uint64_t cluster)
 static struct survey survey(struct etcd *e, int64_t until)
 {
     struct survey s = {.answers = {0}};
-    int64_t end = clock_mono_ms() + SURVEY_MS;
-    end = until < end ? until : end;
+    int64_t now = clock_mono_ms(), half = (until - now) / 2; /* the rest is for the call itself */
+    int64_t end = now + (half < SURVEY_MS ? half : SURVEY_MS);
     for (size_t i = 0; i < e->count; i++) {
         struct etcd_status st;
         int64_t left = end - clock_mono_ms();

@@ -99,7 +99,7 @@ static void a_backup_restores_every_key(void **state)
     int64_t revision;
     struct backup_result r, again;
     struct backup_options o = options(NAME);
-    must(etcd_put(client, "/other", "1", 1, 0, 3000, &revision, &err));
+    must(etcd_put(client, "/other", "1", 1, 0, CALL_MS, &revision, &err));
     must(backup_take(&o, &r, &err));
     assert_false(r.reused);
     assert_true(r.revision >= revision);
@@ -113,7 +113,7 @@ static void a_backup_restores_every_key(void **state)
     /* The same name again: nothing is done. */
     struct stat before, after;
     assert_int_equal(stat(r.path, &before), 0);
-    must(etcd_put(client, "/other", "2", 1, 0, 3000, NULL, &err));
+    must(etcd_put(client, "/other", "2", 1, 0, CALL_MS, NULL, &err));
     must(backup_take(&o, &again, &err));
     assert_true(again.reused);
     assert_string_equal(again.sha256, r.sha256);

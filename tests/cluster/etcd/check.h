@@ -15,6 +15,8 @@
 
 #include "etcd_fixture.h"
 
+#define CALL_MS 20000 /* for what has to come about: disks and processors may be busy with other things */
+
 #define must(call)                                                                                           \
     do {                                                                                                     \
         struct error err = ERROR_INIT;                                                                       \
@@ -43,8 +45,12 @@ static inline void sleep_ms(int64_t ms)
 static inline int64_t value_of(struct etcd *e, const char *key)
 {
     struct etcd_range r;
-    if (etcd_get(e, key, 3000, &r, NULL) < 0)
+    struct error err = ERROR_INIT;
+    int rc = etcd_get(e, key, CALL_MS, &r, &err);
+    if (rc == ERR_NOT_FOUND)
         return -1;
+    if (rc < 0)
+        fail_msg("%s", err.text);
     int64_t n = strtoll((const char *)r.kvs[0].value, NULL, 10);
     etcd_range_free(&r);
     return n;

@@ -69,7 +69,7 @@ static size_t strange_keys(void)
     struct etcd *e = etcd_fixture_client(other);
     assert_non_null(e);
     struct etcd_range r;
-    must(etcd_snapshot(e, "/clusters/", 100, 3000, &r, &err));
+    must(etcd_snapshot(e, "/clusters/", 100, CALL_MS, &r, &err));
     size_t count = r.count;
     etcd_range_free(&r);
     etcd_close(e);
@@ -91,8 +91,8 @@ static void two_from_the_start(void **state)
         must_fail(ERR_UNAVAILABLE, "configuration", etcd_lease_grant(e, 60, 2000, &lease, &err));
     }
     assert_int_equal(strange_keys(), 0);
-    must(etcd_member_status(e, 0, 2000, &a, &err)); /* who looks for the mistake can ask each */
-    must(etcd_member_status(e, 1, 2000, &b, &err));
+    must(etcd_member_status(e, 0, CALL_MS, &a, &err)); /* who looks for the mistake can ask each */
+    must(etcd_member_status(e, 1, CALL_MS, &b, &err));
     assert_true(a.cluster && b.cluster && a.cluster != b.cluster);
 }
 
@@ -129,7 +129,7 @@ static void a_stranger_comes_later(void **state)
     (void)state;
     etcd_fixture_kill(other, 0);
     _cleanup_(etcd_closep) struct etcd *e = open_all();
-    must(etcd_put(e, "/clusters/k", "1", 1, 0, 3000, NULL, &err));
+    must(etcd_put(e, "/clusters/k", "1", 1, 0, CALL_MS, NULL, &err));
     assert_false(reads_ours_or_refuses(e, 6));
     assert_int_equal(etcd_fixture_restart(other, 0), 0);
     await_up(other);
@@ -154,14 +154,14 @@ static void watches_are_on_ours(void **state)
     _cleanup_(etcd_closep) struct etcd *direct = etcd_fixture_client(ours);
     struct etcd_range now;
     struct etcd_watch *watches[3];
-    must(etcd_put(e, "/clusters/w", "1", 1, 0, 3000, NULL, &err));
-    must(etcd_get(e, "/clusters/w", 3000, &now, &err));
+    must(etcd_put(e, "/clusters/w", "1", 1, 0, CALL_MS, NULL, &err));
+    must(etcd_get(e, "/clusters/w", CALL_MS, &now, &err));
     assert_int_equal(etcd_fixture_restart(other, 0), 0);
     await_up(other);
     for (int i = 0; i < 3; i++)
         must(etcd_watch_new(e, "/clusters/w", now.revision + 1, &watches[i], &err));
     etcd_range_free(&now);
-    must(etcd_put(direct, "/clusters/w", "2", 1, 0, 3000, NULL, &err));
+    must(etcd_put(direct, "/clusters/w", "2", 1, 0, CALL_MS, NULL, &err));
     for (int i = 0; i < 3; i++) {
         struct etcd_event ev;
         must(etcd_watch_next(watches[i], 15000, &ev, &err));
@@ -178,7 +178,7 @@ static void a_lone_stranger_is_not_taken(void **state)
     (void)state;
     etcd_fixture_kill(other, 0);
     _cleanup_(etcd_closep) struct etcd *e = open_all();
-    must(etcd_put(e, "/clusters/k", "1", 1, 0, 3000, NULL, &err));
+    must(etcd_put(e, "/clusters/k", "1", 1, 0, CALL_MS, NULL, &err));
     for (size_t i = 0; i < 2; i++)
         etcd_fixture_kill(ours, i);
     assert_int_equal(etcd_fixture_restart(other, 0), 0);
@@ -205,7 +205,7 @@ static void put_paged(struct etcd *e, const char *value, int times)
     for (int i = 0; i < times; i++) {
         char key[64];
         snprintf(key, sizeof(key), "/both/%03d", i % PAGED);
-        must(etcd_put(e, key, value, strlen(value), 0, 3000, NULL, &err));
+        must(etcd_put(e, key, value, strlen(value), 0, CALL_MS, NULL, &err));
     }
 }
 
@@ -262,7 +262,7 @@ static size_t leader_of_ours(void)
     _cleanup_(etcd_closep) struct etcd *e = etcd_fixture_client(ours);
     for (size_t i = 0; i < 2; i++) {
         struct etcd_status s;
-        must(etcd_member_status(e, i, 3000, &s, &err));
+        must(etcd_member_status(e, i, CALL_MS, &s, &err));
         if (s.leader == s.member)
             return i;
     }
@@ -284,7 +284,7 @@ static void a_backup_is_of_ours(void **state)
         etcd_fixture_kill(other, 0);
         must(etcd_open(&o, &e, &err));
         for (int k = 0; k <= i % 2; k++) /* whose turn it is afterwards differs */
-            must(etcd_put(e, "/clusters/k", "1", 1, 0, 3000, NULL, &err));
+            must(etcd_put(e, "/clusters/k", "1", 1, 0, CALL_MS, NULL, &err));
         assert_int_equal(etcd_fixture_restart(other, 0), 0);
         await_up(other);
         if (etcd_datastore_snapshot(e, &s, &r, NULL) == 0) {
@@ -303,7 +303,7 @@ static void a_lease_is_not_lost_by_a_stranger(void **state)
     struct etcd_lease *lease = NULL;
     etcd_fixture_kill(other, 0);
     _cleanup_(etcd_closep) struct etcd *e = open_all();
-    must(etcd_lease_new(e, LEASE_TTL_S, 3000, &lease, &err));
+    must(etcd_lease_new(e, LEASE_TTL_S, CALL_MS, &lease, &err));
     for (size_t i = 0; i < 2; i++)
         etcd_fixture_kill(ours, i);
     assert_int_equal(etcd_fixture_restart(other, 0), 0);
@@ -337,8 +337,8 @@ static void a_restored_cluster_is_taken(void **state)
     assert_int_equal(etcd_fixture_start(&(struct etcd_fixture_options){.members = 1, .extra_args = args}, &f),
                      0);
     struct etcd *e = etcd_fixture_client(f);
-    must(etcd_put(e, "/clusters/k", "1", 1, 0, 3000, NULL, &err));
-    must(etcd_get(e, "/clusters/k", 3000, &r, &err));
+    must(etcd_put(e, "/clusters/k", "1", 1, 0, CALL_MS, NULL, &err));
+    must(etcd_get(e, "/clusters/k", CALL_MS, &r, &err));
     uint64_t before = r.cluster;
     etcd_range_free(&r);
 
@@ -357,7 +357,7 @@ static void a_restored_cluster_is_taken(void **state)
     etcd_txn_free(t);
     for (int64_t end = clock_mono_ms() + 10000; etcd_put(e, "/clusters/k", "2", 1, 0, 2000, NULL, NULL) < 0;)
         assert_true(clock_mono_ms() < end);
-    must(etcd_get(e, "/clusters/k", 3000, &r, &err));
+    must(etcd_get(e, "/clusters/k", CALL_MS, &r, &err));
     assert_true(r.cluster && r.cluster != before);
     etcd_range_free(&r);
     etcd_close(e);

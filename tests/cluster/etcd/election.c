@@ -19,7 +19,7 @@ static int setup(void **state)
         return -1;
     for (int i = 0; i < 2; i++) {
         clients[i] = etcd_fixture_client(fixture);
-        if (!clients[i] || etcd_lease_new(clients[i], 10, 3000, &leases[i], NULL) < 0)
+        if (!clients[i] || etcd_lease_new(clients[i], 10, CALL_MS, &leases[i], NULL) < 0)
             return -1;
     }
     return 0;
@@ -38,8 +38,8 @@ static int teardown(void **state)
 
 static int campaign(int who, int64_t *ret_fence, struct error *err)
 {
-    return etcd_election_try(clients[who], KEY, who ? "b" : "a", etcd_lease_id(leases[who]), 2000, ret_fence,
-                             err);
+    return etcd_election_try(clients[who], KEY, who ? "b" : "a", etcd_lease_id(leases[who]), CALL_MS,
+                             ret_fence, err);
 }
 
 /* A leader's write, as the coordinator does it. */
@@ -48,7 +48,7 @@ static int fenced_write(int who, int64_t fence, struct error *err)
     _cleanup_(etcd_txn_freep) struct etcd_txn *t = etcd_txn_new(clients[who]);
     etcd_txn_if_create(t, KEY, fence);
     etcd_txn_put(t, "/election/state", who ? "b" : "a", 1, 0);
-    return etcd_txn_commit(t, 2000, NULL, err);
+    return etcd_txn_commit(t, CALL_MS, NULL, err);
 }
 
 struct waiting {
@@ -70,7 +70,7 @@ static void one_leads_and_the_fence_holds(void **state)
 {
     (void)state;
     int64_t fence_a = 0, fence_b = 0, again = 0;
-    must(etcd_election_wait(clients[1], KEY, 1000, &err)); /* nobody leads */
+    must(etcd_election_wait(clients[1], KEY, CALL_MS, &err)); /* nobody leads */
     must(campaign(0, &fence_a, &err));
     assert_true(fence_a > 0);
     must_fail(ERR_CONFLICT, KEY, campaign(1, &fence_b, &err));
@@ -81,14 +81,14 @@ static void one_leads_and_the_fence_holds(void **state)
     must(fenced_write(0, fence_a, &err));
     must_fail(ERR_CONFLICT, "guard", fenced_write(1, fence_a - 1, &err));
     /* A key that only starts like ours is none of our business. */
-    must(etcd_put(clients[0], KEY "2", "x", 1, 0, 2000, NULL, &err));
-    must(etcd_delete(clients[0], KEY "2", false, 2000, NULL, &err));
+    must(etcd_put(clients[0], KEY "2", "x", 1, 0, CALL_MS, NULL, &err));
+    must(etcd_delete(clients[0], KEY "2", false, CALL_MS, NULL, &err));
     must_fail(ERR_TIMEOUT, "was not given up within 300 ms", etcd_election_wait(clients[1], KEY, 300, &err));
 
     struct waiting w = {.rc = -1};
     assert_int_equal(pthread_create(&w.thread, NULL, wait_for_absence, &w), 0);
     sleep_ms(300);
-    must(etcd_election_resign(clients[0], KEY, fence_a, 2000, &err));
+    must(etcd_election_resign(clients[0], KEY, fence_a, CALL_MS, &err));
     pthread_join(w.thread, NULL);
     assert_int_equal(w.rc, 0);
     assert_true(w.took >= 290 && w.took < 2500); /* by the watch, not by the next look */
@@ -98,28 +98,28 @@ static void one_leads_and_the_fence_holds(void **state)
     must_fail(ERR_CONFLICT, "guard", fenced_write(0, fence_a, &err));
     must(fenced_write(1, fence_b, &err));
     /* The deposed one cannot take the leadership away by resigning late. */
-    must(etcd_election_resign(clients[0], KEY, fence_a, 2000, &err));
+    must(etcd_election_resign(clients[0], KEY, fence_a, CALL_MS, &err));
     must(fenced_write(1, fence_b, &err));
-    must(etcd_election_resign(clients[1], KEY, fence_b, 2000, &err));
+    must(etcd_election_resign(clients[1], KEY, fence_b, CALL_MS, &err));
 }
 
 static void the_lease_ends_the_leadership(void **state)
 {
     (void)state;
     int64_t fence_a = 0, fence_b = 0, id = 0;
-    must(etcd_lease_grant(clients[0], 60, 2000, &id, &err));
-    must(etcd_election_try(clients[0], KEY, "a", id, 2000, &fence_a, &err));
+    must(etcd_lease_grant(clients[0], 60, CALL_MS, &id, &err));
+    must(etcd_election_try(clients[0], KEY, "a", id, CALL_MS, &fence_a, &err));
     struct waiting w = {.rc = -1};
     assert_int_equal(pthread_create(&w.thread, NULL, wait_for_absence, &w), 0);
     sleep_ms(200);
-    must(etcd_lease_revoke(clients[0], id, 2000, &err));
+    must(etcd_lease_revoke(clients[0], id, CALL_MS, &err));
     pthread_join(w.thread, NULL);
     assert_int_equal(w.rc, 0);
     must_fail(ERR_CONFLICT, "guard", fenced_write(0, fence_a, &err));
     must_fail(ERR_NOT_FOUND, "lease not found",
               etcd_election_try(clients[0], KEY, "a", id, 2000, &fence_a, &err));
     must(campaign(1, &fence_b, &err));
-    must(etcd_election_resign(clients[1], KEY, fence_b, 2000, &err));
+    must(etcd_election_resign(clients[1], KEY, fence_b, CALL_MS, &err));
 }
 
 struct rival {
@@ -145,7 +145,7 @@ static void *compete(void *arg)
         sleep_ms(2);
         atomic_fetch_sub(&leading, 1);
         r->led++;
-        r->errors += etcd_election_resign(clients[r->who], KEY, fence, 2000, NULL) < 0;
+        r->errors += etcd_election_resign(clients[r->who], KEY, fence, CALL_MS, NULL) < 0;
         sleep_ms(3);
     }
     return NULL;

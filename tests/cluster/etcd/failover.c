@@ -81,7 +81,7 @@ static void a_member_hangs(void **state)
     size_t hung = ((size_t)leader + 1) % 3;
     time_to_write(3);
     struct etcd_range now;
-    must(etcd_get(client, "/failover/k", 3000, &now, &err));
+    must(etcd_get(client, "/failover/k", CALL_MS, &now, &err));
     for (int i = 0; i < 3; i++) /* not "from now": a member's own now may lag behind that write */
         must(etcd_watch_new(client, "/failover/k", now.revision + 1, &watches[i], &err));
     etcd_range_free(&now);
@@ -93,7 +93,7 @@ static void a_member_hangs(void **state)
     for (int i = 0; i < 6; i++) {
         int64_t before = clock_mono_ms();
         struct etcd_range r;
-        must(etcd_get(client, "/failover/k", 3000, &r, &err));
+        must(etcd_get(client, "/failover/k", CALL_MS, &r, &err));
         etcd_range_free(&r);
         assert_true(clock_mono_ms() - before < 2900);
     }

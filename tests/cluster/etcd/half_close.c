@@ -42,7 +42,7 @@ static void ask(struct rpc_stream *s)
 static void answered(struct rpc_stream *s)
 {
     ProtobufCMessage *reply = NULL;
-    must(rpc_stream_receive(s, 5000, &reply, &err));
+    must(rpc_stream_receive(s, CALL_MS, &reply, &err));
     assert_int_equal(((Etcdserverpb__LeaseKeepAliveResponse *)reply)->id, NO_SUCH_LEASE);
     rpc_message_free(reply);
 }

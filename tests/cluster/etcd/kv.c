@@ -28,7 +28,7 @@ static void put_number(const char *key, int64_t n)
 {
     char text[32];
     int len = snprintf(text, sizeof(text), "%lld", (long long)n);
-    must(etcd_put(client, key, text, (size_t)len, 0, 2000, NULL, &err));
+    must(etcd_put(client, key, text, (size_t)len, 0, CALL_MS, NULL, &err));
 }
 
 static void put_get_delete(void **state)
@@ -36,10 +36,10 @@ static void put_get_delete(void **state)
     (void)state;
     const char bytes[] = "a\0b\xff";
     int64_t revision = 0, deleted = 0;
-    must(etcd_put(client, "/kv/x", bytes, 4, 0, 2000, &revision, &err));
+    must(etcd_put(client, "/kv/x", bytes, 4, 0, CALL_MS, &revision, &err));
     assert_true(revision > 1);
     struct etcd_range r;
-    must(etcd_get(client, "/kv/x", 2000, &r, &err));
+    must(etcd_get(client, "/kv/x", CALL_MS, &r, &err));
     assert_int_equal(r.count, 1);
     assert_int_equal(r.kvs[0].value_len, 4);
     assert_memory_equal(r.kvs[0].value, bytes, 5);
@@ -49,13 +49,13 @@ static void put_get_delete(void **state)
     assert_int_equal(r.kvs[0].version, 1);
     assert_true(r.revision >= revision);
     etcd_range_free(&r);
-    must(etcd_put(client, "/kv/x", "", 0, 0, 2000, NULL, &err));
-    must(etcd_get(client, "/kv/x", 2000, &r, &err));
+    must(etcd_put(client, "/kv/x", "", 0, 0, CALL_MS, NULL, &err));
+    must(etcd_get(client, "/kv/x", CALL_MS, &r, &err));
     assert_int_equal(r.kvs[0].value_len, 0);
     assert_int_equal(r.kvs[0].value[0], 0);
     assert_int_equal(r.kvs[0].version, 2);
     etcd_range_free(&r);
-    must(etcd_delete(client, "/kv/x", false, 2000, &deleted, &err));
+    must(etcd_delete(client, "/kv/x", false, CALL_MS, &deleted, &err));
     assert_int_equal(deleted, 1);
     must_fail(ERR_NOT_FOUND, "/kv/x", etcd_get(client, "/kv/x", 2000, &r, &err));
     must_fail(ERR_INVALID, "key", etcd_put(client, "", "v", 1, 0, 2000, NULL, &err));
@@ -69,7 +69,7 @@ static void list_ranges(void **state)
         put_number(keys[i], (int64_t)i);
     struct etcd_range r;
     struct etcd_range_options o = {.prefix = "/list/"};
-    must(etcd_list(client, &o, 2000, &r, &err));
+    must(etcd_list(client, &o, CALL_MS, &r, &err));
     assert_int_equal(r.count, 3);
     assert_int_equal(r.total, 3);
     assert_false(r.more);
@@ -78,7 +78,7 @@ static void list_ranges(void **state)
     etcd_range_free(&r);
 
     o = (struct etcd_range_options){.prefix = "/list/", .from = "/list/b", .limit = 1};
-    must(etcd_list(client, &o, 2000, &r, &err));
+    must(etcd_list(client, &o, CALL_MS, &r, &err));
     assert_int_equal(r.count, 1);
     assert_string_equal(r.kvs[0].key, "/list/b");
     assert_true(r.more);
@@ -87,19 +87,19 @@ static void list_ranges(void **state)
     /* A cursor in front of the prefix does not widen it. */
     o = (struct etcd_range_options){
         .prefix = "/list/", .from = "/a", .count_only = true, .serializable = true};
-    must(etcd_list(client, &o, 2000, &r, &err));
+    must(etcd_list(client, &o, CALL_MS, &r, &err));
     assert_int_equal(r.total, 3);
     assert_int_equal(r.count, 0);
     etcd_range_free(&r);
 
     o = (struct etcd_range_options){.prefix = "", .keys_only = true};
-    must(etcd_list(client, &o, 2000, &r, &err));
+    must(etcd_list(client, &o, CALL_MS, &r, &err));
     assert_true(r.count >= 5);
     assert_int_equal(r.kvs[0].value_len, 0);
     etcd_range_free(&r);
 
     o = (struct etcd_range_options){.prefix = "/none/"};
-    must(etcd_list(client, &o, 2000, &r, &err));
+    must(etcd_list(client, &o, CALL_MS, &r, &err));
     assert_int_equal(r.count, 0);
     etcd_range_free(&r);
 }
@@ -108,14 +108,14 @@ static void old_revisions_until_compacted(void **state)
 {
     (void)state;
     int64_t first = 0, second = 0;
-    must(etcd_put(client, "/old/k", "1", 1, 0, 2000, &first, &err));
-    must(etcd_put(client, "/old/k", "2", 1, 0, 2000, &second, &err));
+    must(etcd_put(client, "/old/k", "1", 1, 0, CALL_MS, &first, &err));
+    must(etcd_put(client, "/old/k", "2", 1, 0, CALL_MS, &second, &err));
     struct etcd_range r;
     struct etcd_range_options o = {.prefix = "/old/", .revision = first};
-    must(etcd_list(client, &o, 2000, &r, &err));
+    must(etcd_list(client, &o, CALL_MS, &r, &err));
     assert_string_equal((char *)r.kvs[0].value, "1");
     etcd_range_free(&r);
-    must(etcd_compact(client, second, 2000, &err));
+    must(etcd_compact(client, second, CALL_MS, &err));
     must_fail(ERR_COMPACTED, "compacted", etcd_list(client, &o, 2000, &r, &err));
 }
 
@@ -127,7 +127,7 @@ static void a_refused_guard_writes_nothing(void **state)
     etcd_txn_if_create(make, "/txn/a", 0);
     etcd_txn_put(make, "/txn/a", "1", 1, 0);
     etcd_txn_put(make, "/txn/b", "1", 1, 0);
-    must(etcd_txn_commit(make, 2000, &revision, &err));
+    must(etcd_txn_commit(make, CALL_MS, &revision, &err));
     must_fail(ERR_INTERNAL, "one use", etcd_txn_commit(make, 2000, NULL, &err));
 
     _cleanup_(etcd_txn_freep) struct etcd_txn *again = etcd_txn_new(client);
@@ -150,7 +150,7 @@ static void a_refused_guard_writes_nothing(void **state)
     etcd_txn_if_lease(good, "/txn/b", 0);
     etcd_txn_put(good, "/txn/b", "4", 1, 0);
     etcd_txn_delete(good, "/txn/a");
-    must(etcd_txn_commit(good, 2000, NULL, &err));
+    must(etcd_txn_commit(good, CALL_MS, NULL, &err));
     assert_int_equal(value_of(client, "/txn/b"), 4);
     assert_int_equal(value_of(client, "/txn/a"), -1);
     must_fail(ERR_NO_MEMORY, "memory", etcd_txn_commit(NULL, 2000, NULL, &err));
@@ -160,7 +160,7 @@ static void limits(void **state)
 {
     (void)state;
     char *big = calloc(1, 3000000);
-    must(etcd_put(client, "/big/ok", big, 1500000, 0, 5000, NULL, &err));
+    must(etcd_put(client, "/big/ok", big, 1500000, 0, CALL_MS, NULL, &err));
     must_fail(ERR_TOO_LARGE, "/big/x", etcd_put(client, "/big/x", big, 2000000, 0, 5000, NULL, &err));
     must_fail(ERR_TOO_LARGE, "larger than max",
               etcd_put(client, "/big/x", big, 3000000, 0, 5000, NULL, &err));
@@ -178,7 +178,7 @@ static void limits(void **state)
     }
     must_fail(ERR_TOO_LARGE, "too many operations", etcd_txn_commit(t, 2000, NULL, &err));
     assert_int_equal(value_of(client, "/many/0"), -1);
-    must(etcd_txn_commit(full, 2000, NULL, &err));
+    must(etcd_txn_commit(full, CALL_MS, NULL, &err));
 }
 
 /* 40 MiB of values do not fit into one answer: a page with fewer keys comes instead, and the snapshot is
@@ -190,7 +190,7 @@ static void large_values_come_in_smaller_pages(void **state)
     for (int i = 0; i < 40; i++) {
         char key[32];
         snprintf(key, sizeof(key), "/large/%02d", i);
-        must(etcd_put(client, key, value, 1u << 20, 0, 5000, NULL, &err));
+        must(etcd_put(client, key, value, 1u << 20, 0, CALL_MS, NULL, &err));
     }
     free(value);
     struct etcd_range r;
@@ -203,7 +203,7 @@ static void large_values_come_in_smaller_pages(void **state)
     assert_int_equal(r.count, 40);
     assert_string_equal(r.kvs[39].key, "/large/39");
     etcd_range_free(&r);
-    must(etcd_delete(client, "/large/", true, 5000, NULL, &err));
+    must(etcd_delete(client, "/large/", true, CALL_MS, NULL, &err));
 }
 
 struct writer {
@@ -222,7 +222,7 @@ static void *write_both_ends(void *arg)
         struct etcd_txn *t = etcd_txn_new(client);
         etcd_txn_put(t, "/snap/0000", text, (size_t)len, 0);
         etcd_txn_put(t, "/snap/1299", text, (size_t)len, 0);
-        w->failures += etcd_txn_commit(t, 2000, NULL, NULL) < 0;
+        w->failures += etcd_txn_commit(t, CALL_MS, NULL, NULL) < 0;
         etcd_txn_free(t);
     }
     return NULL;
@@ -243,7 +243,7 @@ static void a_snapshot_is_of_one_moment(void **state)
     int moved = 0;
     for (int round = 0; round < 20; round++) {
         struct etcd_range r;
-        must(etcd_snapshot(client, "/snap/", 2000, 5000, &r, &err));
+        must(etcd_snapshot(client, "/snap/", 2000, CALL_MS, &r, &err));
         assert_int_equal(r.count, 1300);
         assert_int_equal(r.total, 1300);
         assert_false(r.more);
@@ -297,13 +297,13 @@ static void health(void **state)
 {
     (void)state;
     struct etcd_members m;
-    must(etcd_member_list(client, 2000, &m, &err));
+    must(etcd_member_list(client, CALL_MS, &m, &err));
     assert_int_equal(m.count, 1);
     assert_string_equal(m.members[0].name, "m0");
     assert_string_equal(m.members[0].client_url, etcd_fixture_endpoint(fixture, 0));
     assert_false(m.members[0].learner);
     struct etcd_status s;
-    must(etcd_member_status(client, 0, 2000, &s, &err));
+    must(etcd_member_status(client, 0, CALL_MS, &s, &err));
     assert_int_equal(s.leader, m.members[0].id);
     assert_int_equal(s.member, m.members[0].id);
     assert_true(s.version[0] == '3');

@@ -32,11 +32,11 @@ static void key_of(int i, char out[64])
 
 static void put_all(int count)
 {
-    must(etcd_delete(client, "/many/", true, 5000, NULL, &err));
+    must(etcd_delete(client, "/many/", true, CALL_MS, NULL, &err));
     for (int i = 0; i < count; i++) {
         char key[64];
         key_of(i, key);
-        must(etcd_put(client, key, "old", 3, 0, 5000, NULL, &err));
+        must(etcd_put(client, key, "old", 3, 0, CALL_MS, NULL, &err));
     }
 }
 
@@ -72,7 +72,7 @@ static void start_all(struct flight *f, int wrong, int deadline_ms)
         struct etcd_range r = {0};
         key_of(i, key);
         f->answers[i] = (struct answer){.flight = f, .code = 1};
-        must(etcd_get(client, key, 5000, &r, &err));
+        must(etcd_get(client, key, CALL_MS, &r, &err));
         struct etcd_txn *t = etcd_txn_new(client);
         etcd_txn_if_mod(t, key, r.kvs[0].mod_revision + (i == wrong));
         etcd_txn_put(t, key, "new", 3, 0);
@@ -100,7 +100,7 @@ static void each_is_answered_by_itself(void **state)
         char key[64];
         struct etcd_range r = {0};
         key_of(i, key);
-        must(etcd_get(client, key, 5000, &r, &err));
+        must(etcd_get(client, key, CALL_MS, &r, &err));
         assert_int_equal(f.answers[i].code, i == 17 ? ERR_CONFLICT : 0);
         assert_memory_equal(r.kvs[0].value, i == 17 ? "old" : "new", 3);
         if (i != 17)
@@ -198,7 +198,7 @@ static void put_later(void)
     for (int i = 0; i < 205; i++) {
         char key[64];
         key_of(i, key);
-        must(etcd_put(client, key, "later", 5, 0, 5000, NULL, &err));
+        must(etcd_put(client, key, "later", 5, 0, CALL_MS, NULL, &err));
     }
 }
 
@@ -247,8 +247,8 @@ static void a_compaction_ends_pinned_pages_alone(void **state)
         must(etcd_pager_next(p, &r, &err));
         int64_t revision = 0;
         etcd_range_free(&r);
-        must(etcd_put(client, "/other", "x", 1, 0, 5000, &revision, &err));
-        must(etcd_compact(client, revision, 5000, &err));
+        must(etcd_put(client, "/other", "x", 1, 0, CALL_MS, &revision, &err));
+        must(etcd_compact(client, revision, CALL_MS, &err));
         int rc = 0;
         size_t count = 1;
         while (rc == 0 && count > 0) {
@@ -290,7 +290,7 @@ static void no_key_is_left_out(void **state)
 {
     readers = *(const unsigned *)*state;
     int count = 0;
-    must(etcd_delete(client, "/many/", true, 5000, NULL, &err));
+    must(etcd_delete(client, "/many/", true, CALL_MS, NULL, &err));
     for (int i = 0; i < 60; i++) {
         char keys[4][128];
         int n = i * i * 37;
@@ -299,7 +299,7 @@ static void no_key_is_left_out(void **state)
         snprintf(keys[2], sizeof(keys[2]), "/many/%x-same-end", (unsigned)n);
         snprintf(keys[3], sizeof(keys[3]), "/many/deep/%d/%d/%d", n % 3, n % 7, n);
         for (int k = 0; k < 4; k++, count++)
-            must(etcd_put(client, keys[k], "value", 5, 0, 5000, NULL, &err));
+            must(etcd_put(client, keys[k], "value", 5, 0, CALL_MS, NULL, &err));
     }
     static const int64_t pages[] = {1, 2, 7, 50, 1000};
     for (size_t i = 0; i < array_len(pages); i++) {

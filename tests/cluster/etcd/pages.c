@@ -55,7 +55,7 @@ static void put_small(const char *prefix, size_t count)
     for (size_t i = 0; i < count; i++) {
         char key[64];
         key_of(prefix, i, key);
-        must(etcd_put(client, key, key, strlen(key), 0, 5000, NULL, &err));
+        must(etcd_put(client, key, key, strlen(key), 0, CALL_MS, NULL, &err));
     }
 }
 
@@ -229,8 +229,8 @@ static void a_revision_that_is_compacted_away_is_told(void **state)
     struct etcd_range r = {0};
     put_small("/compacted/", 100);
     must(etcd_put(client, "/other", "1", 1, 0, 20000, &pinned, &err));
-    must(etcd_put(client, "/other", "2", 1, 0, 5000, &revision, &err));
-    must(etcd_compact(client, revision, 5000, &err));
+    must(etcd_put(client, "/other", "2", 1, 0, CALL_MS, &revision, &err));
+    must(etcd_compact(client, revision, CALL_MS, &err));
     struct etcd_pager *p = pager("/compacted/", 20, pinned, 8, PAGE_MS, NULL);
     must_fail(ERR_COMPACTED, "compacted", etcd_pager_next(p, &r, &err)); /* its first page already */
     etcd_pager_free(p);
@@ -238,8 +238,8 @@ static void a_revision_that_is_compacted_away_is_told(void **state)
     must(etcd_pager_next(p, &r, &err));
     assert_int_equal(r.count, 20);
     etcd_range_free(&r);
-    must(etcd_put(client, "/other", "3", 1, 0, 5000, &revision, &err));
-    must(etcd_compact(client, revision, 5000, &err));
+    must(etcd_put(client, "/other", "3", 1, 0, CALL_MS, &revision, &err));
+    must(etcd_compact(client, revision, CALL_MS, &err));
     assert_int_equal(read_until_it_fails(p), ERR_COMPACTED);
     etcd_pager_free(p);
 }

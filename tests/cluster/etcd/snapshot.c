@@ -91,7 +91,7 @@ static void a_snapshot_is_whole_and_restores(void **state)
     struct etcd_snapshot_file file;
     struct etcd_status st;
     assert_true(s.fd >= 0);
-    must(etcd_put(client, "/other", "x", 1, 0, 3000, &revision, &err));
+    must(etcd_put(client, "/other", "x", 1, 0, CALL_MS, &revision, &err));
     must(etcd_datastore_snapshot(client, &o, &r, &err));
     assert_true(r.revision >= revision);
     assert_int_equal(r.size, s.bytes);
@@ -100,7 +100,7 @@ static void a_snapshot_is_whole_and_restores(void **state)
     assert_int_equal(s.last, s.bytes);
     assert_int_equal(s.left, 0);
     assert_true(s.reports > 100);
-    must(etcd_member_status(client, (size_t)leader, 2000, &st, &err));
+    must(etcd_member_status(client, (size_t)leader, CALL_MS, &st, &err));
     assert_true(r.member != 0 && r.member != st.member); /* a follower's */
     must(etcd_snapshot_verify(s.fd, path, NULL, &file, &err));
     assert_int_equal(file.size, r.size);
@@ -261,7 +261,7 @@ static void alarms(void **state)
     struct etcd_status st;
     assert_int_equal(etcd_fixture_start(&fo, &f), 0);
     struct etcd *e = etcd_fixture_client(f);
-    must(etcd_alarms(e, 3000, &list, &err));
+    must(etcd_alarms(e, CALL_MS, &list, &err));
     assert_int_equal(list.count, 0);
     static const uint8_t value[DATA_BYTES];
     int rc = 0;
@@ -272,8 +272,8 @@ static void alarms(void **state)
     }
     assert_int_equal(rc, ERR_STATE);
     for (int64_t end = clock_mono_ms() + 5000; list.count == 0 && clock_mono_ms() < end; sleep_ms(20))
-        must(etcd_alarms(e, 3000, &list, &err));
-    must(etcd_member_status(e, 0, 2000, &st, &err));
+        must(etcd_alarms(e, CALL_MS, &list, &err));
+    must(etcd_member_status(e, 0, CALL_MS, &st, &err));
     assert_int_equal(list.count, 1);
     assert_int_equal(list.alarms[0].type, ETCD_ALARM_NOSPACE);
     assert_int_equal(list.alarms[0].member, st.member);

@@ -48,7 +48,7 @@ static void wait_connected(struct etcd_watch *w)
 static int64_t put(const char *key, const char *value)
 {
     int64_t revision = 0;
-    must(etcd_put(client, key, value, strlen(value), 0, 2000, &revision, &err));
+    must(etcd_put(client, key, value, strlen(value), 0, CALL_MS, &revision, &err));
     return revision;
 }
 
@@ -64,27 +64,27 @@ static void events_in_order(void **state)
     assert_false(readable(w));
     int64_t first = put("/watch/a/1", "one");
     put("/watch/b", "outside");
-    must(etcd_delete(client, "/watch/a/1", false, 2000, NULL, &err));
+    must(etcd_delete(client, "/watch/a/1", false, CALL_MS, NULL, &err));
     struct etcd_txn *t = etcd_txn_new(client);
     etcd_txn_put(t, "/watch/a/2", "two", 3, 0);
     etcd_txn_put(t, "/watch/a/3", "three", 5, 0);
     int64_t both = 0;
-    must(etcd_txn_commit(t, 2000, &both, &err));
+    must(etcd_txn_commit(t, CALL_MS, &both, &err));
     etcd_txn_free(t);
 
-    must(etcd_watch_next(w, 2000, &ev, &err));
+    must(etcd_watch_next(w, CALL_MS, &ev, &err));
     assert_int_equal(ev.type, ETCD_EVENT_PUT);
     assert_string_equal(ev.kv.key, "/watch/a/1");
     assert_string_equal((char *)ev.kv.value, "one");
     assert_int_equal(ev.revision, first);
     etcd_event_free(&ev);
-    must(etcd_watch_next(w, 2000, &ev, &err));
+    must(etcd_watch_next(w, CALL_MS, &ev, &err));
     assert_int_equal(ev.type, ETCD_EVENT_DELETE);
     assert_string_equal(ev.kv.key, "/watch/a/1");
     assert_int_equal(ev.revision, first + 2);
     etcd_event_free(&ev);
     for (int i = 2; i <= 3; i++) {
-        must(etcd_watch_next(w, 2000, &ev, &err));
+        must(etcd_watch_next(w, CALL_MS, &ev, &err));
         assert_int_equal(ev.revision, both);
         assert_int_equal(ev.kv.key[9], '0' + i);
         etcd_event_free(&ev);
@@ -101,7 +101,7 @@ static void events_in_order(void **state)
 
     /* From the past: the same again. */
     must(etcd_watch_new(client, "/watch/a/", first, &w, &err));
-    must(etcd_watch_next(w, 2000, &ev, &err));
+    must(etcd_watch_next(w, CALL_MS, &ev, &err));
     assert_int_equal(ev.revision, first);
     etcd_event_free(&ev);
     etcd_watch_free(w);
@@ -146,13 +146,13 @@ static void nothing_lost_or_doubled_over_restarts(void **state)
     }
     pthread_join(thread, NULL);
     struct etcd_range r;
-    must(etcd_get(client, "/watch/many", 5000, &r, &err));
+    must(etcd_get(client, "/watch/many", CALL_MS, &r, &err));
     int64_t versions = r.kvs[0].version, last_revision = 0;
     etcd_range_free(&r);
     assert_true(versions >= WRITES);
     for (int64_t v = 1; v <= versions; v++) {
         struct etcd_event ev;
-        must(etcd_watch_next(w, 5000, &ev, &err));
+        must(etcd_watch_next(w, CALL_MS, &ev, &err));
         assert_int_equal(ev.type, ETCD_EVENT_PUT);
         assert_int_equal(ev.kv.version, v);
         assert_true(ev.revision > last_revision);
@@ -189,7 +189,7 @@ static void nothing_lost_between_creation_and_reconnect(void **state)
         rc = etcd_put(other, "/watch/quiet", "x", 1, 0, 200, NULL, NULL);
     assert_int_equal(rc, 0);
     struct etcd_event ev;
-    must(etcd_watch_next(w, 5000, &ev, &err));
+    must(etcd_watch_next(w, CALL_MS, &ev, &err));
     assert_int_equal(ev.type, ETCD_EVENT_PUT);
     etcd_event_free(&ev);
     etcd_close(other);
@@ -203,11 +203,11 @@ static void below_a_compaction_comes_resync(void **state)
     int64_t now = 0;
     for (int i = 0; i < 5; i++)
         now = put("/watch/c", "2");
-    must(etcd_compact(client, now, 2000, &err));
+    must(etcd_compact(client, now, CALL_MS, &err));
     struct etcd_watch *w = NULL;
     struct etcd_event ev;
     must(etcd_watch_new(client, "/watch/c", old, &w, &err));
-    must(etcd_watch_next(w, 3000, &ev, &err));
+    must(etcd_watch_next(w, CALL_MS, &ev, &err));
     assert_int_equal(ev.type, ETCD_EVENT_RESYNC);
     assert_null(ev.kv.key);
     assert_true(ev.revision >= now);
@@ -215,7 +215,7 @@ static void below_a_compaction_comes_resync(void **state)
     /* From there on without a gap. */
     int64_t next = put("/watch/c", "3");
     assert_int_equal(next, resync + 1);
-    must(etcd_watch_next(w, 3000, &ev, &err));
+    must(etcd_watch_next(w, CALL_MS, &ev, &err));
     assert_int_equal(ev.type, ETCD_EVENT_PUT);
     assert_int_equal(ev.revision, next);
     etcd_event_free(&ev);
@@ -237,14 +237,14 @@ static void an_overflow_is_told(void **state)
             snprintf(key, sizeof(key), "/watch/flood/%d", k);
             etcd_txn_put(t, key, "v", 1, 0);
         }
-        must(etcd_txn_commit(t, 5000, &last, &err));
+        must(etcd_txn_commit(t, CALL_MS, &last, &err));
         etcd_txn_free(t);
     }
     int64_t resync = 0, seen = 0;
     int count = 0;
     while (seen < last) {
         struct etcd_event ev;
-        must(etcd_watch_next(w, 3000, &ev, &err));
+        must(etcd_watch_next(w, CALL_MS, &ev, &err));
         if (ev.type == ETCD_EVENT_RESYNC) {
             resync = ev.revision;
             count = 0;
@@ -282,7 +282,7 @@ static void a_restored_store_comes_as_resync(void **state)
     assert_int_equal(ev.type, ETCD_EVENT_RESYNC);
     int64_t written = put("/watch/r", "x");
     assert_true(written > ev.revision && written < 10);
-    must(etcd_watch_next(w, 3000, &ev, &err));
+    must(etcd_watch_next(w, CALL_MS, &ev, &err));
     assert_int_equal(ev.type, ETCD_EVENT_PUT);
     assert_int_equal(ev.revision, written);
     etcd_event_free(&ev);

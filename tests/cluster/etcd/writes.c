@@ -43,7 +43,7 @@ static int teardown(void **state)
 static int64_t put(const char *key)
 {
     int64_t revision = 0;
-    must(etcd_put(client, key, "value", 5, 0, 2000, &revision, &err));
+    must(etcd_put(client, key, "value", 5, 0, CALL_MS, &revision, &err));
     return revision;
 }
 
@@ -85,7 +85,7 @@ static void what_is_put_is_counted_from_there_on(void **state)
     int64_t before = put("/registry/secrets/default/a"), last = put_many();
     struct writes *w = start(NULL, before);
     (void)wait_for(w, 20, before);
-    must(etcd_delete(client, "/registry/secrets/default/a", false, 2000, NULL, &err));
+    must(etcd_delete(client, "/registry/secrets/default/a", false, CALL_MS, NULL, &err));
     last = put_many();
     struct writes_count c = wait_for(w, 40, before);
     /* Nothing more is written here, but elsewhere: the count goes on to have all up to the present. */
@@ -111,7 +111,7 @@ static void only_what_was_compacted_counts_by_revisions(void **state)
     (void)state;
     int64_t before = put("/registry/secrets/default/a");
     int64_t last = put_many();
-    must(etcd_compact(client, last, 2000, &err));
+    must(etcd_compact(client, last, CALL_MS, &err));
     struct writes *w = start(NULL, before);
     struct writes_count c = wait_for(w, last - before, last);
     assert_int_equal(c.counted, last - before); /* once, though both parts miss them */
