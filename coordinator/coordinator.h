@@ -39,6 +39,7 @@ struct coordinator {
     struct job *job;   /* NULL: none */
     char last_row[48]; /* the last decision that was logged, so that each is logged once */
     char last_why[CLUSTER_TEXT_MAX];
+    int64_t untaken_ms;  /* when that the present config is not taken over is next told; 0: it is */
     int64_t progress_ms; /* when progress was last written */
     struct freshness fresh;
     int64_t audit_last_ms; /* of the newest entry that was written */

@@ -9,6 +9,8 @@
 #include <metrics/metrics.h>
 
 #define PROGRESS_EVERY_MS 500
+#define UNTAKEN_FIRST_MS  15000 /* servers that were just installed start one after the other */
+#define UNTAKEN_EVERY_MS  300000
 
 /* Server i of a spec in a snapshot, where it mostly stands at the same place; NULL: not there. */
 static const struct snapshot_server *server_of_spec(const struct cluster_spec *spec,
@@ -64,6 +66,23 @@ static void log_decision(struct coordinator *c, const struct cluster_snapshot *s
     bool running = s->rotation.op.state == OP_STATE_RUNNING && *s->rotation.op.id;
     log_event(running ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "decided", LOG_S("row", d->row),
               LOG_S("action", action_name(d->action)), LOG_S("why", d->why));
+}
+
+/* Nothing happens, and whoever has just installed us looks here for the reason. */
+static void log_untaken(struct coordinator *c, const struct cluster_snapshot *s)
+{
+    char why[CLUSTER_TEXT_MAX];
+    int64_t now = clock_mono_ms();
+    if (!rotation_is_untaken(s, why) || !*why) {
+        c->untaken_ms = 0;
+        return;
+    }
+    if (c->untaken_ms == 0)
+        c->untaken_ms = now + UNTAKEN_FIRST_MS;
+    if (now < c->untaken_ms)
+        return;
+    c->untaken_ms = now + UNTAKEN_EVERY_MS;
+    log_event(LOG_LEVEL_WARNING, "the servers' present config is not taken over", LOG_S("why", why));
 }
 
 /* ---------- what is observed besides the store ---------- */
@@ -190,6 +209,7 @@ static int decide(struct coordinator *c, struct cluster_snapshot *s, enum tick_r
     rotation_decide(s, &self, &d);
     log_about(s, &d);
     log_decision(c, s, &d);
+    log_untaken(c, s);
     if (d.action == ACTION_RESIGN) {
         *ret = TICK_RESIGN;
         return 0;

@@ -127,6 +127,9 @@ class Etcd:
     def delete(self, key):
         return self.call("kv/deleterange", {"key": _encode(key)})
 
+    def delete_prefix(self, prefix):
+        return self.call("kv/deleterange", {"key": _encode(prefix), "range_end": _encode(prefix_end(prefix))})
+
     def healthy(self):
         """True when a quorum answers a linearised read."""
         try:

@@ -212,15 +212,21 @@ static void request_facts(const struct cluster_snapshot *s, struct facts *f)
 }
 
 /* Asked of the gate as if somebody had requested it: same conditions, same texts. */
-static void adopt_facts(const struct cluster_snapshot *s, struct facts *f)
+bool rotation_is_untaken(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX])
 {
     static const struct cluster_request adopt = {.kind = OP_ADOPT};
     bool resumes = false;
-    char why[CLUSTER_TEXT_MAX];
+    why[0] = 0;
     if (s->rotation.generation > 0 || *s->rotation.op.id)
-        return; /* adopted, or tried before: the next operation begins with it */
+        return false; /* adopted, or tried before: the next operation begins with it */
     (void)rotation_gate(s, &adopt, &resumes, why);
-    facts_set_if(f, FACT_UNADOPTED, !*why);
+    return true;
+}
+
+static void adopt_facts(const struct cluster_snapshot *s, struct facts *f)
+{
+    char why[CLUSTER_TEXT_MAX];
+    facts_set_if(f, FACT_UNADOPTED, rotation_is_untaken(s, why) && !*why);
 }
 
 /* What leads back, what only looks, and a drop that has begun are never held: half of each is worse than the

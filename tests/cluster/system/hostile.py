@@ -164,7 +164,7 @@ class Bench:
     def undo(self, before):
         """What was attacked is as it was; what agents and coordinators publish they publish anew."""
         for prefix in map(self.lab.key, self.attacker.filled):
-            self.lab.etcd.call("kv/deleterange", {"key": encode(prefix), "range_end": encode(end_of(prefix))})
+            self.lab.etcd.delete_prefix(prefix)
         now = self.attacker.now()
         for key in sorted(self.attacker.touched):
             if key not in before or key.startswith(("servers/", "leader/", "requests/", "orders/", "lock")):

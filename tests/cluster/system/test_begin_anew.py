@@ -180,8 +180,7 @@ class AnewTest(LabTest):
 
     def forget(self, lab):
         """Every record goes at once, as by somebody's `etcdctl del --prefix`."""
-        prefix = lab.key("")
-        lab.etcd.call("kv/deleterange", {"key": etcd._encode(prefix), "range_end": etcd._encode(etcd.prefix_end(prefix))})
+        lab.etcd.delete_prefix(lab.key(""))
 
 
 class LostTest(AnewTest):

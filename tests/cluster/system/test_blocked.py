@@ -15,6 +15,7 @@ ON_TMPFS = 'mount -t tmpfs -o size=8m,mode=0700 tmpfs "$0" && exec "$@"'
 class BlockedTest(LabTest):
     def test_blocked(self):
         with self.lab(SECRETS, servers=1, members=1) as lab, observe.Files(lab) as seen:
+            self.first_start_says_what_is_in_the_way(lab)
             self.forgotten_server_blocks_the_start(lab)
             self.small_disk(lab)
             self.forgotten_server_blocks_the_next_step(lab)
@@ -22,6 +23,27 @@ class BlockedTest(LabTest):
             self.assert_rotated(lab, seen)
             self.assert_readable(lab, SECRETS)
             self.assertEqual(["s1"] * 3, lab.restarts())
+
+    def first_start_says_what_is_in_the_way(self, lab):
+        """Installed beside a server that nobody told us about: nothing is taken over, and the coordinator's log says why."""
+        s1 = lab.server("s1")
+        labs.wait_for("the present config is taken over", lambda: (lab.record("rotation") or {}).get("generation"), 60)
+        for program in (s1.coordinator, s1.agent):
+            program.stop()
+        lab.etcd.delete_prefix(lab.key(""))
+        (s1.dir / "state" / "agent.json").unlink()
+        lab.etcd.put(LEASE, "k8s\0")
+        old = len(s1.coordinator.log.read_text())
+        for program in (s1.coordinator, s1.agent):
+            program.start()
+        line = labs.wait_for("the coordinator's log says why", lambda: next(
+            (line for line in s1.coordinator.log.read_text()[old:].splitlines() if "is not taken over" in line), None), 60)
+        say(line)
+        self.assertIn(f"{FORGOTTEN} is alive in the datastore", line)
+        self.assertIsNone(lab.record("rotation"))
+        lab.etcd.delete(LEASE)
+        labs.wait_for("it is taken over", lambda: (lab.record("rotation") or {}).get("generation") == 1, 60)
+        self.assertEqual(1, s1.coordinator.log.read_text()[old:].count("is not taken over"))
 
     def forgotten_server_blocks_the_start(self, lab):
         lab.etcd.put(LEASE, "k8s\0")

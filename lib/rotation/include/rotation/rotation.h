@@ -89,6 +89,10 @@ bool rotation_is_newer(const struct cluster_snapshot *s, const struct snapshot_s
 void rotation_say_newer(const struct cluster_snapshot *s, const struct snapshot_server *v,
                         char out[CLUSTER_TEXT_MAX]);
 
+/* True while the servers' present config was not taken over, nor tried to be; what is in the way of that, ""
+ * when nothing is. Pure. */
+bool rotation_is_untaken(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
+
 /* Whether `abort` is possible now; if not, why says so and what to do instead. Pure. */
 bool rotation_can_abort(const struct cluster_snapshot *s, char why[CLUSTER_TEXT_MAX]);
 
